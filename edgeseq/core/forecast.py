@@ -1,0 +1,67 @@
+"""The Stepper protocol: one step of a forecaster for a batch of streams.
+
+A Stepper has no hidden state: the recurrent state goes in and comes out, as a tuple of arrays in the order of
+`state_spec`, one row per stream. All of them pass one conformance suite (tests/runtimes).
+
+Values x are what the core makes of readings: (value - anchor) / unit in float64, then float32; NaN is missing.
+Quantiles come back in the same scale; the core inverts them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.core.types import F32
+
+RecurrentState = tuple[NDArray[np.float32], ...]
+
+
+class StateSpec(msgspec.Struct, frozen=True):
+    """One named array of a recurrent state. Shape without the batch axis."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    init: float = 0.0
+
+
+class Stepper(Protocol):
+    """Advance a batch of streams by one grid step, or by many."""
+
+    name: str
+    """Shown to subscribers, such as house@3f9a51c2 or baseline."""
+    channels: int
+    horizon: int
+    levels: tuple[float, ...]
+    """Quantile levels, ascending, symmetric around 0.5."""
+    ring: int
+    """Steps of history that warm the state completely."""
+    state_spec: tuple[StateSpec, ...]
+
+    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Take x (B, C) and the state (B, ...) → quantiles (B, C, H, Q) and the next state.
+
+        The arguments are not changed; the result shares no memory with them. A row's result never depends on
+        the other rows of its batch.
+        """
+        ...
+
+    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Take x (B, T, C), T >= 1 → quantiles (B, C, H, Q) of the last step and the state after it.
+
+        Equal to T calls of step.
+        """
+        ...
+
+
+def initial_state(spec: tuple[StateSpec, ...], batch: int) -> RecurrentState:
+    """Make the state of streams that have seen nothing, one row each.
+
+    >>> [s.shape for s in initial_state((StateSpec("h0", (4,)), StateSpec("mean", (1,))), batch=2)]
+    [(2, 4), (2, 1)]
+    """
+    return tuple(np.full((batch, *s.shape), s.init, dtype=np.dtype(s.dtype)) for s in spec)

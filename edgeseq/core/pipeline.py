@@ -1,0 +1,1 @@
+"""A reading's way through edgeseq, on one screen. (Being written.)"""

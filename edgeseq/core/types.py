@@ -1,0 +1,337 @@
+"""The vocabulary of edgeseq: every word the core speaks.
+
+Shape letters, used in all docstrings:
+B batch, T time, C channels, F features, U units, L layers, H horizon, Q quantile levels,
+R ring length, N streams of a group, K calibrated leads.
+
+Times are integer nanoseconds since the epoch, UTC. Values are float64 in the sensor's unit until a
+forecaster's anchor and unit have been applied.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+I16 = NDArray[np.int16]
+U64 = NDArray[np.uint64]
+Bool = NDArray[np.bool_]
+
+Aggregate = Literal["last", "mean", "sum", "min", "max"]
+OnGap = Literal["missing", "hold"]
+Kind = Literal["gauge", "counter"]
+Source = Literal["model", "baseline"]
+
+COVERAGE = 0.9
+"""Nominal coverage of the published prediction interval."""
+
+CALIBRATED_LEADS = (1, 2, 4, 8, 16, 24, 48, 96)
+"""Leads at which intervals are calibrated; between them offsets are interpolated."""
+
+
+# --- what happens to the daemon: everything is a value in one inbox -------------------------------------------
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One MQTT application message as it arrived."""
+
+    topic: str
+    payload: bytes
+    received_ns: int
+    retained: bool = False
+    dup: bool = False
+    mid: int = 0
+    """Packet id of a QoS 1 delivery; 0 for QoS 0."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Processing time went on. Ticks never touch a recurrent state."""
+
+    now_ns: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The daemon shall finish what it has and go."""
+
+    reason: str
+
+
+class Reload(msgspec.Struct, frozen=True):
+    """The configuration file may have changed (SIGHUP)."""
+
+
+# --- what a stream is ---------------------------------------------------------------------------------------
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Values outside [min, max] are out of range (sensor unit)."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class ChannelSource(msgspec.Struct, frozen=True):
+    """Where a channel's value comes from: a topic (filter) and a JSON path, or None for a raw number."""
+
+    topic: str
+    field: str | None = None
+
+
+class StreamRule(msgspec.Struct, frozen=True):
+    """One resolved [[streams]] table: which messages become which streams, and how they are treated.
+
+    Either `topics` (each matching topic and field is a stream of one channel) or `channels` with `name`
+    (one stream of C channels).
+    """
+
+    key: str
+    """Stable name of the rule: its `name`, else its first topic filter."""
+    period_ns: int
+    name: str | None = None
+    topics: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    """JSON paths (a.b.c); empty means the payload is the number itself."""
+    channels: dict[str, ChannelSource] = {}
+    aggregate: Aggregate = "last"
+    on_gap: OnGap = "missing"
+    kind: Kind = "gauge"
+    unit: str | None = None
+    horizon: int = 24
+    """Forecast steps of the baseline; a bundle brings its own."""
+    season_steps: int = 0
+    """Season of the baseline in steps; 0 means none."""
+    time_field: str | None = None
+    id_field: str | None = None
+    quality_field: str | None = None
+    quality_good: tuple[Any, ...] = ()
+    """Values of the quality field that mean good; anything else makes the reading missing."""
+    use_retained: bool = False
+    max_age_ns: int = 0
+    """Reject a stream's first reading when older than this; 0 means no limit."""
+    silent_after_ns: int = 0
+    """Fixed deadline of silence; 0 means learned from the inter-arrival times."""
+    limits: dict[str, Limits] = {}
+    publish_path: bool = True
+    bundle: str | None = None
+    """Key of the bundle that serves this rule's streams, or None for the baseline."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Name the channels: those of `channels`, else a single one called value."""
+        return tuple(self.channels) or ("value",)
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """Identity of one stream: made once, on first sight, and journaled before its first reading."""
+
+    id: str
+    """Slug [a-z0-9-] of topic and field: the part of every output topic."""
+    rule: str
+    """Key of its StreamRule."""
+    topic: str
+    """Topic it was first seen on (display and diagnostics)."""
+    field: str | None
+    created_ns: int
+
+
+# --- columns ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Columns of readings in arrival order, all of one length n. A NaN value is a reading known to be bad."""
+
+    message_index: I32
+    stream_index: I32
+    """Index into the registry of streams."""
+    channel: I16
+    time_ns: I64
+    """Event time: the payload's, else the time of arrival."""
+    received_ns: I64
+    value: F64
+    id_hash: U64
+    """Identity of the reading for deduplication; 0 means it has none."""
+    redelivered: Bool
+    """True where the hash identifies only a redelivery (DUP): see decode."""
+
+    def __len__(self) -> int:
+        return len(self.stream_index)
+
+    def take(self, rows: Any) -> Readings:
+        """Select rows by slice, mask or index array."""
+        return Readings(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @staticmethod
+    def empty() -> Readings:
+        """Make columns of length 0."""
+        return Readings.from_rows([])
+
+    @staticmethod
+    def from_rows(rows: list[tuple[int, int, int, int, int, float, int, bool]]) -> Readings:
+        """Make columns from tuples in the order of the fields."""
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(READING_DTYPES)
+        arrays = [np.array(c, dtype=t) for c, t in zip(columns, READING_DTYPES, strict=True)]
+        return Readings(*arrays)
+
+
+READING_DTYPES = (np.int32, np.int32, np.int16, np.int64, np.int64, np.float64, np.uint64, np.bool_)
+"""dtypes of the columns of Readings, in order; also the journal's."""
+
+
+class Reason(enum.StrEnum):
+    """Why a message, a field or a reading was not applied. A closed set: counted and logged by these names."""
+
+    UNKNOWN_TOPIC = "unknown_topic"
+    RETAINED = "retained"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    BAD_UTF8 = "bad_utf8"
+    MALFORMED_JSON = "malformed_json"
+    TOO_DEEP = "too_deep"
+    NO_FIELD = "no_field"
+    WRONG_TYPE = "wrong_type"
+    NOT_FINITE = "not_finite"
+    BAD_TIME = "bad_time"
+    TIME_IN_FUTURE = "time_in_future"
+    TOO_OLD = "too_old"
+    TOO_MANY_STREAMS = "too_many_streams"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """One thing not applied, and why. `detail` is short, printable and bounded."""
+
+    message_index: int
+    reason: Reason
+    topic: str
+    detail: str = ""
+
+
+# --- what comes out -----------------------------------------------------------------------------------------
+
+
+class Phase(enum.StrEnum):
+    """Whether a stream's own calibration holds yet."""
+
+    LEARNING = "learning"
+    LIVE = "live"
+
+
+class DataStatus(enum.StrEnum):
+    """How a stream's data arrives."""
+
+    OK = "ok"
+    SILENT = "silent"
+    STUCK = "stuck"
+    MISMATCH = "mismatch"
+    OFF = "off"
+
+
+class AlertKind(enum.StrEnum):
+    """Named anomalies. A closed set; later detectors add names."""
+
+    SPIKE = "spike"
+    STUCK = "stuck"
+    SILENT = "silent"
+    OUT_OF_RANGE = "out_of_range"
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """The forecast of one stream after one step, in sensor units. Arrays (C, H) unless said."""
+
+    order: int
+    """Position of the reading that caused it in its batch; events are emitted in this order."""
+    stream: int
+    step: int
+    origin_ns: int
+    observed: F64
+    """(C,), NaN where missing."""
+    lower: F64
+    value: F64
+    upper: F64
+    score: F64
+    """(C,): 0 at the forecast, 1 at the edge of the 99.9 % band, NaN without a forecast."""
+    source: Source
+    skill: F64
+    """(C,): 1 - error of what serves / error of the baseline; NaN while unknown."""
+
+
+class AlertEvent(msgspec.Struct, frozen=True):
+    """An alert opened, updated or cleared."""
+
+    order: int
+    stream: int
+    channel: int
+    kind: AlertKind
+    event_type: Literal["opened", "updated", "cleared"]
+    opened_step: int
+    opened_ns: int
+    time_ns: int
+    cleared_ns: int | None
+    observed: float
+    expected: float
+    lower: float
+    upper: float
+    p_value: float
+    seq: int
+    source: Source
+
+
+class StreamStatus(msgspec.Struct, frozen=True):
+    """The state of a stream that subscribers see, emitted when it changes."""
+
+    order: int
+    stream: int
+    phase: Phase
+    data: DataStatus
+    alert: Literal["none", "watch", "alert"]
+
+
+class StreamReset(msgspec.Struct, frozen=True):
+    """A gap longer than the ring made the state worthless; it starts anew."""
+
+    order: int
+    stream: int
+    gap_steps: int
+
+
+class StreamCreated(msgspec.Struct, frozen=True):
+    """A stream was seen for the first time."""
+
+    order: int
+    stream: int
+
+
+Event = Forecast | AlertEvent | StreamStatus | StreamReset | StreamCreated
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One MQTT publish."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+    alert_id: str | None = None
+    """Set on alert events: they are kept in the outbox until the broker has acknowledged them."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened to readings since the process started."""
+
+    received: int = 0
+    applied: int = 0
+    late: int = 0
+    duplicate: int = 0
+    rejected: dict[Reason, int] = field(default_factory=dict)
