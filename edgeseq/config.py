@@ -111,6 +111,8 @@ class StreamConfig(_Table):
     max_age: str | None = None
     silent_after: str | None = None
     limits: dict[str, Limits] | Limits | None = None
+    alerts: bool = True
+    """Whether anomalies of these streams raise alerts."""
     path: bool = True
     """Publish the whole path of leads; false: only the next step's scalars."""
     bundle: str | None = None

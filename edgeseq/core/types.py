@@ -121,6 +121,7 @@ class StreamRule(msgspec.Struct, frozen=True):
     silent_after_ns: int = 0
     """Fixed deadline of silence; 0 means learned from the inter-arrival times."""
     limits: dict[str, Limits] = {}
+    alerts: bool = True
     publish_path: bool = True
     bundle: str | None = None
     """Key of the bundle that serves this rule's streams, or None for the baseline."""
@@ -161,8 +162,9 @@ class Readings:
     value: F64
     id_hash: U64
     """Identity of the reading for deduplication; 0 means it has none."""
-    redelivered: Bool
-    """True where the hash identifies only a redelivery (DUP): see decode."""
+    comparable: Bool
+    """Whether the hash may be looked up among the stream's recent ones. False: only remember it, since (packet id,
+    payload) identifies a reading only against a redelivery, which the broker marks DUP."""
 
     def __len__(self) -> int:
         return len(self.stream_index)
