@@ -1,0 +1,1 @@
+"""The demo: real recordings trained, served by the real daemon, watched, checked and reported."""
