@@ -1,0 +1,90 @@
+# `make` alone lists the commands.
+# Environments are made once and renewed only when their lock file changes (stamp files inside them).
+
+export PATH := $(PATH):/usr/sbin:/sbin# Debian keeps mosquitto there, off a user's path
+export PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--constraint requirements/constraints.in --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test check lint types layers docstrings doctests unit-file fix lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed ## train, serve and watch real recordings; ends with build/demo/report.html
+	$(BIN)/edgeseq demo
+
+setup: .venv/.installed .venv-tflite/.installed programs ## make both environments and install what tests need
+
+test: check ## check everything, then run all tests
+	@$(PYTEST) || $(if $(PYTEST_STATUS),echo $$? >$(PYTEST_STATUS),exit $$?)
+
+check: lint types layers docstrings doctests unit-file ## all checks that run no test
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+layers: setup ## imports point down only
+	$(BIN)/lint-imports --no-cache --no-logo
+
+docstrings: setup ## all public things and all tests say what they are
+	$(BIN)/interrogate --quiet edgeseq train
+	$(BIN)/interrogate --quiet --whitelist-regex 'test_.*' tests
+
+doctests: setup ## the examples in docstrings
+	$(PYTEST) --quiet --no-header --doctest-modules edgeseq train
+
+unit-file: setup ## the service's exposure is at most 1.0
+	systemd-analyze security --offline=true --threshold=10 --no-pager systemd/edgeseq.service >/dev/null
+
+fix: .venv/.installed ## let ruff repair and format
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+lock: ## renew requirements/*.txt from pyproject.toml
+	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv; }
+	$(LOCK) pyproject.toml requirements/build.in --extra edge --extra train --extra demo --extra dev \
+		--output-file requirements/dev.txt
+	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in --extra tflite \
+		--output-file requirements/tflite.txt
+	$(LOCK) pyproject.toml --extra edge --output-file requirements/edge.txt
+
+clean: ## remove what commands left behind, environments excepted
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find edgeseq train tests -name __pycache__ -prune -exec rm -rf {} +
+
+# --- environments -----------------------------------------------------------------------------------------------
+
+.PHONY: venv programs
+
+venv:
+	@.ci/need "python3-venv=$(PYTHON) -c 'import ensurepip, venv'"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than 3.11" >&2; \
+		echo "  do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+
+programs:
+	@.ci/need "mosquitto=command -v mosquitto" "mosquitto-clients=command -v mosquitto_sub" \
+		"systemd=command -v systemd-analyze"
+
+.venv/.locked: requirements/dev.txt | venv
+	.ci/install .venv $<
+	@touch $@
+
+.venv-tflite/.locked: requirements/tflite.txt | venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "$(PYTHON) is not 3.11, the newest Python that tflite-runtime has a wheel for" >&2; \
+		echo "  do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	.ci/install .venv-tflite $<
+	@touch $@
+
+%/.installed: %/.locked pyproject.toml
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,86 @@
+"""The project file, the lock files and the commands agree with each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT_TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads(PROJECT_TEXT)["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+LOCKED_EXTRAS = {
+    "dev.txt": ["edge", "train", "demo", "dev"],
+    "tflite.txt": ["tflite"],
+    "edge.txt": ["edge"],
+}
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """Read a lock file: name → versions."""
+    versions: dict[str, list[str]] = {}
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    for match in re.finditer(r"^([\w.-]+)==([^ ;\\]+)", text, re.MULTILINE):
+        versions.setdefault(canonicalize_name(match[1]), []).append(match[2])
+    return versions
+
+
+@pytest.mark.parametrize("lock", LOCKED_EXTRAS)
+def test_lock_meets_every_requirement(lock: str) -> None:
+    """Each dependency that the project file asks for is locked at a version it allows."""
+    versions = locked(lock)
+    wanted = PROJECT["dependencies"] + [line for extra in LOCKED_EXTRAS[lock] for line in EXTRAS[extra]]
+    for requirement in map(Requirement, wanted):
+        found = versions.get(canonicalize_name(requirement.name), [])
+        assert found, f"{requirement.name} is not in {lock}; do: make lock"
+        assert all(requirement.specifier.contains(v) for v in found), f"{requirement}: {found}; do: make lock"
+
+
+@pytest.mark.parametrize("lock", LOCKED_EXTRAS)
+def test_lock_hashes_every_package(lock: str) -> None:
+    """Each locked package has at least one SHA-256, so that pip refuses anything else."""
+    text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
+    entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) >= len(PROJECT["dependencies"])
+    assert [e.split()[0] for e in entries if "--hash=sha256:" not in e] == []
+
+
+def test_device_lock_is_light() -> None:
+    """The device's lock brings nothing of training, of the demo or of the tests."""
+    heavy = {"tensorflow", "tensorflow-cpu", "keras", "polars", "scipy", "pytest", "amqtt", "rich"}
+    assert heavy & set(locked("edge.txt")) == set()
+
+
+def test_dependency_weight_is_stated() -> None:
+    """Beside each dependency stands what it weighs."""
+    table = PROJECT_TEXT[
+        PROJECT_TEXT.index("dependencies = [") : PROJECT_TEXT.index("# The workstation with")
+    ]
+    lines = [line for line in table.splitlines() if line.startswith('  "')]
+    assert len(lines) > len(PROJECT["dependencies"])
+    assert [line for line in lines if not re.search(r"# .*(\d MB|the same|in )", line)] == []
+
+
+def test_make_alone_lists_every_command() -> None:
+    """`make` without argument names every command that has a description, and runs none."""
+    run = subprocess.run(["make"], capture_output=True, text=True, cwd=ROOT, check=True)
+    listed = set(re.findall(r"^  make (\S+) ", run.stdout, re.MULTILINE))
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+    assert listed == set(phony[1].split())
+
+
+def test_ci_runs_make_test() -> None:
+    """What a machine runs is `make test` and nothing else."""
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"^\s*make .*", text, re.MULTILINE) == [
+        "make test PYTEST_STATUS=build/pytest.status || exit"
+    ]
