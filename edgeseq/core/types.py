@@ -106,6 +106,9 @@ class StreamRule(msgspec.Struct, frozen=True):
     on_gap: OnGap = "missing"
     kind: Kind = "gauge"
     unit: str | None = None
+    """Unit of every channel that `units` does not name."""
+    units: dict[str, str] = {}
+    """Channel → unit, where the channels differ."""
     horizon: int = 24
     """Forecast steps of the baseline; a bundle brings its own."""
     season_steps: int = 0
@@ -130,6 +133,23 @@ class StreamRule(msgspec.Struct, frozen=True):
     def channel_names(self) -> tuple[str, ...]:
         """Name the channels: those of `channels`, else a single one called value."""
         return tuple(self.channels) or ("value",)
+
+    def unit_of(self, channel_name: str) -> str | None:
+        """Name the unit of a channel, or None."""
+        return self.units.get(channel_name, self.unit)
+
+
+class Options(msgspec.Struct, frozen=True):
+    """Settings of the core that hold for all streams."""
+
+    max_streams: int = 1000
+    """New streams beyond this many are refused."""
+    max_payload_bytes: int = 65_536
+    """Longer payloads are refused before they are parsed."""
+    clock: Literal["wall", "readings"] = "wall"
+    """What silence is measured by: the ticks' time, or the newest reading's."""
+    synchronised: bool = True
+    """Whether the system clock can be trusted enough to refuse readings from the future."""
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
