@@ -159,4 +159,6 @@ def _gaps(recording: Recording) -> tuple[Window, ...]:
 def _end_of(recording: Recording) -> Window:
     """Expect silence after the recording's last reading, while the other sensor goes on."""
     last_ns = int(recording.time_ns[-1])
-    return Window("end of the recording", TRAFFIC, last_ns, last_ns + WEEK_NS, (AlertKind.SILENT,), must_clear=False)
+    return Window(
+        "end of the recording", TRAFFIC, last_ns, last_ns + WEEK_NS, (AlertKind.SILENT,), must_clear=False
+    )

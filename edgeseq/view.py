@@ -1,0 +1,320 @@
+"""The terminal view of a node, as plain data and text: take messages in, draw lines out. No terminal, no socket.
+
+Everything shown came over the wire from anybody who may publish: names and texts are stripped of whatever could
+steer a terminal, and a payload that is not what its topic promises is counted, not shown.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from edgeseq.terminal import (
+    BLUE,
+    BOLD,
+    DIM,
+    GREEN,
+    PLAIN,
+    RED,
+    YELLOW,
+    Paint,
+    cells,
+    clock,
+    fit,
+    number,
+    printable,
+    spark,
+)
+
+SPARK_READINGS = 96
+LOG_LINES = 6
+MAX_ROWS = 1000
+"""Streams kept; more are counted only, so that a noisy broker cannot fill the memory."""
+
+STATE_COLORS = {"ok": GREEN, "silent": YELLOW, "stuck": YELLOW, "mismatch": YELLOW, "off": DIM}
+
+
+# --- what is read of each payload; unknown fields are ignored ---------------------------------------------------
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What the view reads of a forecast."""
+
+    origin: dt.datetime
+    period_s: float
+    observed: float | None = None
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    unit: str | None = None
+    coverage: float = 0.9
+    score: float | None = None
+    source: str = ""
+    skill: float | None = None
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """What the view reads of an alert event."""
+
+    event_type: str
+    id: str
+    kind: str
+    time: dt.datetime
+    stream: str = ""
+    message: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What the view reads of a stream's status."""
+
+    phase: str = ""
+    data: str = ""
+    alert: str = ""
+
+
+class NodeState(msgspec.Struct, frozen=True):
+    """What the view reads of bridge/state."""
+
+    state: str = ""
+
+
+# --- the model --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Row:
+    """One stream, or one channel of it."""
+
+    readings: deque[tuple[float | None, bool]] = field(default_factory=lambda: deque(maxlen=SPARK_READINGS))
+    """Observed value (None for a gap) and whether it was outside the 99.9 % band."""
+    last: Forecast | None = None
+    status: Status = field(default_factory=Status)
+    open: dict[str, str] = field(default_factory=dict)
+    """Alert id → kind."""
+
+
+@dataclass(slots=True)
+class View:
+    """What has been seen of one node, or of all nodes below a prefix."""
+
+    prefix: str = "edgeseq"
+    node: str = "+"
+    state: str = "waiting"
+    rows: dict[str, Row] = field(default_factory=dict)
+    log: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    newest: dt.datetime | None = None
+    forecasts: int = 0
+    unreadable: int = 0
+
+
+def take(view: View, topic: str, payload: bytes) -> str | None:
+    """Take one message into the view.
+
+    Returns:
+        The same in one plain line, or None where there is nothing to say.
+    """
+    parts = topic.removeprefix(view.prefix + "/").split("/")
+    if not topic.startswith(view.prefix + "/") or len(parts) < 3:
+        return None
+    name, verb = "/".join(parts[1:-1] if view.node != "+" else parts[:-1]), parts[-1]
+    reader = _READERS.get("state" if parts[1:] == ["bridge", "state"] else verb)
+    if reader is None or (parts[1] == "bridge" and verb != "state"):
+        return None
+    try:
+        return reader(view, printable(name), payload)
+    except msgspec.MsgspecError:
+        view.unreadable += 1
+        return None
+
+
+def _row(view: View, name: str) -> Row:
+    if name not in view.rows and len(view.rows) >= MAX_ROWS:
+        return Row()
+    return view.rows.setdefault(name, Row())
+
+
+def _take_forecast(view: View, name: str, payload: bytes) -> str:
+    forecast = msgspec.json.decode(payload, type=Forecast)
+    row = _row(view, name)
+    for _ in range(_steps_missing(row.last, forecast)):
+        row.readings.append((None, False))
+    if row.readings and row.last and row.last.origin == forecast.origin:
+        row.readings.pop()  # the open step was seen again
+    row.readings.append((forecast.observed, forecast.score is not None and forecast.score > 1))
+    row.last = forecast
+    view.forecasts += 1
+    view.newest = max(view.newest or forecast.origin, forecast.origin)
+    return f"{clock(forecast.origin)}  {name}  {number(forecast.observed)}  next {band(forecast)}  {forecast.source}"
+
+
+def _steps_missing(before: Forecast | None, now: Forecast) -> int:
+    if before is None or now.period_s <= 0:
+        return 0
+    steps = (now.origin - before.origin).total_seconds() / now.period_s
+    return min(max(round(steps) - 1, 0), SPARK_READINGS)
+
+
+def _take_alert(view: View, name: str, payload: bytes) -> str:
+    alert = msgspec.json.decode(payload, type=Alert)
+    row = _row(view, name)
+    if alert.event_type == "cleared":
+        row.open.pop(alert.id, None)
+        tint, mark = GREEN, "✓"
+    else:
+        row.open[alert.id] = printable(alert.kind)
+        tint, mark = RED, "▲"
+    line = f"{clock(alert.time)}  {mark} {printable(alert.kind)} {printable(alert.event_type)}: " + (
+        printable(alert.message) or name
+    )
+    if alert.event_type != "updated":
+        view.log.append((line, tint))
+    return line
+
+
+def _take_status(view: View, name: str, payload: bytes) -> str:
+    status = msgspec.json.decode(payload, type=Status)
+    _row(view, name).status = status
+    return (
+        f"{name}  {printable(status.phase)}, data {printable(status.data)}, alert {printable(status.alert)}"
+    )
+
+
+def _take_state(view: View, _name: str, payload: bytes) -> str:
+    try:
+        state = msgspec.json.decode(payload, type=NodeState).state
+    except msgspec.MsgspecError:
+        state = payload.decode("utf-8", "replace")  # a bare word
+    view.state = printable(state)[:20]
+    return f"node is {view.state}"
+
+
+_READERS = {"forecast": _take_forecast, "alert": _take_alert, "status": _take_status, "state": _take_state}
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: the narrower the terminal, the fewer are shown."""
+
+    title: str
+    width: int
+    rank: int
+    """0 is dropped last."""
+    right: bool = False
+
+
+COLUMNS = {
+    "stream": Column("stream", 22, 0),
+    "spark": Column("readings", 0, 2),
+    "now": Column("now", 9, 1, right=True),
+    "band": Column("next, 90 % band", 23, 3),
+    "source": Column("by", 9, 4),
+    "skill": Column("skill", 6, 5, right=True),
+    "state": Column("state", 16, 1),
+}
+SPARK_MIN = 8
+
+
+def draw(view: View, width: int, height: int, paint: Paint, footer: Iterable[str] = ()) -> list[str]:
+    """Draw the view as at most `height` lines of `width` columns."""
+    footer = list(footer)
+    columns, spark_width = _layout(width)
+    lines = [_header(view, width, paint), "", _titles(columns, spark_width, paint)]
+    room = height - len(lines) - len(footer) - min(len(view.log), LOG_LINES) - 2
+    names = _by_urgency(view, max(room, 1))
+    lines += [_draw_row(name, view.rows[name], columns, spark_width, paint) for name in names]
+    if len(view.rows) > len(names):
+        lines.append(paint(f"… and {len(view.rows) - len(names)} more", DIM))
+    lines.append("")
+    lines += [paint(fit(text, width), tint) for text, tint in view.log]
+    lines += [fit(text, width) for text in footer]
+    return lines[:height]
+
+
+def _by_urgency(view: View, room: int) -> list[str]:
+    """Keep the order of arrival, but where not all fit prefer streams with open alerts."""
+    names = list(view.rows)
+    if len(names) <= room:
+        return names
+    chosen = set(sorted(names, key=lambda name: not view.rows[name].open)[: max(room - 1, 1)])
+    return [name for name in names if name in chosen]
+
+
+def _layout(width: int) -> tuple[list[str], int]:
+    """Choose the columns that fit → their names, and the width left for the sparkline."""
+    for rank in range(5, -1, -1):
+        names = [name for name, column in COLUMNS.items() if column.rank <= rank]
+        left = width - sum(COLUMNS[name].width + 2 for name in names)
+        if ("spark" in names and left >= SPARK_MIN) or (left >= 0 and "spark" not in names):
+            return names, min(left, SPARK_READINGS)
+    return ["stream"], 0
+
+
+def _header(view: View, width: int, paint: Paint) -> str:
+    node = view.node if view.node != "+" else view.prefix
+    left = f"edgeseq · {node}" if node != view.prefix else "edgeseq"
+    opened = sum(len(row.open) for row in view.rows.values())
+    time = f"{view.newest:%Y-%m-%d %H:%M} · " if view.newest else ""
+    right = f"{time}{view.forecasts:,} forecasts · {opened} open alert{'' if opened == 1 else 's'}"
+    if view.unreadable:
+        right += f" · {view.unreadable} unreadable"
+    gap = max(width - cells(left) - cells(view.state) - cells(right) - 2, 1)
+    tint = GREEN if view.state == "online" else YELLOW
+    return f"{paint(left, BOLD)}  {paint(view.state, tint)}{' ' * gap}{right}"
+
+
+def _titles(columns: list[str], spark_width: int, paint: Paint) -> str:
+    texts = [_cell(COLUMNS[name].title, name, spark_width) for name in columns]
+    return paint("  ".join(texts).rstrip(), DIM)
+
+
+def _draw_row(name: str, row: Row, columns: list[str], spark_width: int, paint: Paint) -> str:
+    last = row.last
+    state, tint = _state(row)
+    texts = {
+        "stream": (name, BOLD),
+        "now": (number(last.observed) if last else "–", PLAIN),
+        "band": (band(last) if last else "–", PLAIN),
+        "source": (printable(last.source) if last else "–", BLUE if last and last.source == "model" else DIM),
+        "skill": (f"{last.skill:+.0%}" if last and last.skill is not None else "–", PLAIN),
+        "state": (state, tint),
+    }
+    drawn = [
+        spark(row.readings, spark_width, paint)
+        if column == "spark"
+        else paint(_cell(texts[column][0], column, spark_width), texts[column][1])
+        for column in columns
+    ]
+    return "  ".join(drawn).rstrip()
+
+
+def _state(row: Row) -> tuple[str, str]:
+    if row.open:
+        return "● " + ", ".join(dict.fromkeys(row.open.values())), RED
+    data = printable(row.status.data)
+    if data not in ("", "ok"):
+        return f"● {data}", STATE_COLORS.get(data, YELLOW)
+    if row.status.phase == "learning":
+        return "learning", BLUE
+    return data or "–", STATE_COLORS.get(data, PLAIN)
+
+
+def _cell(text: str, column: str, spark_width: int) -> str:
+    width = spark_width if column == "spark" else COLUMNS[column].width
+    fitted = fit(text, width)
+    pad = " " * (width - cells(fitted))
+    return pad + fitted if COLUMNS[column].right else fitted + pad
+
+
+def band(forecast: Forecast) -> str:
+    """Write the next step's prediction interval with its unit."""
+    if forecast.lower is None or forecast.upper is None:
+        return "–"
+    unit = f" {printable(forecast.unit)}" if forecast.unit else ""
+    return f"{number(forecast.lower)} … {number(forecast.upper)}{unit}"
