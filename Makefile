@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers docstrings doctests unit-file fix lock clean
+.PHONY: help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ unit-file: setup ## the service's exposure is at most 1.0
 fix: .venv/.installed ## let ruff repair and format
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
+
+wheel: .venv/.installed ## build the package in dist/
+	$(BIN)/python -m hatchling build --target wheel
 
 lock: ## renew requirements/*.txt from pyproject.toml
 	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv; }
