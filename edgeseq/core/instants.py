@@ -1,0 +1,77 @@
+"""Instants as integers and as text: what payloads bring and what edgeseq publishes."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+LIMIT_NS = 2**62
+"""Instants lie within ±146 years of 1970, so that sums and differences of two never leave 64 bits."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTION = re.compile(r"(?<=:[0-9]{2})[.,]([0-9]+)")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+
+# An epoch number of s, ms, µs or ns is told by its size: each bound is the year 5138 in its unit, and 1973 in the next.
+_UNITS_NS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
+
+
+def parse_instant(value: object) -> int | None:
+    """Read a payload's time as ns since the epoch, or None where it is none.
+
+    Takes ISO 8601 (without an offset: UTC) and epoch numbers, also as text, in s, ms, µs or ns by magnitude.
+    Fractions of an epoch number are kept to the µs: float64 holds no more.
+
+    >>> parse_instant("2026-03-01T10:00:00.5Z") == parse_instant(1772359200.5) == parse_instant("1772359200500")
+    True
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if _NUMBER.fullmatch(text) is None:
+            return _within(_parse_iso(text))
+        value = float(text) if "." in text else int(text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _within(_from_epoch(value))
+
+
+def format_instant(time_ns: int) -> str:
+    """Write an instant as ISO 8601 in UTC, with a fraction only where there is one.
+
+    >>> format_instant(1772359200_000000000), format_instant(1772359200_500000000)
+    ('2026-03-01T10:00:00Z', '2026-03-01T10:00:00.5Z')
+    """
+    seconds, rest_ns = divmod(time_ns, 10**9)
+    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f".{rest_ns:09d}".rstrip("0") if rest_ns else ""
+    return f"{whole}{fraction}Z"
+
+
+def _within(time_ns: int | None) -> int | None:
+    """Drop instants that edgeseq does not compute with."""
+    return time_ns if time_ns is not None and -LIMIT_NS <= time_ns < LIMIT_NS else None
+
+
+def _from_epoch(value: float) -> int:
+    """Turn an epoch number into ns."""
+    unit_ns = next((unit for bound, unit in _UNITS_NS if abs(value) < bound), 1)
+    if isinstance(value, int):
+        return value * unit_ns
+    per_us = unit_ns // 1000
+    return round(value * per_us) * 1000 if per_us else round(value)
+
+
+def _parse_iso(text: str) -> int | None:
+    """Turn ISO 8601 into ns. The fraction is read apart: datetime stops at µs."""
+    fraction = _FRACTION.search(text)
+    try:
+        moment = datetime.fromisoformat(_FRACTION.sub("", text, count=1))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    return seconds * 10**9 + (int(fraction[1][:9].ljust(9, "0")) if fraction else 0)

@@ -1,0 +1,167 @@
+"""The registry: which streams exist, and which messages belong to them.
+
+Streams are numbered in the order of their first sight and never renumbered. A topic is matched against the rules
+once; the compiled route is kept while there is room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeseq.core.topics import MAX_TOPIC_CHARS, is_match, slug
+from edgeseq.core.types import StreamInfo, StreamRule
+
+MAX_ROUTES = 4096
+"""Compiled topics kept at a time; a flood of other topics costs time, not memory."""
+
+ABSENT: Any = object()
+"""What a JSON path yields that leads nowhere (null is a value)."""
+
+
+Source = tuple[str, str, str | None]
+"""Rule key, topic, field: where a stream comes from. A rule of channels has one stream, whatever the topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one value of a message goes: a channel of a stream, which may not exist yet."""
+
+    source: Source
+    field: str | None
+    """JSON path, or None where the payload is the number itself."""
+    keys: tuple[str, ...]
+    """The path, split."""
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one rule wants of a topic, either all as plain numbers or all as JSON fields."""
+
+    rule: StreamRule
+    is_plain: bool
+    targets: tuple[Target, ...]
+
+
+class Registry:
+    """The streams of a node and the rules that make them."""
+
+    def __init__(self, rules: Sequence[StreamRule], *, max_routes: int = MAX_ROUTES) -> None:
+        self.rules = {rule.key: rule for rule in rules}
+        """Key → rule."""
+        self.infos: list[StreamInfo] = []
+        """The streams by index. Append only, through `register`."""
+        self._ids: dict[str, int] = {}
+        self._sources: dict[Source, int] = {}
+        self._routes: dict[str, tuple[Part, ...]] = {}
+        self._max_routes = max_routes
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def rule_of(self, stream: int) -> StreamRule:
+        """Find the rule of a stream by its index."""
+        return self.rules[self.infos[stream].rule]
+
+    def index_of(self, stream_id: str) -> int | None:
+        """Find a stream's index by its id."""
+        return self._ids.get(stream_id)
+
+    def register(self, info: StreamInfo) -> int:
+        """Add a stream, recovered or new, and give its index. A known id keeps its index.
+
+        Raises:
+            KeyError: its rule is none of `rules`.
+        """
+        known = self._ids.get(info.id)
+        if known is not None:
+            return known
+        index = len(self.infos)
+        self.infos.append(info)
+        self._ids[info.id] = index
+        self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
+        return index
+
+    def stream_of(self, target: Target) -> int | None:
+        """Find the target's stream, None before its first valid reading."""
+        return self._sources.get(target.source)
+
+    def create(self, rule: StreamRule, target: Target, topic: str, created_ns: int) -> int:
+        """Make the target's stream and give its index."""
+        stream_id = self._free_id(rule, topic, target.field)
+        return self.register(StreamInfo(stream_id, rule.key, topic, target.field, created_ns))
+
+    def route(self, topic: str) -> tuple[Part, ...]:
+        """Give what the rules want of a topic; empty where none wants anything."""
+        route = self._routes.get(topic)
+        if route is None:
+            route = self._compile(topic)
+            if len(self._routes) >= self._max_routes:
+                del self._routes[next(iter(self._routes))]
+            self._routes[topic] = route
+        return route
+
+    def _compile(self, topic: str) -> tuple[Part, ...]:
+        """Match a topic against all rules. Of several rules for the same field, the first one takes it."""
+        if len(topic) > MAX_TOPIC_CHARS:
+            return ()
+        parts = []
+        taken: set[str | None] = set()
+        for rule in self.rules.values():
+            if any(is_match(excluded, topic) for excluded in rule.exclude):
+                continue
+            wanted = _wanted(rule, topic)
+            if not rule.channels:
+                wanted = [(field, channel) for field, channel in wanted if field not in taken]
+                taken.update(field for field, _ in wanted)
+            for is_plain in (True, False):
+                chosen = [(field, channel) for field, channel in wanted if (field is None) is is_plain]
+                if chosen:
+                    targets = (_target(rule, topic, field, channel) for field, channel in chosen)
+                    parts.append(Part(rule, is_plain, tuple(targets)))
+        return tuple(parts)
+
+    def _free_id(self, rule: StreamRule, topic: str, field: str | None) -> str:
+        """Name a new stream. Two sources may share a plain slug (a/b and a-b): the later one gets a digest."""
+        source = (topic,) if field is None else (topic, field)
+        parts = (rule.name or rule.key,) if rule.channels else source
+        stream_id = slug(*parts)
+        while stream_id in self._ids:
+            parts = (*parts, "")
+            stream_id = slug(*parts, distinct=True)
+        return stream_id
+
+
+def find(document: Mapping[str, Any], path: str, keys: Sequence[str]) -> Any:
+    """Follow a JSON path; a key that itself contains dots (pm2.5) goes first. ABSENT where it leads nowhere."""
+    value = document.get(path, ABSENT)
+    if value is not ABSENT or len(keys) == 1:
+        return value
+    value = document
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            return ABSENT
+        value = value[key]
+    return value
+
+
+def _target(rule: StreamRule, topic: str, field: str | None, channel: int) -> Target:
+    """Prepare the look-up of one field."""
+    return Target(_source(rule, topic, field), field, tuple((field or "").split(".")), channel)
+
+
+def _source(rule: StreamRule, topic: str, field: str | None) -> Source:
+    """Identify the stream that a rule makes of a topic and field."""
+    return (rule.key, "", None) if rule.channels else (rule.key, topic, field)
+
+
+def _wanted(rule: StreamRule, topic: str) -> list[tuple[str | None, int]]:
+    """List field and channel of all that a rule wants of a topic."""
+    if rule.channels:
+        sources = enumerate(rule.channels.values())
+        return [(source.field, channel) for channel, source in sources if is_match(source.topic, topic)]
+    if not any(is_match(topic_filter, topic) for topic_filter in rule.topics):
+        return []
+    return [(field, 0) for field in rule.fields] or [(None, 0)]
