@@ -2,92 +2,321 @@
 
 Layout: magic (8 bytes) · key id (8) · Ed25519 signature (64) over all bytes after it · ZIP archive with
 `manifest.json`, model variants, `weights.npz` (for the NumPy stepper) and `golden.npz` (a golden roll-out).
+Key id and signature of an unsigned bundle are zeros. Nothing is read from the archive before the signature holds.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from edgeseq.core.forecast import StateSpec
-from edgeseq.core.types import Aggregate
+from edgeseq.archive import MAX_ARCHIVE_BYTES, pack, unpack
+from edgeseq.errors import BundleError
+from edgeseq.keys import KEY_ID_BYTES, SIGNATURE_BYTES, SigningKey, TrustedKeys, key_id
+from edgeseq.manifest import (
+    GOLDEN,
+    MANIFEST,
+    MIN_GOLDEN_STEPS,
+    SCHEMA_MAJOR,
+    WEIGHTS,
+    Channel,
+    Manifest,
+    SchemaVersion,
+    Signature,
+    Variant,
+    check_fits,
+    check_manifest,
+)
+
+__all__ = [
+    "GOLDEN",
+    "MIN_GOLDEN_STEPS",
+    "WEIGHTS",
+    "Bundle",
+    "Channel",
+    "Manifest",
+    "SchemaVersion",
+    "Signature",
+    "TrustedKeys",
+    "Variant",
+    "bundle_id",
+    "check_fits",
+    "parse_bundle",
+    "read_bundle",
+    "write_bundle",
+]
 
 MAGIC = b"EDGESEQ\x01"
+HEADER_BYTES = len(MAGIC) + KEY_ID_BYTES + SIGNATURE_BYTES
 
 
-class SchemaVersion(msgspec.Struct, frozen=True):
-    """Version of the manifest; an unknown major is refused."""
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was read and verified: nothing in it is read from the disk again."""
 
-    major: int = 1
-    minor: int = 0
-
-
-class Channel(msgspec.Struct, frozen=True):
-    """One input channel as the training data had it."""
-
-    name: str
-    unit: str | None = None
-
-
-class Variant(msgspec.Struct, frozen=True):
-    """One quantization of the model and what it costs, measured closed-loop in the real runtime."""
-
-    name: str
-    """float32, float16, int8_weights or dynamic."""
-    file: str
-    sha256: str
-    bytes: int
-    runtimes: tuple[str, ...]
-    """Runtimes that reproduced the golden roll-out within the tolerance at training time."""
-    tolerance: float
-    """Largest difference of a quantile to the golden roll-out, in units of the running scale."""
-    loss: float
-    """Pinball loss of the closed-loop roll-out over the test split, in units of the seasonal-naive error."""
-    mase: dict[str, float] = {}
-    """Lead range → MASE of the median over the test split, e.g. {"1": .48, "24": .83}."""
-    max_difference: float = 0.0
-    """Largest closed-loop difference to float32 seen on the test split, in units of the running scale."""
-    p999_difference: float = 0.0
-
-
-class Signature(msgspec.Struct, frozen=True):
-    """Argument name → tensor name in the TFLite file, in the order of the arguments."""
-
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a bundle is. `network` is the specification that edgeseq.core.network understands."""
-
-    schema: SchemaVersion
-    bundle_id: str
-    """First 16 hex digits of SHA-256 over the weights and the network specification."""
-    name: str
-    version: str
-    created: str
-    period_ns: int
-    aggregate: Aggregate
-    horizon: int
-    levels: tuple[float, ...]
-    seasons: tuple[int, ...]
-    channels: tuple[Channel, ...]
-    known: tuple[str, ...]
-    state: tuple[StateSpec, ...]
-    signatures: dict[str, Signature]
-    variants: tuple[Variant, ...]
-    default_variant: str
-    network: dict[str, Any]
-    ring: int
-    golden_steps: int
-    calibration: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    """Fingerprint: data digest, rows, split, seed, recipe, versions, baselines' table."""
-    files: dict[str, str] = {}
-    """File name → SHA-256 hex of every other file in the archive."""
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    key_id: str | None
+    """Hex of the key that signed it, None if unsigned."""
+    path: Path
+    digest: str
+    """SHA-256 hex of the whole file."""
 
     @property
-    def label(self) -> str:
-        """Name the bundle as subscribers see it: house@3f9a51c2."""
-        return f"{self.name}@{self.bundle_id[:8]}"
+    def signed(self) -> bool:
+        """Say whether a trusted key has signed it."""
+        return self.key_id is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Add up the files."""
+        return sum(map(len, self.files.values()))
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def bundle_id(weights_npz: bytes, network: Mapping[str, Any]) -> str:
+    """Name a model by what it computes: 16 hex digits over its weights and the network specification."""
+    specification = msgspec.json.encode(network, order="sorted")
+    return hashlib.sha256(hashlib.sha256(specification).digest() + weights_npz).hexdigest()[:16]
+
+
+def seal(manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Fill in the digests and sizes of the files."""
+    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
+    variants = tuple(
+        msgspec.structs.replace(variant, sha256=digests[variant.file], bytes=len(files[variant.file]))
+        if variant.file in files
+        else variant
+        for variant in manifest.variants
+    )
+    return msgspec.structs.replace(manifest, files=digests, variants=variants)
+
+
+def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], key: SigningKey | None) -> str:
+    """Write a bundle at once or not at all; equal arguments give equal bytes. Returns the file's SHA-256 hex.
+
+    Args:
+        path: where it shall stand; an older bundle there is replaced.
+        manifest: digests and sizes of files are filled in here.
+        files: everything but the manifest, by name.
+        key: signs it; None leaves it unsigned.
+
+    Raises:
+        BundleError: the manifest contradicts itself or the files, or the disk refuses.
+    """
+    manifest = seal(manifest, files)
+    check_manifest(manifest, files, str(path))
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    archive = pack({**files, MANIFEST: text})
+    _check_size(HEADER_BYTES + len(archive), str(path))
+    identity = key_id(key.public_key()) if key else bytes(KEY_ID_BYTES)
+    signature = key.sign(archive) if key else bytes(SIGNATURE_BYTES)
+    data = MAGIC + identity + signature + archive
+    try:
+        _replace_file(path, data)
+    except OSError as fault:
+        raise BundleError(
+            "the bundle cannot be written",
+            where=str(path),
+            found=fault.strerror,
+            do="choose a folder that exists, is writable and has room",
+        ) from fault
+    return hashlib.sha256(data).hexdigest()
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def read_bundle(
+    path: Path, trusted: TrustedKeys, *, allow_unsigned: bool = False, known_digest: str | None = None
+) -> Bundle:
+    """Read a bundle and verify all of it: signature, names, sizes, digests, manifest.
+
+    Args:
+        path: the file.
+        trusted: keys whose bundles are accepted.
+        allow_unsigned: accept a bundle without a signature (never one with a wrong signature or an unknown key).
+        known_digest: SHA-256 hex of a file that was verified before; it then stands in for the signature.
+
+    Raises:
+        BundleError: the file is missing or anything in it is not as `write_bundle` writes it.
+    """
+    return parse_bundle(
+        _read_file(path), path, trusted, allow_unsigned=allow_unsigned, known_digest=known_digest
+    )
+
+
+def parse_bundle(
+    data: bytes,
+    path: Path,
+    trusted: TrustedKeys,
+    *,
+    allow_unsigned: bool = False,
+    known_digest: str | None = None,
+) -> Bundle:
+    """Do what `read_bundle` does with the bytes of a file; the path is only named in errors."""
+    where = str(path)
+    digest = hashlib.sha256(data).hexdigest()
+    identity = _check_header(data, where)
+    if known_digest is None:
+        _check_signature(data, trusted, allow_unsigned=allow_unsigned, where=where)
+    elif digest != known_digest:
+        raise BundleError(
+            "the file changed while it was read",
+            where=where,
+            found=digest,
+            wanted=known_digest,
+            do="try again",
+        )
+    files = unpack(data[HEADER_BYTES:], where)
+    manifest = _decode_manifest(files.pop(MANIFEST, None), where)
+    check_manifest(manifest, files, where)
+    signed_by = identity.hex() if any(identity) else None
+    return Bundle(manifest, MappingProxyType(files), signed_by, path, digest)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with os.fdopen(_open_regular(path), "rb") as file:
+            data = file.read(MAX_ARCHIVE_BYTES + 1)
+    except OSError as fault:
+        missing = isinstance(fault, FileNotFoundError)
+        raise BundleError(
+            "the bundle does not exist" if missing else "the bundle cannot be read",
+            where=str(path),
+            found=fault.strerror,
+            wanted="a file made by `edgeseq train`",
+            do="check the path" if missing else "check the path and its rights",
+        ) from fault
+    _check_size(len(data), str(path))
+    return data
+
+
+def _open_regular(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would block for ever
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
+def _check_size(size_bytes: int, where: str) -> None:
+    if size_bytes > MAX_ARCHIVE_BYTES:
+        raise BundleError(
+            "the bundle is too large",
+            where=where,
+            found=f"more than {MAX_ARCHIVE_BYTES} bytes",
+            wanted=f"at most {MAX_ARCHIVE_BYTES} bytes",
+            do="train a smaller model",
+        )
+
+
+def _check_header(data: bytes, where: str) -> bytes:
+    if not data.startswith(MAGIC[: len(data)]) or not data:
+        raise BundleError(
+            "the file is not a bundle",
+            where=where,
+            found=f"it begins with {data[:8]!r}" if data else "an empty file",
+            wanted=f"it begins with {MAGIC!r}",
+            do="give a file made by `edgeseq train`",
+        )
+    if len(data) <= HEADER_BYTES:
+        raise BundleError(
+            "the bundle is truncated",
+            where=where,
+            found=f"{len(data)} bytes",
+            wanted=f"more than {HEADER_BYTES} bytes",
+            do="copy the file again",
+        )
+    return data[len(MAGIC) : len(MAGIC) + KEY_ID_BYTES]
+
+
+def _check_signature(data: bytes, trusted: TrustedKeys, *, allow_unsigned: bool, where: str) -> None:
+    identity = data[len(MAGIC) : len(MAGIC) + KEY_ID_BYTES]
+    signature = data[len(MAGIC) + KEY_ID_BYTES : HEADER_BYTES]
+    if not any(identity) and not any(signature):
+        if allow_unsigned:
+            return
+        raise BundleError(
+            "the bundle is not signed",
+            where=where,
+            found="no signature",
+            wanted="a signature by a trusted key",
+            do="train it with a signing key, or set bundles.allow_unsigned = true if you know where it comes from",
+        )
+    holds = trusted.verify(identity, signature, data[HEADER_BYTES:])
+    folder = str(trusted.folder) if trusted.folder else "the folder of trusted keys"
+    if holds is None:
+        raise BundleError(
+            "the bundle is signed by a key that is not trusted",
+            where=where,
+            found=f"key {identity.hex()}",
+            wanted=" or ".join(sorted(key.hex() for key in trusted.keys)) or f"a key in {folder}",
+            do=f"if you know this key, copy {identity.hex()}.pub from the workstation into {folder}",
+        )
+    if not holds:
+        raise BundleError(
+            "the signature does not hold: the bundle was changed or damaged",
+            where=where,
+            found=f"other contents than key {identity.hex()} has signed",
+            wanted="the file as it was signed",
+            do="copy the file again from the workstation",
+        )
+
+
+def _decode_manifest(text: bytes | None, where: str) -> Manifest:
+    if text is None:
+        raise BundleError(
+            "the bundle has no manifest", where=where, wanted=MANIFEST, do="train the bundle anew"
+        )
+    try:
+        schema = msgspec.json.decode(text, type=_SchemaOnly).schema
+        if schema.major == SCHEMA_MAJOR:
+            return msgspec.json.decode(text, type=Manifest)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
+        raise BundleError(
+            "the manifest cannot be understood",
+            where=f"{where}: {MANIFEST}",
+            found=str(fault)[:200],
+            wanted=f"schema {SCHEMA_MAJOR}.x",
+            do="train the bundle anew with this version of edgeseq",
+        ) from fault
+    raise BundleError(
+        "the bundle was made for another version of edgeseq",
+        where=f"{where}: {MANIFEST}",
+        found=f"schema {schema.major}.{schema.minor}",
+        wanted=f"schema {SCHEMA_MAJOR}.x",
+        do="update edgeseq on this device" if schema.major > SCHEMA_MAJOR else "train the bundle anew",
+    )
+
+
+class _SchemaOnly(msgspec.Struct):
+    schema: SchemaVersion

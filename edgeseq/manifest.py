@@ -1,0 +1,251 @@
+"""The manifest: what a bundle says about itself, and the laws it must keep."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from edgeseq.archive import NAME
+from edgeseq.core.forecast import StateSpec
+from edgeseq.core.types import Aggregate, StreamRule
+from edgeseq.errors import BundleError
+
+SCHEMA_MAJOR = 1
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.npz"
+GOLDEN = "golden.npz"
+
+MIN_GOLDEN_STEPS = 256
+_MAX_ROW_VALUES = 2**22
+"""Largest number of values of one stream's quantiles or of one state array: 16 MB, so that a lie cannot eat the RAM."""
+
+
+class SchemaVersion(msgspec.Struct, frozen=True):
+    """Version of the manifest; an unknown major is refused."""
+
+    major: int = 1
+    minor: int = 0
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One input channel as the training data had it."""
+
+    name: str
+    unit: str | None = None
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One quantization of the model and what it costs, measured closed-loop in the real runtime."""
+
+    name: str
+    """float32, float16, int8_weights or dynamic."""
+    file: str
+    sha256: str
+    bytes: int
+    runtimes: tuple[str, ...]
+    """Runtimes that reproduced the golden roll-out within the tolerance at training time."""
+    tolerance: float
+    """Largest difference of a quantile to the golden roll-out, in units of the running scale."""
+    loss: float
+    """Pinball loss of the closed-loop roll-out over the test split, in units of the seasonal-naive error."""
+    mase: dict[str, float] = {}
+    """Lead range → MASE of the median over the test split, e.g. {"1": .48, "24": .83}."""
+    max_difference: float = 0.0
+    """Largest closed-loop difference to float32 seen on the test split, in units of the running scale."""
+    p999_difference: float = 0.0
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """Argument name → tensor name in the TFLite file, in the order of the arguments.
+
+    Inputs are `x` and every state by its name in `Manifest.state`; outputs are `quantiles` (B, C, H, Q) and every
+    state by the same name. `step` (the primary subgraph) takes x (B, C); `replay`, which may be absent, x (B, T, C)
+    and gives the quantiles of the last step.
+    """
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a bundle is. `network` is the specification that edgeseq.core.network understands."""
+
+    schema: SchemaVersion
+    bundle_id: str
+    """First 16 hex digits of SHA-256 over the weights and the network specification."""
+    name: str
+    version: str
+    created: str
+    period_ns: int
+    aggregate: Aggregate
+    horizon: int
+    levels: tuple[float, ...]
+    seasons: tuple[int, ...]
+    channels: tuple[Channel, ...]
+    known: tuple[str, ...]
+    state: tuple[StateSpec, ...]
+    signatures: dict[str, Signature]
+    variants: tuple[Variant, ...]
+    default_variant: str
+    network: dict[str, Any]
+    ring: int
+    golden_steps: int
+    calibration: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    """Fingerprint: data digest, rows, split, seed, recipe, versions, baselines' table."""
+    files: dict[str, str] = {}
+    """File name → SHA-256 hex of every other file in the archive."""
+
+    @property
+    def label(self) -> str:
+        """Name the bundle as subscribers see it: house@3f9a51c2."""
+        return f"{self.name}@{self.bundle_id[:8]}"
+
+    def variant(self, name: str) -> Variant:
+        """Find a variant by its name.
+
+        Raises:
+            BundleError: the bundle has none of that name.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise BundleError(
+            "the bundle has no such variant",
+            where=self.label,
+            found=name,
+            wanted=" or ".join(variant.name for variant in self.variants),
+            do="name one of these, or none for the bundle's own choice",
+        )
+
+
+# --- what must hold of every manifest ---------------------------------------------------------------------------
+
+
+def check_manifest(manifest: Manifest, files: Mapping[str, bytes], where: str) -> None:
+    """Refuse a manifest that contradicts itself or the files beside it.
+
+    Raises:
+        BundleError: names the first contradiction.
+    """
+    for what, found, wanted in (*_file_faults(manifest, files), *_model_faults(manifest)):
+        raise BundleError(
+            f"the bundle contradicts itself: {what}",
+            where=f"{where}: {MANIFEST}",
+            found=found,
+            wanted=wanted,
+            do="train the bundle anew",
+        )
+
+
+def _file_faults(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[tuple[str, str, str]]:
+    if missing := sorted(manifest.files.keys() - files.keys()):
+        yield "a file is missing", "no such file", missing[0]
+    if extra := sorted(files.keys() - manifest.files.keys()):
+        yield "a file is not listed", extra[0], "only the files of the manifest"
+    for name, data in files.items():
+        if (digest := hashlib.sha256(data).hexdigest()) != manifest.files.get(name):
+            yield f"{name} is not the file that was listed", digest, str(manifest.files.get(name))
+    for variant in manifest.variants:
+        if variant.file not in files:
+            yield f"variant {variant.name} has no file", "no such file", variant.file
+        elif (variant.sha256, variant.bytes) != (manifest.files[variant.file], len(files[variant.file])):
+            yield f"variant {variant.name} lists another file", variant.sha256, manifest.files[variant.file]
+    if GOLDEN not in files:
+        yield "the golden roll-out is missing", "no such file", GOLDEN
+
+
+def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    m = manifest
+    rows = len(m.channels) * m.horizon * len(m.levels)
+    states = {spec.name: spec for spec in m.state}
+    variants = {variant.name: variant for variant in m.variants}
+    laws = (
+        (0 < m.period_ns < 2**63, "period_ns", m.period_ns, "1 to 2**63 - 1"),
+        (m.horizon >= 1, "horizon", m.horizon, "at least 1"),
+        (m.ring >= 0, "ring", m.ring, "at least 0"),
+        (m.golden_steps >= MIN_GOLDEN_STEPS, "golden_steps", m.golden_steps, f"at least {MIN_GOLDEN_STEPS}"),
+        (0 < rows <= _MAX_ROW_VALUES, "channels x horizon x levels", rows, f"1 to {_MAX_ROW_VALUES}"),
+        (_are_levels(m.levels), "levels", m.levels, "ascending within (0, 1), symmetric around 0.5"),
+        (len({c.name for c in m.channels}) == len(m.channels), "channels", m.channels, "each name once"),
+        (len(states) == len(m.state) and bool(states), "state", [s.name for s in m.state], "each name once"),
+        (not states.keys() & {"x", "quantiles"}, "state", sorted(states), "names other than x and quantiles"),
+        (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),
+        (len(variants) == len(m.variants), "variants", list(variants), "each name once"),
+        (m.default_variant in variants, "default_variant", m.default_variant, " or ".join(variants)),
+        (all(0 < v.tolerance < math.inf for v in m.variants), "tolerance", m.variants, "a positive number"),
+        (all(math.isfinite(v.loss) for v in m.variants), "loss", m.variants, "a number"),
+        (bool(NAME.fullmatch(m.bundle_id)), "bundle_id", m.bundle_id, NAME.pattern),
+        (0 < len(m.name) <= 64 and m.name.isprintable(), "name", repr(m.name), "1 to 64 printable characters"),
+    )
+    yield from ((name, str(found)[:200], wanted) for holds, name, found, wanted in laws if not holds)
+    yield from _signature_faults(manifest)
+
+
+def _signature_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    names = [spec.name for spec in manifest.state]
+    if "step" not in manifest.signatures:
+        yield "the signature step is missing", str(sorted(manifest.signatures)), "step"
+    for name, signature in manifest.signatures.items():
+        for side, got, first in (
+            ("inputs", signature.inputs, "x"),
+            ("outputs", signature.outputs, "quantiles"),
+        ):
+            if list(got) != [first, *names]:
+                yield f"the {side} of signature {name}", str(list(got))[:200], str([first, *names])[:200]
+
+
+def _are_levels(levels: tuple[float, ...]) -> bool:
+    ascending = all(a < b for a, b in zip((0.0, *levels), (*levels, 1.0), strict=True))
+    symmetric = all(
+        math.isclose(a + b, 1, abs_tol=1e-6) for a, b in zip(levels, reversed(levels), strict=True)
+    )
+    return ascending and symmetric and len(levels) % 2 == 1
+
+
+def _is_state(spec: StateSpec) -> bool:
+    sane = all(size >= 1 for size in spec.shape) and math.prod(spec.shape) <= _MAX_ROW_VALUES
+    return sane and spec.dtype == "float32" and math.isfinite(spec.init)
+
+
+# --- what a stream asks of a bundle ---------------------------------------------------------------------------------
+
+
+def check_fits(manifest: Manifest, rule: StreamRule) -> None:
+    """Refuse a bundle that was trained for other streams than the rule's.
+
+    A bundle of one channel fits every stream of one channel, whatever it is called.
+
+    Raises:
+        BundleError: other period, aggregate, channels or unit.
+    """
+    ours, theirs = rule.channel_names, tuple(channel.name for channel in manifest.channels)
+    if len(ours) == len(theirs) == 1:
+        theirs = ours
+    units = sorted({channel.unit for channel in manifest.channels if channel.unit is not None})
+    laws = (
+        (
+            rule.period_ns == manifest.period_ns,
+            ("period", f"{rule.period_ns / 1e9:g} s", f"{manifest.period_ns / 1e9:g} s", "every"),
+        ),
+        (
+            rule.aggregate == manifest.aggregate,
+            ("aggregate", rule.aggregate, manifest.aggregate, "aggregate"),
+        ),
+        (ours == theirs, ("channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels")),
+        (rule.unit is None or set(units) <= {rule.unit}, ("unit", rule.unit, " or ".join(units), "unit")),
+    )
+    for fits, (name, found, wanted, key) in laws:
+        if not fits:
+            raise BundleError(
+                f"bundle {manifest.label} was trained for another {name}",
+                where=f"streams {rule.key}",
+                found=found,
+                wanted=wanted,
+                do=f"set {key} to what the bundle wants, or train a bundle for this stream",
+            )
