@@ -1,0 +1,1 @@
+"""Adapters: each wraps one outside thing and knows no other adapter."""

@@ -1,0 +1,101 @@
+"""The snapshot: the whole state in one file, written so that it is there completely or not at all.
+
+File: magic, format version, CRC32 of the rest, length of the header, JSON header, then the arrays' raw bytes one
+after the other, each described in the header by name, dtype and shape. Data only: no pickle.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.disk import Disk, storage_faults, write_atomically
+
+FORMAT_VERSION = 1
+_MAGIC = b"EDGESEQS"
+_PREFIX = struct.Struct("<8sIIQ")
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class ArrayEntry(msgspec.Struct, frozen=True, array_like=True):
+    """How an array's bytes are to be read."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class _Header(msgspec.Struct, frozen=True):
+    generation: int
+    fingerprint: dict[str, str]
+    arrays: list[ArrayEntry]
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state that was read back. `fingerprint` says what computed it."""
+
+    generation: int
+    fingerprint: dict[str, str]
+    content: dict[str, Any]
+    arrays: dict[str, NDArray[np.generic]]
+
+
+def write(
+    path: Path,
+    generation: int,
+    fingerprint: dict[str, str],
+    content: dict[str, Any],
+    arrays: Arrays,
+    disk: Disk,
+) -> None:
+    """Put a snapshot in place, durably."""
+    parts, entries = [], []
+    for name, array in arrays.items():
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        if little.dtype.hasobject:
+            raise TypeError(f"{name} holds Python objects")
+        entries.append(ArrayEntry(name, little.dtype.str, array.shape))
+        parts.append(little.tobytes())
+    header = msgspec.json.encode(_Header(generation, fingerprint, entries, content))
+    check = crc32(header)
+    for part in parts:
+        check = crc32(part, check)
+    prefix = _PREFIX.pack(_MAGIC, FORMAT_VERSION, check, len(header))
+    with storage_faults("the snapshot cannot be written", path):
+        write_atomically(disk, path, [prefix, header, *parts])
+
+
+def read(path: Path, generation: int) -> Snapshot | None:
+    """Read a snapshot back; None if it is damaged, or not of this generation or format."""
+    with storage_faults("the snapshot cannot be read", path):
+        data = path.read_bytes()
+    if len(data) < _PREFIX.size:
+        return None
+    magic, version, check, header_bytes = _PREFIX.unpack_from(data)
+    if (magic, version, check) != (_MAGIC, FORMAT_VERSION, crc32(memoryview(data)[_PREFIX.size :])):
+        return None
+    offset = _PREFIX.size + header_bytes
+    try:
+        header = msgspec.json.decode(data[_PREFIX.size : offset], type=_Header)
+    except msgspec.DecodeError:
+        return None
+    if header.generation != generation:
+        return None
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for entry in header.arrays:
+        dtype, count = np.dtype(entry.dtype), int(np.prod(entry.shape, dtype=np.int64))
+        # A copy, since the state is changed in place and the file's bytes are not.
+        arrays[entry.name] = np.frombuffer(data, dtype, count, offset).reshape(entry.shape).copy()
+        offset += count * dtype.itemsize
+    return Snapshot(header.generation, header.fingerprint, header.content, arrays)

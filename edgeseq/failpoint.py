@@ -1,0 +1,36 @@
+"""Places where a test may kill the process. In service they do nothing.
+
+`EDGESEQ_FAILPOINT=journal.synced` kills at the first passage, `journal.synced:3` at the third. Random kills hardly
+ever hit the short windows between two durable steps; these always do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+ENVIRONMENT = "EDGESEQ_FAILPOINT"
+
+NAMES = (
+    "journal.written",  # the record is written, not yet synced
+    "journal.synced",  # the batch is durable, the broker has not been told
+    "messages.acknowledged",  # the broker forgets them now; nothing has been forecast
+    "state.advanced",  # nothing has been published
+    "events.published",
+    "journal.begun",  # the next generation's journal is there, its snapshot is not
+    "snapshot.written",  # complete under its temporary name
+    "snapshot.renamed",
+    "generations.removed",
+)
+
+_passages = dict.fromkeys(NAMES, 0)
+
+
+def reach(name: str) -> None:
+    """Kill the process here if the environment asks for it."""
+    wanted, _, nth = os.environ.get(ENVIRONMENT, "").partition(":")
+    if wanted != name:
+        return
+    _passages[name] += 1
+    if _passages[name] == int(nth or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,5 @@
+"""Honest fakes for the tests of edgeseq and of those who build on it."""
+
+from edgeseq.testing.disk import FaultyDisk, PowerCut
+
+__all__ = ["FaultyDisk", "PowerCut"]

@@ -1,0 +1,82 @@
+"""A disk that fails at the n-th call: run a scenario once for every n, and no step is left untested."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgeseq.disk import Disk
+
+
+class PowerCut(BaseException):
+    """The process is gone. No clean-up code catches it."""
+
+
+class FaultyDisk(Disk):
+    """A real disk whose calls are counted, and whose call number `fail_at` (from 1) fails.
+
+    Args:
+        fail_at: number of the first failing call; 0 for none.
+        error: errno to raise, or None for a power cut.
+        times: how many calls fail in a row.
+        is_torn: a failing write leaves the first half of its data on the disk.
+    """
+
+    def __init__(
+        self, fail_at: int = 0, *, error: int | None = None, times: int = 1, is_torn: bool = False
+    ) -> None:
+        self.calls = 0
+        self._first = fail_at
+        self._last = fail_at + times - 1
+        self._error = error
+        self._is_torn = is_torn
+
+    def create(self, path: Path) -> int:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        return super().create(path)
+
+    def reopen(self, path: Path) -> int:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        return super().reopen(path)
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        """Do it, or fail if it is its turn."""
+        if self._is_torn and self._first <= self.calls + 1 <= self._last:
+            super().write(file, data[: len(data) // 2], offset)
+        self._count()
+        super().write(file, data, offset)
+
+    def truncate(self, file: int, length_bytes: int) -> None:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        super().truncate(file, length_bytes)
+
+    def sync(self, file: int) -> None:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        super().sync(file)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        super().sync_folder(folder)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        """Do it, or fail if it is its turn."""
+        self._count()
+        super().remove(path)
+
+    def _count(self) -> None:
+        self.calls += 1
+        if not self._first <= self.calls <= self._last:
+            return
+        if self._error is None:
+            raise PowerCut
+        raise OSError(self._error, os.strerror(self._error))

@@ -1,0 +1,195 @@
+"""Generations of snapshot and journal: no crash loses what was committed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeseq.core.types import Readings
+from edgeseq.disk import Disk
+from edgeseq.errors import ConfigError, StorageError
+from edgeseq.store import Found, Store, open_store
+from edgeseq.testing import FaultyDisk, PowerCut
+
+
+class Log:
+    """Remember what was said."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, name: str, **_: Any) -> None:
+        """Take an event."""
+        self.names.append(name)
+
+
+def one_reading(value: float) -> Readings:
+    """Make columns of one reading."""
+    return Readings.from_rows([(0, 0, 0, 1, 1, value, 0, False)])
+
+
+def values(found: Found) -> list[float]:
+    """List what the state would be: the snapshot's values, then the journals'."""
+    kept = found.snapshot.arrays["values"].tolist() if found.snapshot else []
+    return kept + [float(v) for record in found.records for v in record.readings().value]
+
+
+def reopen(folder: Path, log: Callable[..., None] | None = None) -> list[float]:
+    """Open the folder, as after a crash, and give the values found."""
+    store, found = open_store(folder, is_journaling=True, notify=log or Log())
+    store.close()
+    return values(found)
+
+
+def rotate(store: Store, state: list[float]) -> None:
+    """Take a snapshot of the values."""
+    store.rotate({}, {}, {"values": np.array(state)}, is_journaling=True)
+
+
+def scenario(folder: Path, disk: Disk, state: list[float]) -> None:
+    """Commit 12 values with a snapshot after each third; `state` holds those whose commit returned."""
+    store, found = open_store(folder, is_journaling=True, notify=Log(), disk=disk)
+    assert values(found) == []
+    try:
+        for value in range(12):
+            assert store.journal is not None
+            store.journal.append([], one_reading(value))
+            state.append(value)
+            if value % 3 == 2:
+                rotate(store, state)
+    finally:
+        store.close()
+
+
+def calls_of_scenario(folder: Path) -> int:
+    """Count the disk calls of the undisturbed scenario."""
+    disk = FaultyDisk()
+    scenario(folder, disk, [])
+    return disk.calls
+
+
+def test_store_undisturbed_two_generations_kept(tmp_path: Path) -> None:
+    """After a clean run the present and the previous generation are there, and the state is whole."""
+    scenario(tmp_path, Disk(), [])
+    kept = {p.name for p in tmp_path.iterdir()} - {"lock"}
+    assert kept == {"snapshot-3.bin", "snapshot-4.bin", "journal-3.bin", "journal-4.bin"}
+    assert reopen(tmp_path) == list(range(12))
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_store_power_cut_at_every_call_nothing_lost(tmp_path: Path, is_torn: bool) -> None:
+    """Whatever call the power cut hits: every committed value is there, in order, once; at most the one in work too."""
+    calls = calls_of_scenario(tmp_path / "count")
+    assert calls > 40
+    for fail_at in range(1, calls + 1):
+        folder = tmp_path / f"cut-{fail_at}"
+        committed: list[float] = []
+        with pytest.raises(PowerCut):
+            scenario(folder, FaultyDisk(fail_at, is_torn=is_torn), committed)
+        found = reopen(folder)
+        assert found[: len(committed)] == committed
+        assert found in (committed, [*committed, float(len(committed))])
+        assert reopen(folder) == found, "reading changes nothing"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_store_every_call_fails_once_told_and_nothing_lost(tmp_path: Path, error: int) -> None:
+    """Whatever call the disk refuses: StorageError, and every committed value is there afterwards."""
+    calls = calls_of_scenario(tmp_path / "count")
+    for fail_at in range(1, calls + 1):
+        folder = tmp_path / f"fault-{fail_at}"
+        committed: list[float] = []
+        with pytest.raises(StorageError, match="cannot be"):
+            scenario(folder, FaultyDisk(fail_at, error=error, is_torn=True), committed)
+        assert reopen(folder)[: len(committed)] == committed
+
+
+def test_store_power_cut_while_recovering_nothing_lost(tmp_path: Path) -> None:
+    """A second power cut at any call of the recovery from damage loses nothing more than the first."""
+    expected = None
+    for fail_at in range(1, 100):
+        folder = tmp_path / f"{fail_at}"
+        scenario(folder, Disk(), [])
+        (folder / "snapshot-4.bin").write_bytes(b"damaged")
+        place = folder / "journal-3.bin"
+        place.write_bytes(place.read_bytes()[:40] + b"damaged" + place.read_bytes()[47:])
+        expected = expected or [float(v) for v in range(9)]
+        disk = FaultyDisk(fail_at)
+        try:
+            store, _ = open_store(folder, is_journaling=True, notify=Log(), disk=disk)
+            store.close()
+        except PowerCut:
+            assert reopen(folder) == expected
+        else:
+            assert disk.calls > 5
+            return
+    pytest.fail("the recovery never ended")
+
+
+def test_store_damaged_snapshot_previous_gives_same_state(tmp_path: Path) -> None:
+    """A damaged snapshot costs nothing: the previous one and two journals give the same state; it is kept aside."""
+    scenario(tmp_path, Disk(), [])
+    newest = tmp_path / "snapshot-4.bin"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    log = Log()
+    assert reopen(tmp_path, log) == list(range(12))
+    assert log.names == ["snapshot.rejected", "file.rejected"]
+    assert newest.with_suffix(".corrupt").exists()
+
+
+def test_store_damaged_middle_stops_there_and_keeps_rest_aside(tmp_path: Path) -> None:
+    """Damage in the middle of a journal: state up to it, the file kept aside, and the journal goes on from there."""
+    store, _ = open_store(tmp_path, is_journaling=True, notify=Log())
+    assert store.journal is not None
+    ends = []
+    for value in range(5):
+        store.journal.append([], one_reading(value))
+        ends.append(store.journal.length_bytes)
+    store.close()
+    path = tmp_path / "journal-0.bin"
+    data = bytearray(path.read_bytes())
+    data[ends[1] + 20] ^= 1
+    path.write_bytes(data)
+    log = Log()
+    store, found = open_store(tmp_path, is_journaling=True, notify=log)
+    assert (values(found), log.names) == ([0, 1], ["journal.damaged", "file.rejected"])
+    assert path.with_suffix(".corrupt").read_bytes() == data
+    assert store.journal is not None
+    store.journal.append([], one_reading(77))
+    store.close()
+    assert reopen(tmp_path) == [0, 1, 77]
+
+
+def test_store_all_snapshots_damaged_told_loudly_and_kept(tmp_path: Path) -> None:
+    """Without any good snapshot the state begins anew; nothing is deleted, and state.lost is said."""
+    scenario(tmp_path, Disk(), [])
+    for path in tmp_path.glob("snapshot-*.bin"):
+        path.write_bytes(b"")
+    log = Log()
+    assert reopen(tmp_path, log) == []
+    assert "state.lost" in log.names
+    assert len(list(tmp_path.glob("*.corrupt"))) == 4
+    assert reopen(tmp_path) == []
+
+
+def test_store_without_journal_keeps_snapshots(tmp_path: Path) -> None:
+    """Durability none: what was accepted after the snapshot is gone, the snapshot is not."""
+    store, _ = open_store(tmp_path, is_journaling=False, notify=Log())
+    assert store.journal is None
+    store.rotate({}, {}, {"values": np.array([1.0, 2.0])}, is_journaling=False)
+    store.close()
+    assert reopen(tmp_path) == [1.0, 2.0]
+
+
+def test_store_second_process_refused(tmp_path: Path) -> None:
+    """Two daemons cannot share a state folder."""
+    store, _ = open_store(tmp_path, is_journaling=True, notify=Log())
+    with pytest.raises(ConfigError, match="another process uses the state folder"):
+        open_store(tmp_path, is_journaling=True, notify=Log())
+    store.close()
+    reopen(tmp_path)
