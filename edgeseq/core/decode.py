@@ -143,7 +143,7 @@ def _read_part(
         yield time_ns
         return
     is_good = _is_good(rule, document)
-    seed, redelivered = _identity(rule, message, document, time_ns)
+    seed, comparable = _identity(rule, message, document, time_ns)
     for target, raw in values:
         value = parse_number(raw, target.field or "value") if is_good else math.nan
         if isinstance(value, Fault):
@@ -154,7 +154,7 @@ def _read_part(
             yield stream
             continue
         id_hash = _hash(seed, target.channel, value)
-        yield stream, target.channel, time_ns, message.received_ns, value, id_hash, redelivered
+        yield stream, target.channel, time_ns, message.received_ns, value, id_hash, comparable
 
 
 def _admit(
@@ -308,17 +308,17 @@ def _is_good(rule: StreamRule, document: dict[str, Any]) -> bool:
 def _identity(
     rule: StreamRule, message: Message, document: dict[str, Any], time_ns: int
 ) -> tuple[bytes, bool]:
-    """Give what identifies the rule's readings in this message, and whether it identifies only a redelivery.
+    """Give what identifies the rule's readings in this message, and whether it may be compared.
 
-    The configured id, else the payload's time (with the value, see _hash), else packet id and payload, which a
-    broker repeats with DUP set; empty where nothing does.
+    The configured id, else the payload's time (with the value, see _hash), else packet id and payload, which
+    identify it only against a redelivery (DUP); empty where nothing does.
     """
     if rule.id_field is not None:
         name = _field(document, rule.id_field)
         if isinstance(name, str | int | float):
-            return b"id" + repr(name).encode("ascii", "backslashreplace"), False
+            return b"id" + repr(name).encode("ascii", "backslashreplace"), True
     if rule.time_field is not None:
-        return b"at" + struct.pack("<q", time_ns), False
+        return b"at" + struct.pack("<q", time_ns), True
     if message.mid:
         digest = blake2b(message.payload, digest_size=16).digest()
         return b"mid" + struct.pack("<q", message.mid) + digest, message.dup

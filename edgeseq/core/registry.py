@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from edgeseq.core.topics import MAX_TOPIC_CHARS, is_match, slug
 from edgeseq.core.types import StreamInfo, StreamRule
 
@@ -72,13 +74,15 @@ class Registry:
     def register(self, info: StreamInfo) -> int:
         """Add a stream, recovered or new, and give its index. A known id keeps its index.
 
-        Raises:
-            KeyError: its rule is none of `rules`.
+        A stream whose rule is gone keeps its number, since the journal speaks in numbers, but not its id.
         """
         known = self._ids.get(info.id)
         if known is not None:
             return known
         index = len(self.infos)
+        if info.rule not in self.rules:
+            self.infos.append(msgspec.structs.replace(info, id=f"~{index}"))
+            return index
         self.infos.append(info)
         self._ids[info.id] = index
         self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
