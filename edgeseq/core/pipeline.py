@@ -5,31 +5,63 @@
 
 The composition root (daemon, replay) does for each batch, in this order:
 
-    batch = accept(state, messages)                  # pure; registers new streams and reading ids
+    batch = accept(state, messages)                  # registers new streams and reading ids
     journal.append(batch.created, batch.readings)    # + fdatasync, then the acknowledgements
-    events = advance(state, batch.readings)          # pure; the only function that moves the state
-    outgoing = render(state, events)
+    events = advance(state, batch.readings)          # the only function that moves the streams
+    outgoing = render(context, render_state, events)
 
-and for each Tick `events = tick(state, now_ns)`. At start: load a snapshot, then `recover` for every journal record.
-The state is owned by one thread and changed in place. The same readings give the same state and events, however
-they were cut into batches.
+and for each Tick `events = tick(state, now_ns)`. At start: `keeping.load` a snapshot, `recover` every journal record, `resume`. `keeping.dump` makes the snapshot.
+The state is owned by one thread and changed in place. No clock, no I/O, no randomness: the same readings give the
+same state and events, however they were cut into batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgeseq.core import dedupe, detect, stepping
+from edgeseq.core.align import Resets, align
+from edgeseq.core.decode import decode
 from edgeseq.core.forecast import Stepper
-from edgeseq.core.types import Event, Message, Readings, Rejection, StreamInfo, StreamRule
+from edgeseq.core.group import Group, new_group
+from edgeseq.core.registry import Registry
+from edgeseq.core.rounds import rounds
+from edgeseq.core.types import (
+    I64,
+    Bool,
+    Counts,
+    Event,
+    Message,
+    Options,
+    Readings,
+    Reason,
+    Rejection,
+    StreamCreated,
+    StreamInfo,
+    StreamRule,
+)
+
+NO_GROUP = -1
+"""Group of a stream whose rule is gone: it keeps its number, its readings go nowhere."""
 
 
-class Options:  # becomes a frozen struct: clock, max_streams, max_payload_bytes, retained
-    """Settings of the core that hold for all streams."""
+@dataclass(slots=True)
+class State:
+    """All that a node remembers."""
+
+    options: Options
+    registry: Registry
+    groups: list[Group]
+    group_of: list[int] = field(default_factory=list)
+    """Stream index → group index."""
+    row_of: list[int] = field(default_factory=list)
+    """Stream index → row in the group's table."""
+    clock_ns: int = 0
+    """The clock that silence is measured by, as far as it has been seen."""
+    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +73,180 @@ class Batch:
     created: list[StreamInfo]
 
 
-def new_state(rules: Sequence[StreamRule], steppers: Mapping[str, Stepper], options: Any) -> Any:
-    """Make the state of a node that has seen nothing; `steppers` maps a rule's `bundle` key to its model."""
-    raise NotImplementedError
+def new_state(rules: Sequence[StreamRule], steppers: Mapping[str, Stepper], options: Options) -> State:
+    """Make the state of a node that has seen nothing; `steppers` maps a rule's `bundle` to its model."""
+    groups = [new_group(rule, steppers[rule.bundle] if rule.bundle else None) for rule in rules]
+    return State(options, Registry(rules), groups)
 
 
-def accept(state: Any, messages: Sequence[Message]) -> Batch:
+def accept(state: State, messages: Sequence[Message]) -> Batch:
     """Decode and deduplicate messages; register streams and reading ids. Never raises on any bytes."""
-    raise NotImplementedError
+    readings, rejections, created = decode(state.registry, state.options, messages)
+    add_rows(state)
+    duplicate = _remember(state, readings)
+    counts = state.counts
+    counts.received += len(readings) + len(rejections)
+    counts.duplicate += int(duplicate.sum())
+    for rejection in rejections:
+        counts.rejected[rejection.reason] = counts.rejected.get(rejection.reason, 0) + 1
+    for i in np.flatnonzero(duplicate):
+        index = int(readings.message_index[i])
+        rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
+    return Batch(readings.take(~duplicate), rejections, created)
 
 
-def recover(state: Any, created: Sequence[StreamInfo], readings: Readings) -> list[Event]:
+def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> list[Event]:
     """Take one journal record: what accept and advance did when it was written."""
-    raise NotImplementedError
+    for info in created:
+        state.registry.register(info)
+    add_rows(state)
+    _remember(state, readings)
+    return advance(state, readings)
 
 
-def advance(state: Any, readings: Readings) -> list[Event]:
-    """Align, step, calibrate and detect."""
-    raise NotImplementedError
+def advance(state: State, readings: Readings) -> list[Event]:
+    """Align, step, calibrate and detect; events in the order of the readings that caused them.
+
+    Before a reading is taken, every stream whose deadline lies before it is silent: so a silence does not depend on
+    when somebody looked.
+    """
+    events: list[Event] = []
+    n = len(readings)
+    clock = readings.time_ns if state.options.clock == "readings" else readings.received_ns
+    reached = np.maximum.accumulate(np.maximum(clock, state.clock_ns))
+    earliest = _earliest_deadlines(state, readings, clock)
+    start = 0
+    while start < n:
+        stop = _stop(state, reached, earliest, start)
+        if stop > start:
+            events += _take(state, readings, clock, np.arange(start, stop))
+        else:
+            events += _sweep(state, int(reached[start]), order=start)
+        start = stop
+    state.clock_ns = int(reached[-1]) if n else state.clock_ns
+    return sorted(events, key=lambda event: event.order)
 
 
-def tick(state: Any, now_ns: int) -> list[Event]:
+def tick(state: State, now_ns: int) -> list[Event]:
     """Let processing time go on: only silence and status, never a recurrent state."""
-    raise NotImplementedError
+    if state.options.clock == "readings":
+        return []
+    state.clock_ns = max(state.clock_ns, now_ns)
+    return _sweep(state, state.clock_ns, order=0)
 
 
-def dump(state: Any) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
-    """Give the whole state as a JSON-able header and named arrays (for the snapshot)."""
-    raise NotImplementedError
+def resume(state: State, now_ns: int) -> None:
+    """Give every stream its whole deadline anew: nobody listened while the daemon was down."""
+    if state.options.clock == "readings":
+        return
+    for group in state.groups:
+        table = group.table
+        waiting = table["deadline_ns"] != detect.NEVER
+        wait = table["deadline_ns"] - table["last_seen_ns"]
+        table["deadline_ns"][waiting] = np.maximum(table["deadline_ns"], now_ns + wait)[waiting]
 
 
-def load(state: Any, header: dict[str, Any], arrays: Mapping[str, NDArray[np.generic]]) -> list[str]:
-    """Fill a new state from a dump. Returns the ids of streams dropped because their rule is gone or changed."""
-    raise NotImplementedError
+def describe(state: State) -> list[Event]:
+    """Tell all streams and their status, for subscribers of a broker that may have forgotten them."""
+    events: list[Event] = []
+    for group in state.groups:
+        rows = np.arange(group.table.rows)
+        events += [StreamCreated(0, stream) for stream in group.table["stream"].tolist()]
+        seen = rows[group.table["arrivals"] > 0]
+        events += stepping.statuses(group, seen, np.zeros(len(seen), np.int64), changed_only=False)
+    return events
+
+
+def add_rows(state: State, until: int | None = None) -> None:
+    """Give newly registered streams, up to index `until`, a row in their rule's table."""
+    index_of = {group.rule.key: index for index, group in enumerate(state.groups)}
+    for stream in range(len(state.group_of), len(state.registry) if until is None else until):
+        index = index_of.get(state.registry.infos[stream].rule, NO_GROUP)
+        row = NO_GROUP
+        if index != NO_GROUP:
+            row = state.groups[index].table.add_row()
+            state.groups[index].table["stream"][row] = stream
+        state.group_of.append(index)
+        state.row_of.append(row)
+
+
+# --- parts ----------------------------------------------------------------------------------------------------
+
+
+def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:
+    """Tell how many readings can be taken before a stream could fall silent.
+
+    Readings taken together set new deadlines; `earliest` bounds those from below, so that none is passed unseen.
+    """
+    deadline = min((detect.next_deadline_ns(group.table) for group in state.groups), default=detect.NEVER)
+    if reached[start] > deadline:
+        return start
+    before = np.minimum.accumulate(np.r_[deadline, earliest[start:-1]])
+    passed = np.flatnonzero(reached[start:] > before)
+    return start + int(passed[0]) if len(passed) else len(reached)
+
+
+def _earliest_deadlines(state: State, readings: Readings, clock: I64) -> I64:
+    """Bound from below the deadline that each reading sets."""
+    waits = [detect.shortest_wait_ns(g.rule.period_ns, g.rule.silent_after_ns) for g in state.groups]
+    group_of = np.array(state.group_of, dtype=np.int64)[readings.stream_index]
+    return clock + np.array([*waits, 2**61], dtype=np.int64)[group_of]
+
+
+def _take(state: State, readings: Readings, clock: I64, order: I64) -> list[Event]:
+    """Take the readings at `order`, group by group; no deadline passes among them."""
+    events: list[Event] = []
+    group_of = np.array(state.group_of, dtype=np.int64)[readings.stream_index[order]]
+    row_of = np.array(state.row_of, dtype=np.int64)
+    for index, group in enumerate(state.groups):
+        own = order[group_of == index]
+        if len(own):
+            rows = row_of[readings.stream_index[own]]
+            events += _take_group(state, group, rows, readings.take(own), clock[own], own)
+    return events
+
+
+def _take_group(
+    state: State, group: Group, rows: I64, readings: Readings, clock: I64, order: I64
+) -> list[Event]:
+    events: list[Event] = []
+    rule, table = group.rule, group.table
+    for picked in rounds(rows):
+        r, o = rows[picked], order[picked]
+        new = table["arrivals"][r] == 0
+        events += [StreamCreated(int(i), int(s)) for i, s in zip(o[new], table["stream"][r[new]], strict=True)]
+        arrived = detect.arrive(
+            table, r, o, clock[picked], readings.time_ns[picked], rule.period_ns, rule.silent_after_ns
+        )
+        events += arrived
+    late = np.zeros(len(rows), dtype=np.bool_)
+    for item in align(table, rule, group.ring, rows, readings, order, late):
+        events += stepping.reset(group, item) if isinstance(item, Resets) else stepping.take(group, item)
+    state.counts.late += int(late.sum())
+    state.counts.applied += int((~late).sum())
+    return events
+
+
+def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
+    """Open `silent` for every stream whose deadline has passed, in the order of the deadlines."""
+    events: list[Event] = []
+    for group in state.groups:
+        if not group.rule.alerts or detect.next_deadline_ns(group.table) >= clock_ns:
+            continue
+        opened = detect.sweep(group.table, order, clock_ns, group.rule.period_ns)
+        rows = np.array([state.row_of[event.stream] for event in opened], dtype=np.int64)
+        events += [*opened, *stepping.statuses(group, rows, np.full(len(rows), order))]
+    return sorted(events, key=lambda event: getattr(event, "time_ns", clock_ns))
+
+
+def _remember(state: State, readings: Readings) -> Bool:
+    """Look up and remember the identities of readings, group by group → (n,) True for duplicates."""
+    duplicate = np.zeros(len(readings), dtype=np.bool_)
+    group_of = np.array(state.group_of, dtype=np.int64)[readings.stream_index]
+    row_of = np.array(state.row_of, dtype=np.int64)
+    for index, group in enumerate(state.groups):
+        own = np.flatnonzero(group_of == index)
+        if len(own):
+            rows = row_of[readings.stream_index[own]]
+            duplicate[own] = dedupe.remember(group.table, rows, readings.take(own))
+    return duplicate

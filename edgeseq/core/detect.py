@@ -1,0 +1,346 @@
+"""Stream behaviour → named anomalies → alerts with a life cycle.
+
+- spike: a reading outside the 99.9 % band of the forecast made one step earlier.
+- out_of_range: a reading outside the configured limits.
+- stuck: equal readings in a run that the stream's own history hardly ever saw.
+- silent: no reading for much longer than the stream's own rhythm.
+
+An alert opens at the reading that shows it and clears after 6 good samples (silent: at the next reading). Missing
+data never clears an alert. What a reading does to the open step is provisional until the step is committed, so that
+several readings of one step count once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edgeseq.core.table import Column, Table
+from edgeseq.core.types import AlertEvent, AlertKind, Bool, F64, I64, Source
+
+KINDS = (AlertKind.SPIKE, AlertKind.STUCK, AlertKind.OUT_OF_RANGE, AlertKind.SILENT)
+SPIKE, STUCK, OUT_OF_RANGE, SILENT = range(4)
+
+CLEAR_AFTER = 6
+"""Good samples that clear an alert (DESIGN.md, Alerts)."""
+
+RUN_LENGTHS = np.array([3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096])
+"""Lengths of equal-value runs whose frequency is learned; 3 is the shortest that can be called stuck."""
+
+STUCK_SHARE = 1 / 200
+"""A run is stuck when the history reached its length in at most this share of its samples."""
+
+SILENT_FACTOR = 6.0
+"""Deadline in typical gaps. For readings at random times (Poisson) the 90 % gap is 2.3 mean gaps, so the chance that
+a healthy stream exceeds six of it is e^-13.8, one in a million gaps."""
+
+GAP_QUANTILE = 0.9
+GAP_STEP = 0.1
+"""Relative step of the tracked 90 % quantile of the time between readings."""
+
+MIN_ARRIVALS = 3
+"""Readings before silence is judged."""
+
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What was expected of n rows' readings, all (n, C) in sensor units; NaN where nothing was expected."""
+
+    expected: F64
+    lower: F64
+    upper: F64
+    live: Bool
+    """Whether the band may raise alerts."""
+    source: list[Source]
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the state; axis G is KINDS."""
+    c, cg = (channels,), (channels, len(KINDS))
+    return {
+        "alert_open": Column(cg, "bool", init=False),
+        "alert_step": Column(cg, "int64", 0),
+        "alert_ns": Column(cg, "int64", 0),
+        "alert_source": Column(cg, "int64", 0),
+        "alert_seq": Column((), "int64", 0),
+        "good": Column(cg, "int64", 0),
+        "good_now": Column(cg, "int64", 0),
+        "run": Column(c, "int64", 0),
+        "run_now": Column(c, "int64", 0),
+        "run_value": Column(c, init=np.nan),
+        "run_value_now": Column(c, init=np.nan),
+        "run_reached": Column((channels, len(RUN_LENGTHS)), "int64", 0),
+        "run_samples": Column(c, "int64", 0),
+        "last_seen_ns": Column((), "int64", 0),
+        "arrivals": Column((), "int64", 0),
+        "gap_q90_ns": Column((), "float64", 0.0),
+        "mean_gap_ns": Column((), "float64", 0.0),
+        "deadline_ns": Column((), "int64", NEVER),
+    }
+
+
+# --- samples --------------------------------------------------------------------------------------------------
+
+
+def score(value: F64, band: Band) -> F64:
+    """Measure how far a value lies from its forecast: 0 at the forecast, 1 at the edge of the alert band.
+
+    >>> band = Band(*(np.array([[v]]) for v in (10.0, 8.0, 11.0)), live=np.array([[True]]), source=["baseline"])
+    >>> score(np.array([[7.0]]), band).item()
+    1.5
+    """
+    above = value > band.expected
+    half_width = np.where(above, band.upper - band.expected, band.expected - band.lower)
+    distance = np.abs(value - band.expected)
+    return np.divide(distance, half_width, out=np.full(value.shape, np.nan), where=half_width > 0)
+
+
+def p_value(scores: float) -> float:
+    """Turn a score into a tail probability, exponential through 0.001 at the edge of the 99.9 % band.
+
+    >>> p_value(0.0), p_value(1.0)
+    (1.0, 0.001)
+    """
+    return float(0.001 ** min(scores, 100.0)) if np.isfinite(scores) else 1.0
+
+
+def observe(
+    table: Table,
+    rows: I64,
+    order: I64,
+    step: I64,
+    time_ns: I64,
+    value: F64,
+    observed: Bool,
+    band: Band,
+    limits: F64,
+    learning_steps: int,
+) -> list[AlertEvent]:
+    """Judge the open step's samples; provisional until `commit`.
+
+    Args:
+        rows: (n,) different rows.
+        value: (n, C) in sensor units.
+        observed: (n, C); what was not observed neither opens nor clears.
+        limits: (C, 2) lowest and highest allowed value, infinite where not configured.
+    """
+    bad = np.zeros((*value.shape, len(KINDS)), dtype=np.bool_)
+    judged = np.zeros_like(bad)
+    with np.errstate(invalid="ignore"):
+        bad[..., SPIKE] = band.live & ((value < band.lower) | (value > band.upper))
+        bad[..., OUT_OF_RANGE] = (value < limits[:, 0]) | (value > limits[:, 1])
+    judged[..., SPIKE] = np.isfinite(band.lower)
+    judged[..., OUT_OF_RANGE] = True
+    same, bad[..., STUCK] = _runs(table, rows, value, observed, learning_steps)
+    judged[..., STUCK] = True
+    bad &= observed[..., None]
+    judged &= observed[..., None]
+    # A run that goes on is not good, though only its listed lengths are bad.
+    good = judged & ~bad
+    good[..., STUCK] &= ~same
+    was_open = table["alert_open"][rows]
+    counted = np.where(bad, 0, table["good"][rows] + good)
+    table["good_now"][rows] = np.where(judged, counted, table["good"][rows])
+    opening = bad & ~was_open
+    clearing = was_open & good & (counted >= CLEAR_AFTER)
+    clearing[..., SILENT] = False
+    return _emit(table, rows, order, step, time_ns, value, band, opening, clearing)
+
+
+def commit(table: Table, rows: I64) -> None:
+    """Make what `observe` said of the open step final."""
+    table["good"][rows] = np.where(table["alert_open"][rows], table["good_now"][rows], 0)
+    advanced = table["run_now"][rows] != table["run"][rows]
+    advanced |= (table["run_value_now"][rows] != table["run_value"][rows]) & np.isfinite(table["run_value_now"][rows])
+    table["run_samples"][rows] += advanced
+    reached = (table["run_now"][rows][..., None] == RUN_LENGTHS) & advanced[..., None]
+    table["run_reached"][rows] += reached
+    table["run"][rows] = table["run_now"][rows]
+    table["run_value"][rows] = table["run_value_now"][rows]
+
+
+def _runs(table: Table, rows: I64, value: F64, observed: Bool, learning_steps: int) -> tuple[Bool, Bool]:
+    """Extend runs of equal values → (the value repeats, the run is stuck), (n, C) each."""
+    same = observed & (value == table["run_value"][rows])
+    run = np.where(observed, np.where(same, table["run"][rows] + 1, 1), table["run"][rows])
+    table["run_now"][rows] = run
+    table["run_value_now"][rows] = np.where(observed, value, table["run_value"][rows])
+    samples = table["run_samples"][rows][..., None]
+    rare = (table["run_reached"][rows] + 1) <= STUCK_SHARE * (samples + 1)
+    stuck = ((run[..., None] == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
+    return same, stuck & same
+
+
+def _emit(
+    table: Table,
+    rows: I64,
+    order: I64,
+    step: I64,
+    time_ns: I64,
+    value: F64,
+    band: Band,
+    opening: Bool,
+    clearing: Bool,
+) -> list[AlertEvent]:
+    """Change the alerts' state and tell it, in the order of rows, channels and kinds."""
+    events = []
+    for i, channel, kind in np.argwhere(opening | clearing).tolist():
+        row = rows[i]
+        opened = bool(opening[i, channel, kind])
+        if opened:
+            _open(table, row, channel, kind, int(step[i]), int(time_ns[i]))
+        events.append(
+            _event(
+                table,
+                row,
+                channel,
+                kind,
+                order=int(order[i]),
+                event_type="opened" if opened else "cleared",
+                time_ns=int(time_ns[i]),
+                observed=float(value[i, channel]),
+                band=tuple(float(b[i, channel]) for b in (band.expected, band.lower, band.upper)),
+                source=band.source[i],
+            )
+        )
+        if not opened:
+            table["alert_open"][row, channel, kind] = False
+    return events
+
+
+def _open(table: Table, row: int, channel: int, kind: int, step: int, time_ns: int) -> None:
+    table["alert_open"][row, channel, kind] = True
+    table["alert_step"][row, channel, kind] = step
+    table["alert_ns"][row, channel, kind] = time_ns
+    table["good"][row, channel, kind] = 0
+    table["good_now"][row, channel, kind] = 0
+
+
+def _event(
+    table: Table,
+    row: int,
+    channel: int,
+    kind: int,
+    *,
+    order: int,
+    event_type: Literal["opened", "cleared"],
+    time_ns: int,
+    observed: float,
+    band: tuple[float, ...],
+    source: Source,
+) -> AlertEvent:
+    """Make the event and count it; the sequence is the stream's own, so that it never depends on other streams."""
+    table["alert_seq"][row] += 1
+    expected, lower, upper = band
+    edge = upper if observed > expected else lower
+    scores = abs(observed - expected) / abs(edge - expected) if edge != expected else np.nan
+    return AlertEvent(
+        order=order,
+        stream=int(table["stream"][row]),
+        channel=channel,
+        kind=KINDS[kind],
+        event_type=event_type,
+        opened_step=int(table["alert_step"][row, channel, kind]),
+        opened_ns=int(table["alert_ns"][row, channel, kind]),
+        time_ns=time_ns,
+        cleared_ns=time_ns if event_type == "cleared" else None,
+        observed=observed,
+        expected=expected,
+        lower=lower,
+        upper=upper,
+        p_value=p_value(scores) if kind == SPIKE else float("nan"),
+        seq=int(table["alert_seq"][row]),
+        source=source,
+    )
+
+
+# --- silence --------------------------------------------------------------------------------------------------
+
+NOTHING_EXPECTED = (float("nan"),) * 3
+
+
+def arrive(
+    table: Table, rows: I64, order: I64, clock_ns: I64, time_ns: I64, period_ns: int, silent_after_ns: int
+) -> list[AlertEvent]:
+    """Note that readings of different rows arrived: learn their rhythm, set deadlines, clear silence.
+
+    Args:
+        clock_ns: (n,) the clock silence is measured by (arrival, or the readings' own time).
+        time_ns: (n,) the readings' times, told in the events.
+    """
+    first = table["arrivals"][rows] == 0
+    gap = np.where(first, period_ns, clock_ns - table["last_seen_ns"][rows]).astype(np.float64)
+    typical = np.where(first, float(period_ns), table["gap_q90_ns"][rows])
+    moved = typical * (1 + GAP_STEP * ((gap > typical) - (1 - GAP_QUANTILE)))
+    typical = np.where(first, typical, np.maximum(moved, period_ns / 1000))
+    mean = np.where(first, float(period_ns), table["mean_gap_ns"][rows])
+    # One outage counts as four typical gaps at most, so that it does not change the rhythm for long.
+    mean += 0.05 * (np.minimum(gap, 4 * np.maximum(mean, 1.0)) - mean)
+    table["gap_q90_ns"][rows] = typical
+    table["mean_gap_ns"][rows] = mean
+    table["last_seen_ns"][rows] = np.maximum(clock_ns, table["last_seen_ns"][rows])
+    table["arrivals"][rows] += 1
+    wait = SILENT_FACTOR * np.maximum(typical, period_ns)
+    wait_ns = np.full(len(rows), silent_after_ns) if silent_after_ns else wait.astype(np.int64)
+    judged = table["arrivals"][rows] >= MIN_ARRIVALS
+    table["deadline_ns"][rows] = np.where(judged, table["last_seen_ns"][rows] + wait_ns, NEVER)
+    return [
+        _silence_ends(table, int(rows[i]), int(order[i]), int(time_ns[i]))
+        for i in np.flatnonzero(table["alert_open"][rows, 0, SILENT])
+    ]
+
+
+def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:
+    event = _event(
+        table,
+        row,
+        0,
+        SILENT,
+        order=order,
+        event_type="cleared",
+        time_ns=time_ns,
+        observed=float("nan"),
+        band=NOTHING_EXPECTED,
+        source="baseline",
+    )
+    table["alert_open"][row, 0, SILENT] = False
+    return event
+
+
+def shortest_wait_ns(period_ns: int, silent_after_ns: int) -> int:
+    """Bound from below the time between a reading and the deadline it sets."""
+    return silent_after_ns or int(SILENT_FACTOR * period_ns)
+
+
+def next_deadline_ns(table: Table) -> int:
+    """Tell when the next stream of the table falls silent; NEVER where none can."""
+    waiting = ~table["alert_open"][:, 0, SILENT]
+    return int(np.min(table["deadline_ns"], where=waiting, initial=NEVER)) if table.rows else NEVER
+
+
+def sweep(table: Table, order: int, clock_ns: int, period_ns: int) -> list[AlertEvent]:
+    """Open `silent` for streams whose deadline has passed; told with the deadline's time, whenever it is noticed."""
+    late = (table["deadline_ns"] < clock_ns) & ~table["alert_open"][:, 0, SILENT]
+    events = []
+    for row in np.flatnonzero(late).tolist():
+        deadline = int(table["deadline_ns"][row])
+        _open(table, row, 0, SILENT, (deadline - int(table["phase_ns"][row])) // period_ns, deadline)
+        events.append(
+            _event(
+                table,
+                row,
+                0,
+                SILENT,
+                order=order,
+                event_type="opened",
+                time_ns=deadline,
+                observed=float("nan"),
+                band=NOTHING_EXPECTED,
+                source="baseline",
+            )
+        )
+    return events

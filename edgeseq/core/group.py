@@ -1,0 +1,190 @@
+"""The state of all streams of one rule: which columns there are, and how they are kept and brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.core import align, calibrate, dedupe, detect
+from edgeseq.core.baseline import BaselineStepper
+from edgeseq.core.features import WARM_READINGS
+from edgeseq.core.forecast import RecurrentState, Stepper
+from edgeseq.core.table import Column, Table
+from edgeseq.core.types import F64, I64, StreamRule
+
+NONE_YET = align.NOT_STARTED
+"""Step number of a stream that was not stepped."""
+
+MIN_LEARNING_STEPS = 200
+"""Outcomes before alerts: fewer say nothing about the outermost thousandth; at least one season is asked too."""
+
+
+@dataclass(slots=True)
+class Group:
+    """One rule, its forecasters, and a table with a row for each of its streams."""
+
+    rule: StreamRule
+    steppers: tuple[Stepper, ...]
+    """In the order of calibrate.FORECASTERS; without a bundle only the baseline."""
+    horizon: int
+    leads: tuple[int, ...]
+    ring: int
+    """Steps of history kept, in sensor units and model-independent: what a new model warms from."""
+    learning_steps: int
+    limits: F64
+    table: Table
+
+
+def new_group(rule: StreamRule, model: Stepper | None) -> Group:
+    """Make the empty group of a rule; `model` serves it beside the baseline."""
+    channels = len(rule.channel_names)
+    horizon = model.horizon if model else rule.horizon
+    baseline = BaselineStepper(channels, horizon, rule.season_steps)
+    steppers: tuple[Stepper, ...] = (baseline, model) if model else (baseline,)
+    ring = max(2 * WARM_READINGS, *(s.ring for s in steppers))
+    limits = [rule.limits.get(name) for name in rule.channel_names]
+    bounds = [(_or(x and x.min, -np.inf), _or(x and x.max, np.inf)) for x in limits]
+    return Group(
+        rule=rule,
+        steppers=steppers,
+        horizon=horizon,
+        leads=calibrate.leads_up_to(horizon),
+        ring=ring,
+        learning_steps=max(MIN_LEARNING_STEPS, rule.season_steps),
+        limits=np.array(bounds, dtype=np.float64),
+        table=Table(_columns(channels, horizon, ring, steppers)),
+    )
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ...]) -> dict[str, Column]:
+    c = (channels,)
+    leads = calibrate.leads_up_to(horizon)
+    columns = {
+        "stream": Column((), "int64", -1),
+        "history": Column((channels, ring), init=np.nan),
+        "first_step": Column((), "int64", NONE_YET),
+        "base_anchor": Column(c, init=np.nan),
+        "anchor": Column(c, init=np.nan),
+        "unit": Column(c, init=np.nan),
+        "next_step": Column((), "int64", NONE_YET),
+        "next_value": Column(c, init=np.nan),
+        "next_raw": Column((len(calibrate.FORECASTERS), channels, 3, len(leads)), init=np.nan),
+        "model_warm": Column((), "bool", init=False),
+        "serving": Column((), "int64", calibrate.BASELINE),
+        "status": Column((3,), "int64", -1),
+    }
+    columns |= align.columns(channels) | dedupe.columns(channels)
+    columns |= calibrate.columns(channels, horizon) | detect.columns(channels)
+    for forecaster, stepper in zip(calibrate.FORECASTERS, steppers, strict=False):
+        for spec in stepper.state_spec:
+            column = Column(spec.shape, spec.dtype, spec.init)
+            columns[f"{forecaster}.committed.{spec.name}"] = column
+            columns[f"{forecaster}.next.{spec.name}"] = column
+    return columns
+
+
+# --- recurrent states -----------------------------------------------------------------------------------------
+
+
+def read_state(group: Group, forecaster: int, which: str, rows: I64) -> RecurrentState:
+    """Gather the recurrent states of rows; `which` is committed or next."""
+    prefix = f"{calibrate.FORECASTERS[forecaster]}.{which}."
+    return tuple(group.table[prefix + s.name][rows] for s in group.steppers[forecaster].state_spec)
+
+
+def write_state(group: Group, forecaster: int, which: str, rows: I64, state: RecurrentState) -> None:
+    """Scatter recurrent states to rows."""
+    prefix = f"{calibrate.FORECASTERS[forecaster]}.{which}."
+    for spec, array in zip(group.steppers[forecaster].state_spec, state, strict=True):
+        group.table[prefix + spec.name][rows] = array
+
+
+def reset_rows(group: Group, rows: I64) -> None:
+    """Forget what a gap longer than the ring made worthless: history, recurrent states and pending forecasts."""
+    table = group.table
+    worthless = ("history", "first_step", "next_step", "next_value", "next_raw", "model_warm", "serving", "pending")
+    recurrent = [n for n in table.columns if ".committed." in n or ".next." in n]
+    table.reset(rows, {name: table.columns[name] for name in (*worthless, *recurrent)})
+
+
+def recent_history(group: Group, row: int, step: int) -> F64:
+    """Give a row's history in time order up to `step` → (T, C), T <= ring, from the stream's first step on."""
+    steps = min(group.ring, step - int(group.table["first_step"][row]) + 1)
+    at = np.arange(step - steps + 1, step + 1) % group.ring
+    history: F64 = group.table["history"][row][:, at].T
+    return history
+
+
+# --- keeping and bringing back --------------------------------------------------------------------------------
+
+
+def fingerprint(group: Group) -> dict[str, Any]:
+    """Say what a kept state depends on: another base makes it worthless, another model needs a new warm-up."""
+    rule = group.rule
+    base = [rule.period_ns, rule.aggregate, rule.on_gap, rule.kind, list(rule.channel_names), rule.season_steps]
+    model = [[s.name, [msgspec.to_builtins(spec) for spec in s.state_spec]] for s in group.steppers[1:]]
+    return {"base": base, "horizon": group.horizon, "ring": group.ring, "model": model}
+
+
+def dump_group(group: Group) -> dict[str, NDArray[np.generic]]:
+    """Copy all columns."""
+    return {name: np.array(group.table[name]) for name in group.table.columns}
+
+
+def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) -> bool:
+    """Fill a new group from what was kept under the fingerprint `kept`. Returns False where nothing fits.
+
+    With another model the streams keep everything but the model's part, and warm it from their history.
+    """
+    ours = fingerprint(group)
+    if kept["base"] != ours["base"] or kept["horizon"] != ours["horizon"]:
+        return False
+    streams = arrays["stream"]
+    for _ in range(len(streams)):
+        group.table.add_row()
+    for name, column in group.table.columns.items():
+        array = arrays.get(name)
+        if array is not None and array.shape[1:] == column.shape and array.dtype == np.dtype(column.dtype):
+            group.table[name][:] = array
+    if kept["ring"] != ours["ring"]:
+        _lay_history(group, np.asarray(arrays["history"], dtype=np.float64))
+    if kept["model"] != ours["model"]:
+        _forget_model(group)
+    return True
+
+
+def _lay_history(group: Group, old: F64) -> None:
+    """Move the newest steps of a ring of another length to their places in this one."""
+    table = group.table
+    table["history"][:] = np.nan
+    for row in range(table.rows):
+        newest = int(table["next_step"][row]) - 1
+        if table["first_step"][row] == NONE_YET:
+            continue
+        steps = np.arange(newest - min(old.shape[-1], group.ring) + 1, newest + 1)
+        table["history"][row][:, steps % group.ring] = old[row][:, steps % old.shape[-1]]
+        table["first_step"][row] = max(int(table["first_step"][row]), int(steps[0]))
+
+
+def _forget_model(group: Group) -> None:
+    table = group.table
+    table["model_warm"][:] = False
+    table["serving"][:] = calibrate.BASELINE
+    table["anchor"][:] = np.nan
+    table["unit"][:] = np.nan
+    table["next_raw"][:, calibrate.MODEL] = np.nan
+    for name in ("pending", "offset", "error", "paired_error", "alert_offset"):
+        table[name][:, calibrate.MODEL] = np.nan
+    table["scored"][:, calibrate.MODEL] = 0
+    table["largest_miss"][:, calibrate.MODEL] = 0
+    table["paired_error"][:] = np.nan
+    table["paired"][:] = 0

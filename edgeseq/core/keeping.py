@@ -1,0 +1,67 @@
+"""The whole state as a header and named arrays, and back: what a snapshot holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.core.group import dump_group, fingerprint, load_group
+from edgeseq.core.pipeline import State, add_rows
+from edgeseq.core.types import StreamInfo
+
+
+def dump(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
+    """Give the state as a JSON-able header and named arrays; they share no memory with the state."""
+    arrays = {}
+    for group in state.groups:
+        columns = dump_group(group)
+        arrays |= {f"{group.rule.key}\n{name}": column for name, column in columns.items()}
+    header = {
+        "streams": [msgspec.to_builtins(info) for info in state.registry.infos],
+        "groups": {group.rule.key: fingerprint(group) for group in state.groups},
+        "clock_ns": state.clock_ns,
+    }
+    return header, arrays
+
+
+def load(state: State, header: dict[str, Any], arrays: Mapping[str, NDArray[np.generic]]) -> list[str]:
+    """Fill a new state from a dump.
+
+    Returns:
+        ids of the streams that start anew, because their rule is gone or means something else now.
+    """
+    infos = [msgspec.convert(info, StreamInfo) for info in header["streams"]]
+    for info in infos:
+        state.registry.register(info)
+    kept = set()
+    for group in state.groups:
+        fit = header["groups"].get(group.rule.key)
+        prefix = f"{group.rule.key}\n"
+        columns = {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
+        if fit is not None and load_group(group, fit, columns):
+            kept |= set(group.table["stream"].tolist())
+    _place(state)
+    state.clock_ns = header["clock_ns"]
+    return [info.id for index, info in enumerate(infos) if index not in kept]
+
+
+def _place(state: State) -> None:
+    """Find each kept stream's row; streams without one get a new row."""
+    rows = {
+        stream: (index, row)
+        for index, group in enumerate(state.groups)
+        for row, stream in enumerate(group.table["stream"].tolist())
+    }
+    state.group_of.clear()
+    state.row_of.clear()
+    for stream in range(len(state.registry)):
+        if stream in rows:
+            index, row = rows[stream]
+            state.group_of.append(index)
+            state.row_of.append(row)
+        else:
+            add_rows(state, until=stream + 1)

@@ -1,0 +1,270 @@
+"""The forecaster as one stateful function, written once for the device, for training and for export.
+
+    x (B, C) ─ front ─▶ clean value, ring, running mean and scale ─ features ─▶ cell ─ head ─▶ quantiles (B, C, H, Q)
+                              └────────────── linear highway: ring → H leads ────────┘
+
+`front` depends on no learned weight: it fills missing values, clips, keeps the ring and the running statistics.
+The highway starts as the ridge solution; the cell corrects it and gives the spread (DESIGN.md, The model).
+Shapes as everywhere; V = B·C rows of single channels, K = fixed linear taps on the ring. x is (value - anchor) / unit.
+All constants are ≥ 1e-4, since float16 rounds smaller ones to 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.core.cells import CELLS, stack
+from edgeseq.core.forecast import RecurrentState, StateSpec
+from edgeseq.core.ops import NUMPY, Ops, Tensor
+from edgeseq.core.types import F32
+
+Weights = Mapping[str, Tensor]
+
+X_VALID = 2e9
+"""|x| beyond this, infinities and NaN count as missing; features.normalise bounds x at half of it."""
+CLIP_SCALES = 8.0
+"""A value farther from the running mean than this many scales is clipped: a spike must not poison the state."""
+CLIP_PATIENCE = 4.0
+"""After so many clipped values in a row they are a new level, and the bound widens …"""
+CLIP_WIDE = 64.0
+"""… to this many scales, so that a scale of any size is reached within a few steps."""
+COLD_READINGS = 32.0
+"""Until so many readings the running scale is not trusted …"""
+COLD_BOUND = 100.0
+"""… and values are clipped to this many units."""
+SCALE_FLOOR = 0.02
+"""Smallest running scale, in units."""
+COUNT_LIMIT = 1e6
+"""Counters stop here: float32 counts exactly to 1.6e7."""
+FEATURE_LIMIT = 8.0
+FRONT_STATES = ("n", "mean", "variance", "age", "seen", "streak", "ring", "expected")
+
+
+class NetworkSpec(msgspec.Struct, frozen=True):
+    """All that the code needs beside the weights to be the network."""
+
+    cell: Literal["rnn", "gru", "lstm"]
+    layers: int
+    units: int
+    channels: int
+    horizon: int
+    levels: tuple[float, ...]
+    """Ascending, symmetric around 0.5."""
+    ring: int
+    seasons: tuple[int, ...]
+    """Season lengths in steps, ascending, each < ring; may be empty."""
+    half_life: float
+    """Of the running mean and scale, in readings."""
+    taps: int
+    """Fixed linear features of the ring; the first is the ridge's forecast of the next step."""
+    architecture: str = "highway-1"
+    """Name of this text; another architecture gets another name."""
+
+    @property
+    def features(self) -> int:
+        """Count the inputs of the cell, all channels."""
+        return self.channels * (self.taps + len(EXTRA_FEATURES))
+
+
+EXTRA_FEATURES = ("level", "innovation", "volatility", "roughness", "age", "youth")
+
+
+class View(NamedTuple):
+    """What the front makes of one step, for features and head; all per channel."""
+
+    base: Tensor
+    """(B, C) the clean value."""
+    difference: Tensor
+    """(V, R) ring minus clean value; slots not yet seen hold the running mean."""
+    scale: Tensor
+    """(B, C) running standard deviation."""
+    features: Tensor
+    """(B, F) inputs of the cell."""
+
+
+def spec_from_manifest(network: Mapping[str, Any]) -> NetworkSpec:
+    """Read the specification back from a manifest's `network`."""
+    return msgspec.convert(network, NetworkSpec)
+
+
+def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
+    """List the state arrays: the front's, then the cell's layer by layer.
+
+    The running mean starts at 0 (the anchor is a median) and the variance at 1 (the unit is a spread), with the
+    weight of one reading: n starts at 1.
+    """
+    channels = (spec.channels,)
+    start = {"n": 1.0, "variance": 1.0}
+    front = [
+        StateSpec(name, (*channels, spec.ring) if name == "ring" else channels, init=start.get(name, 0.0))
+        for name in FRONT_STATES
+    ]
+    names = CELLS[spec.cell].states
+    cells = [StateSpec(f"{name}{layer}", (spec.units,)) for layer in range(spec.layers) for name in names]
+    return (*front, *cells)
+
+
+def step(ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+    """Advance by one grid step: x (B, C) and state → quantiles (B, C, H, Q) and the next state."""
+    k = len(FRONT_STATES)
+    view, front_next = front(ops, spec, weights, x, state[:k])
+    output, cell_next = stack(ops, spec.cell, weights, view.features, state[k:])
+    return head(ops, spec, weights, view, output), (*front_next, *cell_next)
+
+
+def front(ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]) -> tuple[View, Any]:
+    """Clean one value per channel, advance ring and running statistics, and compute the cell's features."""
+    *kept, expected = state
+    clean, mask, tracked = track(ops, spec, x, tuple(kept))
+    _, mean, variance, age, seen, _, ring = tracked
+    # The ring knows whether there was a forecast: kept[4] is `seen` before this step.
+    innovation = mask * ops.minimum(kept[4], 1.0) * (clean - expected)
+    view = observe(ops, spec, weights, clean, ring, mean, variance, age, seen, innovation)
+    expected = clean + ops.reshape(ops.matmul(view.difference, weights["next"]), (-1, spec.channels))
+    return view, (*tracked, expected)
+
+
+def track(ops: Ops, spec: NetworkSpec, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Any]:
+    """Fill, clip and count one value per channel: x (B, C) → clean value, mask (1 observed), next states."""
+    n, mean, variance, age, seen, streak, ring = state
+    zero = mean * 0.0
+    observed = ops.abs(x) <= X_VALID
+    mask = ops.where(observed, zero + 1.0, zero)
+    age = (1.0 - mask) * ops.minimum(age + 1.0, COUNT_LIMIT)
+    fill = _fill(ops, spec, mean, age, seen, ring)
+    clipped, streak = _clip(ops, ops.where(observed, x, mean), n, mean, variance, mask, streak)
+    clean = ops.where(observed, clipped, fill)
+
+    n = ops.minimum(n + mask, COUNT_LIMIT)
+    rate = mask * ops.maximum(1.0 / n, 1.0 - 0.5 ** (1.0 / spec.half_life))
+    deviation = clean - mean
+    mean = mean + rate * deviation
+    variance = (1.0 - rate) * (variance + rate * deviation * deviation)
+    variance = ops.maximum(variance, SCALE_FLOOR * SCALE_FLOOR)
+    seen = ops.minimum(seen + ops.maximum(mask, ops.minimum(seen, 1.0)), float(spec.ring))
+    ring = ops.concat([ring[:, :, 1:], ops.reshape(clean, (-1, spec.channels, 1))], 2)
+    return clean, mask, (n, mean, variance, age, seen, streak, ring)
+
+
+def _fill(ops: Ops, spec: NetworkSpec, mean: Tensor, age: Tensor, seen: Tensor, ring: Tensor) -> Tensor:
+    """Stand in for a missing value: the last one, fading with its age into the value one season ago (or the mean)."""
+    half_life = max(1.0, spec.seasons[0] / 8) if spec.seasons else 12.0
+    weight = ops.exp(age * (-math.log(2.0) / half_life))
+    last = ops.where(seen >= 1.0, ring[:, :, spec.ring - 1], mean)
+    past = mean
+    if spec.seasons:
+        # The ring has not moved yet: one season before the present step lies `season` places from its end.
+        season = spec.seasons[-1]
+        past = ops.where(seen >= float(season), ring[:, :, spec.ring - season], mean)
+    return weight * last + (1.0 - weight) * past
+
+
+def _clip(
+    ops: Ops, x: Tensor, n: Tensor, mean: Tensor, variance: Tensor, mask: Tensor, streak: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Bound a value around the running mean; a streak of bounded values widens the bound."""
+    width = ops.where(streak >= CLIP_PATIENCE, streak * 0.0 + CLIP_WIDE, streak * 0.0 + CLIP_SCALES)
+    bound = ops.where(n > COLD_READINGS, width * ops.sqrt(variance), variance * 0.0 + COLD_BOUND)
+    deviation = x - mean
+    outside = ops.where(ops.abs(deviation) > CLIP_SCALES * ops.sqrt(variance), mask, mask * 0.0)
+    # A missing value neither ends nor prolongs a streak.
+    streak = ops.minimum(streak + 1.0, COUNT_LIMIT) * outside + streak * (1.0 - mask)
+    return mean + ops.maximum(ops.minimum(deviation, bound), -bound), streak
+
+
+def observe(
+    ops: Ops, spec: NetworkSpec, weights: Weights, clean: Tensor, ring: Tensor, mean: Tensor, variance: Tensor,
+    age: Tensor, seen: Tensor, innovation: Tensor,
+) -> View:  # fmt: skip
+    """Compute the features of one step from the front's quantities, all (B, C) but the ring (B, C, R)."""
+    rows = (-1, 1)
+    scale = ops.sqrt(variance)
+    base, unit = ops.reshape(clean, rows), ops.reshape(scale, rows)
+    difference = visible(ops, spec, ring, mean, seen) - base
+    # Mean size of changes, fast and slow, against each other and against the scale.
+    change = ops.matmul(ops.abs(difference[:, 1:] - difference[:, :-1]), weights["roughness"]) / unit + 0.01
+    parts = [
+        ops.matmul(difference, weights["taps"]) / unit,
+        (base - ops.reshape(mean, rows)) / unit,
+        ops.reshape(innovation, rows) / (unit * weights["lead_scale"][:1]),
+        ops.log(change[:, :1] / change[:, 1:]),
+        ops.log(change[:, 1:]),
+        1.0 - ops.exp(ops.reshape(age, rows) * -0.1),
+        1.0 - ops.reshape(seen, rows) * (1.0 / spec.ring),
+    ]
+    features = ops.maximum(ops.minimum(ops.concat(parts, 1), FEATURE_LIMIT), -FEATURE_LIMIT)
+    return View(clean, difference, scale, ops.reshape(features, (-1, spec.features)))
+
+
+def visible(ops: Ops, spec: NetworkSpec, ring: Tensor, mean: Tensor, seen: Tensor) -> Tensor:
+    """Show the ring (B, C, R) as rows (V, R), the running mean standing in slots that no value has reached yet."""
+    reach = np.arange(spec.ring, 0, -1).astype(np.float32)
+    rows = ops.reshape(ring, (-1, spec.ring))
+    return ops.where(ops.reshape(seen, (-1, 1)) >= reach, rows, ops.reshape(mean, (-1, 1)))
+
+
+def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
+    """Make quantiles (B, C, H, Q) of the highway and the cell's output (B, U).
+
+    Median = x + gate · (highway - x) + scale · r · correction; outward from it cumulative softplus widths, in units
+    of scale · r: quantiles cannot cross. r (H,) is the ridge's error per lead, so that all leads learn alike.
+    """
+    C, H, Q = spec.channels, spec.horizon, len(spec.levels)
+    half = Q // 2
+    raw = ops.matmul(ops.concat([output, view.features], 1), weights["head.kernel"]) + weights["head.bias"]
+    raw = ops.reshape(raw, (-1, H, Q + 1))
+    # Channel rows: (V, H)
+    linear = ops.matmul(view.difference, weights["highway"])
+    unit = ops.reshape(view.scale, (-1, 1)) * weights["lead_scale"]
+    gate = 1.0 + 0.5 * ops.tanh(raw[:, :, 0])
+    median = ops.reshape(view.base, (-1, 1)) + gate * linear + unit * raw[:, :, 1]
+    widths = [softplus(ops, raw[:, :, 2 + k]) * unit for k in range(Q - 1)]
+    below, above = [median], [median]
+    for k in range(half):
+        below.append(below[-1] - widths[half - 1 - k])
+        above.append(above[-1] + widths[half + k])
+    columns = [ops.reshape(q, (-1, H, 1)) for q in [*below[:0:-1], *above]]
+    return ops.reshape(ops.concat(columns, 2), (-1, C, H, Q))
+
+
+def softplus(ops: Ops, a: Tensor) -> Tensor:
+    """log(1 + e^a), written so that it cannot overflow."""
+    return ops.maximum(a, 0.0) + ops.log(1.0 + ops.exp(-ops.abs(a)))
+
+
+class NetworkStepper:
+    """The network on NumPy: the oracle in float64, the fallback of a device without runtime in float32."""
+
+    def __init__(
+        self, spec: NetworkSpec, weights: Mapping[str, F32], dtype: Any = np.float32, name: str = "numpy"
+    ) -> None:
+        self.name = name
+        self.channels = spec.channels
+        self.horizon = spec.horizon
+        self.levels = spec.levels
+        self.ring = spec.ring
+        self.state_spec = state_spec(spec)
+        self._spec = spec
+        self._dtype = np.dtype(dtype)
+        self._weights = {k: np.asarray(a, dtype=self._dtype) for k, a in weights.items()}
+
+    def step(self, x: NDArray[Any], state: RecurrentState) -> tuple[NDArray[Any], RecurrentState]:
+        """Advance a batch by one step; arrays in and out are of the stepper's dtype."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            quantiles, following = step(NUMPY, self._spec, self._weights, self._own(x), tuple(map(self._own, state)))
+        return quantiles, following
+
+    def replay(self, x: NDArray[Any], state: RecurrentState) -> tuple[NDArray[Any], RecurrentState]:
+        """Advance by T steps."""
+        for t in range(x.shape[1]):
+            quantiles, state = self.step(x[:, t], state)
+        return quantiles, state
+
+    def _own(self, a: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(a, dtype=self._dtype)

@@ -1,0 +1,280 @@
+"""One step of a group: commit what was open, step the forecasters, judge the readings, tell the forecasts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core import calibrate, detect
+from edgeseq.core.align import Resets, Samples, origin_ns
+from edgeseq.core.calibrate import BASELINE, LOWER, MODEL, UPPER, VALUE
+from edgeseq.core.features import denormalise, normalise, settle
+from edgeseq.core.forecast import Stepper, initial_state
+from edgeseq.core.group import (
+    NONE_YET,
+    Group,
+    read_state,
+    recent_history,
+    reset_rows,
+    write_state,
+)
+from edgeseq.core.types import (
+    COVERAGE,
+    F32,
+    F64,
+    I64,
+    DataStatus,
+    Event,
+    Forecast,
+    Phase,
+    Source,
+    StreamReset,
+    StreamStatus,
+)
+
+SERVE_AFTER = 24
+"""Outcomes that model and baseline are compared on before the model may serve."""
+
+SERVE_BELOW, DROP_ABOVE = 1.0, 1.1
+"""The model serves once its error is below the baseline's, until it is 10 % above: hysteresis against flapping."""
+
+PHASES, DATA, ALERTS = tuple(Phase), tuple(DataStatus), ("none", "watch", "alert")
+
+
+def take(group: Group, samples: Samples) -> list[Event]:
+    """Step the samples' rows; their earlier open step is committed first."""
+    moved = group.table["next_step"][samples.rows] != samples.step
+    if moved.any():
+        _commit(group, samples.rows[moved])
+    raw = _step(group, samples)
+    if not samples.publish:
+        return []
+    return _tell(group, samples, raw)
+
+
+def reset(group: Group, resets: Resets) -> list[Event]:
+    """Start rows anew after a gap longer than the ring."""
+    reset_rows(group, resets.rows)
+    streams = group.table["stream"][resets.rows]
+    told = zip(resets.order.tolist(), streams.tolist(), resets.gap_steps.tolist(), strict=True)
+    return [StreamReset(order, stream, gap) for order, stream, gap in told]
+
+
+# --- commit ---------------------------------------------------------------------------------------------------
+
+
+def _commit(group: Group, rows: I64) -> None:
+    """Make the open step final: score the forecasts made for it, learn, keep its value, promote the states."""
+    table = group.table
+    rows = rows[table["next_step"][rows] != NONE_YET]
+    if len(rows) == 0:
+        return
+    step, value = table["next_step"][rows], table["next_value"][rows]
+    outcome = value - table["base_anchor"][rows]
+    forecasts = calibrate.due(table, group.leads, rows, step)
+    frozen = table["alert_open"][rows][..., detect.SPIKE]
+    calibrate.learn(table, group.leads, rows, outcome, forecasts, group.learning_steps, frozen)
+    detect.commit(table, rows)
+    table["history"][rows, :, step % group.ring] = value
+    table["first_step"][rows] = np.where(table["first_step"][rows] == NONE_YET, step, table["first_step"][rows])
+    for forecaster in range(len(group.steppers)):
+        write_state(group, forecaster, "committed", rows, read_state(group, forecaster, "next", rows))
+    calibrate.push(table, group.leads, rows, step, table["next_raw"][rows])
+    if len(group.steppers) > MODEL:
+        _warm(group, rows[~table["model_warm"][rows]])
+        _choose(group, rows)
+
+
+def _warm(group: Group, rows: I64) -> None:
+    """Let the model join rows whose history settles anchor and unit, by replaying that history through it."""
+    table, model = group.table, group.steppers[MODEL]
+    for row in rows.tolist():
+        history = recent_history(group, row, int(table["next_step"][row]))
+        if np.isnan(table["unit"][row]).any():
+            anchor, unit = settle(history[None])
+            table["anchor"][row], table["unit"][row] = anchor[0], unit[0]
+        if np.isnan(table["unit"][row]).any():
+            continue
+        x = normalise(history, table["anchor"][row], table["unit"][row])
+        _, state = model.replay(x[None], initial_state(model.state_spec, 1))
+        write_state(group, MODEL, "committed", np.array([row]), state)
+        table["model_warm"][row] = True
+
+
+def _choose(group: Group, rows: I64) -> None:
+    """Let the better forecaster serve, with hysteresis."""
+    table = group.table
+    ratio = _mean_ratio(group, rows)
+    enough = (table["paired"][rows].max(axis=(1, 2)) >= SERVE_AFTER) & table["model_warm"][rows]
+    serves = table["serving"][rows] == MODEL
+    with np.errstate(invalid="ignore"):
+        better = np.where(serves, ratio <= DROP_ABOVE, ratio < SERVE_BELOW)
+    table["serving"][rows] = np.where(enough & better, MODEL, BASELINE)
+
+
+def _mean_ratio(group: Group, rows: I64) -> F64:
+    """Error of the model over that of the baseline, geometric mean over channels (n,)."""
+    ratio = calibrate.error_ratio(group.table, rows)
+    known = np.isfinite(ratio) & (ratio > 0)
+    logs = np.log(np.where(known, ratio, 1.0)).sum(axis=1)
+    return np.where(known.any(axis=1), np.exp(logs / np.maximum(known.sum(axis=1), 1)), np.nan)
+
+
+# --- step -----------------------------------------------------------------------------------------------------
+
+
+def _step(group: Group, samples: Samples) -> F64:
+    """Step every forecaster from the committed state → raw forecasts (n, F, C, 3, H), relative to base_anchor."""
+    table, rows = group.table, samples.rows
+    base = table["base_anchor"][rows]
+    table["base_anchor"][rows] = np.where(np.isnan(base), samples.values, base)
+    base = table["base_anchor"][rows]
+    channels = samples.values.shape[1]
+    raw = np.full((len(rows), len(calibrate.FORECASTERS), channels, 3, group.horizon), np.nan)
+    x = (samples.values - base).astype(np.float32)
+    raw[:, BASELINE] = _bounds(group.steppers[BASELINE], _run(group, BASELINE, rows, x)).astype(np.float64)
+    warm = table["model_warm"][rows]
+    if warm.any():
+        w = rows[warm]
+        anchor, unit = table["anchor"][w], table["unit"][w]
+        quantiles = _run(group, MODEL, w, normalise(samples.values[warm], anchor, unit))
+        bounds = _bounds(group.steppers[MODEL], quantiles)
+        absolute = np.moveaxis(denormalise(np.moveaxis(bounds, 2, 3), anchor, unit), 3, 2)
+        raw[warm, MODEL] = absolute - base[warm][..., None, None]
+    table["next_step"][rows] = samples.step
+    table["next_value"][rows] = samples.values
+    table["next_raw"][rows] = raw[..., np.array(group.leads) - 1]
+    return raw
+
+
+def _run(group: Group, forecaster: int, rows: I64, x: F32) -> F32:
+    """Step one forecaster from the committed states; keep the result as the next states."""
+    quantiles, state = group.steppers[forecaster].step(x, read_state(group, forecaster, "committed", rows))
+    write_state(group, forecaster, "next", rows, state)
+    return quantiles
+
+
+def _bounds(stepper: Stepper, quantiles: F32) -> F32:
+    """Pick lower, value, upper of the published coverage: (B, C, H, Q) → (B, C, 3, H)."""
+    levels = np.array(stepper.levels)
+    wanted = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
+    picked = [int(np.abs(levels - level).argmin()) for level in wanted]
+    return np.moveaxis(quantiles[..., picked], 3, 2)
+
+
+# --- tell -----------------------------------------------------------------------------------------------------
+
+
+def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
+    """Judge the readings against the forecast made one step earlier, and tell the new forecasts."""
+    table, rows = group.table, samples.rows
+    band = _band(group, rows)
+    alerts: list[Event] = []
+    if group.rule.alerts:
+        alerts += detect.observe(
+            table,
+            rows,
+            samples.order,
+            samples.step,
+            samples.time_ns,
+            samples.values,
+            samples.observed,
+            band,
+            group.limits,
+            group.learning_steps,
+        )
+    scores = np.where(samples.observed, detect.score(samples.values, band), np.nan)
+    forecasts = _forecasts(group, samples, raw, scores)
+    return [*forecasts, *alerts, *statuses(group, rows, samples.order)]
+
+
+def _band(group: Group, rows: I64) -> detect.Band:
+    """Give the 99.9 % band of the open step: of the serving forecaster, or of the baseline while that one learns."""
+    table = group.table
+    here = np.arange(len(rows))
+    learned = table["scored"][rows][..., 0] >= group.learning_steps
+    serving = table["serving"][rows]
+    source = np.where(learned[here, serving].all(axis=1), serving, BASELINE)
+    live = learned[here, source]
+    base = table["base_anchor"][rows][:, None, :]
+    # Lead 1 is the first slot of the packed ring whatever the step.
+    edges = table["pending"][rows, source][..., 0].transpose(0, 2, 1) + base
+    offset = table["alert_offset"][rows, source]
+    return detect.Band(
+        expected=edges[:, VALUE],
+        lower=edges[:, LOWER] - offset,
+        upper=edges[:, UPPER] + offset,
+        live=live & np.isfinite(offset),
+        source=_names(source),
+    )
+
+
+def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Event]:
+    """Make the Forecast events of the serving forecaster."""
+    table, rows = group.table, samples.rows
+    here = np.arange(len(rows))
+    source = table["serving"][rows]
+    broken = ~np.isfinite(raw[here, source][:, :, VALUE]).all(axis=(1, 2))
+    source = np.where(broken, BASELINE, source)
+    base = table["base_anchor"][rows][:, :, None]
+    lower, value, upper = (
+        bound + base for bound in calibrate.interval(table, group.leads, rows, source, raw[here, source])
+    )
+    ratio = calibrate.error_ratio(table, rows)
+    skill = np.where((source == MODEL)[:, None], 1 - ratio, 0.0)
+    observed = np.where(samples.observed, samples.values, np.nan)
+    origins = origin_ns(table, group.rule, rows, samples.step)
+    names = _names(source)
+    return [
+        Forecast(
+            order=int(samples.order[i]),
+            stream=int(table["stream"][rows[i]]),
+            step=int(samples.step[i]),
+            origin_ns=int(origins[i]),
+            observed=observed[i],
+            lower=lower[i],
+            value=value[i],
+            upper=upper[i],
+            score=scores[i],
+            source=names[i],
+            skill=skill[i],
+        )
+        for i in range(len(rows))
+    ]
+
+
+def _names(source: I64) -> list[Source]:
+    return ["model" if s == MODEL else "baseline" for s in source.tolist()]
+
+
+# --- status ---------------------------------------------------------------------------------------------------
+
+
+def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
+    """Tell the status of rows whose status changed."""
+    table = group.table
+    learned = (table["scored"][rows][..., 0] >= group.learning_steps).any(axis=1).all(axis=1)
+    alerts = table["alert_open"][rows]
+    ratio = table["mean_gap_ns"][rows] / group.rule.period_ns
+    # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.
+    judged = (group.rule.on_gap == "missing") & (table["arrivals"][rows] > 20)
+    mismatch = judged & ((ratio < 0.25) | (ratio > 2.0))
+    data = np.select(
+        [alerts[..., detect.SILENT].any(axis=1), alerts[..., detect.STUCK].any(axis=1), mismatch],
+        [DATA.index(DataStatus.SILENT), DATA.index(DataStatus.STUCK), DATA.index(DataStatus.MISMATCH)],
+        default=DATA.index(DataStatus.OK),
+    )
+    phase = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
+    alert = np.where(alerts.any(axis=(1, 2)), ALERTS.index("alert"), ALERTS.index("none"))
+    status = np.stack([phase, data, alert], axis=1)
+    told = (status != table["status"][rows]).any(axis=1) | (not changed_only)
+    table["status"][rows] = status
+    return [
+        StreamStatus(
+            order=int(order[i]),
+            stream=int(table["stream"][rows[i]]),
+            phase=PHASES[phase[i]],
+            data=DATA[data[i]],
+            alert=ALERTS[alert[i]],  # type: ignore[arg-type]  # an index of the tuple above
+        )
+        for i in np.flatnonzero(told)
+    ]
