@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -84,3 +85,29 @@ def test_ci_runs_make_test() -> None:
     assert re.findall(r"^\s*make .*", text, re.MULTILINE) == [
         "make test PYTEST_STATUS=build/pytest.status || exit"
     ]
+
+
+@pytest.fixture
+def without_root(tmp_path: Path) -> dict[str, str]:
+    """Make an environment in which this user is not root and sudo asks for a password."""
+    for name, script in {"id": "echo 1000", "sudo": "exit 1"}.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        program.chmod(0o755)
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def test_missing_program_without_root_says_what_to_type(without_root: dict[str, str]) -> None:
+    """Where a program is missing and cannot be installed, set-up exits 2 with the exact command."""
+    need = [str(ROOT / ".ci" / "need"), "sh=command -v sh", "mosquitto=false", "python3-venv=false"]
+    run = subprocess.run(need, capture_output=True, text=True, check=False, env=without_root)
+    assert run.returncode == 2
+    wanted = "  do: sudo apt-get update && sudo apt-get install --yes mosquitto python3-venv"
+    assert wanted in run.stderr.splitlines()
+
+
+def test_present_programs_need_nothing(without_root: dict[str, str]) -> None:
+    """Where everything is there, set-up asks for no rights."""
+    need = [str(ROOT / ".ci" / "need"), "sh=command -v sh"]
+    run = subprocess.run(need, capture_output=True, text=True, check=False, env=without_root)
+    assert (run.returncode, run.stderr) == (0, "")
