@@ -10,6 +10,7 @@ LIMIT_NS = 2**62
 """Instants lie within ±146 years of 1970, so that sums and differences of two never leave 64 bits."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE = _EPOCH.replace(tzinfo=None)
 _FRACTION = re.compile(r"(?<=:[0-9]{2})[.,]([0-9]+)")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
@@ -45,7 +46,7 @@ def format_instant(time_ns: int) -> str:
     ('2026-03-01T10:00:00Z', '2026-03-01T10:00:00.5Z')
     """
     seconds, rest_ns = divmod(time_ns, 10**9)
-    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = (_EPOCH_NAIVE + timedelta(seconds=seconds)).isoformat()
     fraction = f".{rest_ns:09d}".rstrip("0") if rest_ns else ""
     return f"{whole}{fraction}Z"
 
