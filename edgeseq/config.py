@@ -16,8 +16,8 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A table of the file: unknown keys are errors."""
 
 
-class NodeConfig(_Table):
-    """[node]"""
+class NodeConfig(_Table, frozen=True):
+    """The [node] table."""
 
     name: str = "edgeseq"
     """Part of every output topic: edgeseq/<name>/…; [a-z0-9-]."""
@@ -29,8 +29,8 @@ class NodeConfig(_Table):
     max_payload_bytes: int = 65_536
 
 
-class MqttConfig(_Table):
-    """[mqtt]"""
+class MqttConfig(_Table, frozen=True):
+    """The [mqtt] table."""
 
     host: str = "localhost"
     port: int | None = None
@@ -53,8 +53,8 @@ class MqttConfig(_Table):
     session_expiry: str = "7d"
 
 
-class BundlesConfig(_Table):
-    """[bundles]"""
+class BundlesConfig(_Table, frozen=True):
+    """The [bundles] table."""
 
     trusted_keys: str | None = None
     """Folder of *.pub files; default: trusted_keys beside the configuration file."""
@@ -64,22 +64,22 @@ class BundlesConfig(_Table):
     """Force a quantization; default: the bundle's own choice."""
 
 
-class JournalConfig(_Table):
-    """[journal]"""
+class JournalConfig(_Table, frozen=True):
+    """The [journal] table."""
 
     durability: Literal["none", "batched"] = "batched"
     """none: state survives a clean stop only; batched: one fdatasync per batch, then the acknowledgements."""
     snapshot_every: str = "1h"
 
 
-class LogConfig(_Table):
-    """[log]"""
+class LogConfig(_Table, frozen=True):
+    """The [log] table."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class StreamConfig(_Table):
-    """[[streams]]"""
+class StreamConfig(_Table, frozen=True):
+    """One [[streams]] table."""
 
     every: str
     """Grid period, such as 10m."""
@@ -119,7 +119,7 @@ class StreamConfig(_Table):
     """File of a bundle, relative to the configuration file."""
 
 
-class Config(_Table):
+class Config(_Table, frozen=True):
     """The whole file."""
 
     node: NodeConfig = NodeConfig()
