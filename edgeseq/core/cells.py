@@ -17,7 +17,7 @@ State = tuple[Tensor, ...]
 
 
 def rnn(ops: Ops, w: Weights, a: Tensor, state: State) -> State:
-    """h' = tanh(a + U h), with a = W x + b. Elman 1990."""
+    """H' = tanh(a + U h), with a = W x + b. Elman 1990."""
     (h,) = state
     return (ops.tanh(a + ops.matmul(h, w["recurrent"])),)
 

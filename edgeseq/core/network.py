@@ -110,7 +110,9 @@ def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
     return (*front, *cells)
 
 
-def step(ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+def step(
+    ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, Any]:
     """Advance by one grid step: x (B, C) and state → quantiles (B, C, H, Q) and the next state."""
     k = len(FRONT_STATES)
     view, front_next = front(ops, spec, weights, x, state[:k])
@@ -118,7 +120,9 @@ def step(ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[
     return head(ops, spec, weights, view, output), (*front_next, *cell_next)
 
 
-def front(ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]) -> tuple[View, Any]:
+def front(
+    ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]
+) -> tuple[View, Any]:
     """Clean one value per channel, advance ring and running statistics, and compute the cell's features."""
     *kept, expected = state
     clean, mask, tracked = track(ops, spec, x, tuple(kept))
@@ -257,7 +261,9 @@ class NetworkStepper:
     def step(self, x: NDArray[Any], state: RecurrentState) -> tuple[NDArray[Any], RecurrentState]:
         """Advance a batch by one step; arrays in and out are of the stepper's dtype."""
         with np.errstate(over="ignore", invalid="ignore"):
-            quantiles, following = step(NUMPY, self._spec, self._weights, self._own(x), tuple(map(self._own, state)))
+            quantiles, following = step(
+                NUMPY, self._spec, self._weights, self._own(x), tuple(map(self._own, state))
+            )
         return quantiles, following
 
     def replay(self, x: NDArray[Any], state: RecurrentState) -> tuple[NDArray[Any], RecurrentState]:

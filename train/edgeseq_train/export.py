@@ -1,0 +1,165 @@
+"""From weights to TFLite files: the network text of the device, with the weights as constants.
+
+Two signatures share the weights: `step`, and `steps` for replay. TensorFlow makes the signature primary whose key
+sorts first, and the primary one is called with less overhead; hence the name. No variables: states go in and out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from edgeseq.core import network
+from edgeseq.core.cells import stack
+from edgeseq.core.network import FRONT_STATES, NetworkSpec
+from edgeseq.core.ops import Tensor
+from edgeseq.core.types import F32
+from edgeseq.errors import InternalError
+from edgeseq.manifest import Signature
+from edgeseq_train.tf_ops import TensorFlowOps
+
+SIGNATURE_KEYS = {"step": "step", "replay": "steps"}
+LEARNED = "learned"
+"""Scope of the products whose weights are quantized: cell and head. The highway stays float: an error of 1/254 in
+each of its hundreds of weights would add up to several per cent of the scale (measured; DESIGN.md, Quantization)."""
+
+
+class NamedOps(TensorFlowOps):
+    """TensorFlow's operations, with the products of learned weights named, so that the quantizer finds them."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self._names = {id(a): name for name, a in weights.items()}
+
+    def matmul(self, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]  # static in the parent
+        """Multiply within a scope that tells the kind of weight."""
+        name = self._names.get(id(b), "")
+        scope = LEARNED if name.startswith(("cell", "head")) else "exact"
+        with tf.name_scope(scope):
+            return tf.matmul(a, b)
+
+
+def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str) -> None:
+    """Write the network as a SavedModel with signatures step and steps."""
+    constants = {name: tf.constant(a, name=name) for name, a in weights.items()}
+    states = network.state_spec(spec)
+    shapes = {s.name: tf.TensorSpec((None, *s.shape), tf.float32, name=s.name) for s in states}
+
+    def step(x: Tensor, **state: Tensor) -> dict[str, Tensor]:
+        return _named(*_step(spec, constants, x, [state[s.name] for s in states]), spec)
+
+    def steps(x: Tensor, **state: Tensor) -> dict[str, Tensor]:
+        return _named(*_replay(spec, constants, x, [state[s.name] for s in states]), spec)
+
+    x_step = tf.TensorSpec((None, spec.channels), tf.float32, name="x")
+    x_steps = tf.TensorSpec((None, None, spec.channels), tf.float32, name="x")
+    signatures = {
+        "step": tf.function(step, autograph=False).get_concrete_function(x=x_step, **shapes),
+        "steps": tf.function(steps, autograph=False).get_concrete_function(x=x_steps, **shapes),
+    }
+    tf.saved_model.save(tf.Module(), folder, signatures=signatures)
+
+
+def _named(quantiles: Tensor, states: list[Tensor], spec: NetworkSpec) -> dict[str, Tensor]:
+    # identity gives every output a tensor of its own, whatever the graph shares
+    named = {s.name: tf.identity(a) for s, a in zip(network.state_spec(spec), states, strict=True)}
+    return {"quantiles": quantiles, **{f"{name}_next": a for name, a in named.items()}}
+
+
+def _step(spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    quantiles, following = network.step(NamedOps(constants), spec, constants, x, tuple(states))
+    return quantiles, list(following)
+
+
+def _replay(spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Advance by all steps but the last without the head, then by a whole one."""
+    ops, k = NamedOps(constants), len(FRONT_STATES)
+    last = tf.shape(x)[1] - 1
+
+    def body(t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        view, front = network.front(ops, spec, constants, x[:, t], state[:k])
+        _, cell = stack(ops, spec.cell, constants, view.features, state[k:])
+        fixed = [tf.ensure_shape(a, (None, *s.shape)) for a, s in zip((*front, *cell), network.state_spec(spec), strict=True)]
+        return (t + 1, *fixed)
+
+    _, *states = tf.while_loop(lambda t, *_: t < last, body, (tf.constant(0), *states))
+    return _step(spec, constants, x[:, last], states)
+
+
+def float32(folder: str) -> bytes:
+    """Convert without quantization."""
+    return _convert(folder, lambda _: None)
+
+
+def float16(folder: str) -> bytes:
+    """Convert with weights as float16; arithmetic stays float32."""
+
+    def halve(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+
+    return _convert(folder, halve)
+
+
+def dynamic(folder: str) -> bytes:
+    """Convert with dynamic-range quantization, per tensor: tflite-runtime 2.14 knows no per-channel kernel."""
+
+    def shrink(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001  no public name
+
+    return _convert(folder, shrink)
+
+
+def int8_weights(model: bytes) -> bytes:
+    """Quantize the weights of cell and head to int8 per channel; activations and states stay float."""
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    tool = quantizer.Quantizer(model)
+    tool.add_weight_only_config(regex=f".*{LEARNED}.*", operation_name=TFLOperationName.FULLY_CONNECTED, num_bits=8)
+    quantized = tool.quantize(enable_progress_report=False).quantized_model
+    return bytes(quantized)
+
+
+def _convert(folder: str, prepare: Callable[[Any], None]) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(SIGNATURE_KEYS.values()))
+    prepare(converter)
+    return bytes(converter.convert())
+
+
+def variants(spec: NetworkSpec, weights: Mapping[str, F32]) -> dict[str, bytes]:
+    """Make all variants, by name."""
+    with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
+        save(spec, weights, folder)
+        exact = float32(folder)
+        return {
+            "float32": exact,
+            "float16": float16(folder),
+            "int8_weights": int8_weights(exact),
+            "dynamic": dynamic(folder),
+        }
+
+
+def signatures(model: bytes, spec: NetworkSpec) -> dict[str, Signature]:
+    """Read the tensor names of both signatures and bring them into the order of the arguments."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model)
+    names = [s.name for s in network.state_spec(spec)]
+    found = {}
+    for ours, key in SIGNATURE_KEYS.items():
+        runner = interpreter.get_signature_runner(key)
+        inputs = {name: detail["name"] for name, detail in runner.get_input_details().items()}
+        outputs = {name: detail["name"] for name, detail in runner.get_output_details().items()}
+        found[ours] = Signature(
+            inputs={name: inputs[name] for name in ("x", *names)},
+            outputs={"quantiles": outputs["quantiles"], **{name: outputs[f"{name}_next"] for name in names}},
+            key=key,
+        )
+        for side in (found[ours].inputs, found[ours].outputs):
+            if len(set(side.values())) != len(side):
+                raise InternalError("two tensors of a signature share a name", found=str(side))
+    return found

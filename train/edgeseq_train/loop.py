@@ -1,0 +1,316 @@
+"""Training: truncated back-propagation through time with carried state, in one tf.function.
+
+A batch is a set of lanes. Each lane walks through a run segment by segment and carries its state; at the end of a run
+it is seated anew. The front is precomputed (`prepare`), the recurrence runs in a while loop, and the head is applied
+at some steps of the segment. Loss: pinball over leads and levels, in units of each stream's seasonal-naive error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgeseq.core import cells, network
+from edgeseq.core.network import NetworkSpec, View
+from edgeseq.core.ops import Tensor
+from edgeseq.core.types import F32, F64
+from edgeseq_train.prepare import Rows
+from edgeseq_train.recipe import TrainingRecipe
+from edgeseq_train.tf_ops import TENSORFLOW
+
+BURN_IN_STEPS = 32
+"""Steps without loss after a lane was seated in the middle of a run: its state is not the one it would have."""
+VALIDATION_WARM = 400
+"""Steps before the validation part over which the state is warmed."""
+VALIDATION_STRIDE = 3
+MARKED_LEADS = (1, 3, 8, 24, 48, 96)
+
+Progress = Callable[[int, int, float, float], None]
+"""step, steps, training loss, best validation loss."""
+
+
+def trainable(name: str) -> bool:
+    """Tell the learned weights from the fixed ones."""
+    return name.startswith(("cell", "head", "highway"))
+
+
+def initial_weights(spec: NetworkSpec, rng: np.random.Generator) -> dict[str, F32]:
+    """Draw the cell's weights (Glorot, orthogonal recurrence, forget gate open); the head starts at 0 = ridge."""
+    gates = cells.CELLS[spec.cell].gates
+    u, width, weights = spec.units, spec.features, {}
+    for layer in range(spec.layers):
+        limit = np.sqrt(6 / (width + u))
+        blocks = [np.linalg.qr(rng.standard_normal((u, u)))[0] for _ in range(gates)]
+        bias = np.zeros(gates * u)
+        if spec.cell == "lstm":
+            bias[u : 2 * u] = 1.0
+        weights[f"cell{layer}.kernel"] = rng.uniform(-limit, limit, (width, gates * u))
+        weights[f"cell{layer}.recurrent"] = np.concatenate(blocks, axis=1)
+        weights[f"cell{layer}.bias"] = bias
+        if spec.cell == "gru":
+            weights[f"cell{layer}.recurrent_bias"] = np.zeros(gates * u)
+        width = u
+    outputs = spec.channels * spec.horizon * (len(spec.levels) + 1)
+    weights["head.kernel"] = np.zeros((u + spec.features, outputs))
+    weights["head.bias"] = np.zeros(outputs)
+    return {name: np.asarray(a, dtype=np.float32) for name, a in weights.items()}
+
+
+def lead_weights(ridge_error: F64) -> F32:
+    """Weigh leads as a geometric mean over horizons would: Σ over marked H' ≥ h of 1 / (H' · error up to H')."""
+    horizon = len(ridge_error)
+    marks = sorted({h for h in MARKED_LEADS if h < horizon} | {horizon})
+    weights = np.zeros(horizon)
+    for h in marks:
+        weights[:h] += 1 / (h * ridge_error[:h].mean())
+    return np.asarray(weights / len(marks), dtype=np.float32)
+
+
+def pinball(q: Tensor, y: Tensor, levels: Tensor) -> Tensor:
+    """Pinball loss of quantiles (..., Q) at observations (...,), × 2: at the median it is the absolute error."""
+    error = tf.expand_dims(y, -1) - q
+    return 2.0 * tf.maximum(levels * error, (levels - 1.0) * error)
+
+
+@dataclass(slots=True)
+class Constants:
+    """Rows as tensors."""
+
+    clean: Tensor
+    target: Tensor
+    mean: Tensor
+    variance: Tensor
+    seen: Tensor
+    weight: Tensor
+    features: Tensor
+
+
+class Trainer:
+    """Weights as variables, and the compiled functions over them."""
+
+    def __init__(
+        self, rows: Rows, weights: dict[str, F32], error: F64, recipe: TrainingRecipe, seed: int
+    ) -> None:
+        self.spec = rows.spec
+        self.recipe = recipe
+        self.rows = rows
+        names = ("clean", "target", "mean", "variance", "seen", "weight", "features")
+        self.data = Constants(*(tf.constant(getattr(rows, name)) for name in names))
+        self.fixed = {k: tf.constant(a) for k, a in weights.items() if not trainable(k)}
+        self.variables = {k: tf.Variable(a, name=k) for k, a in weights.items() if trainable(k)}
+        self.moment = {k: (tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for k, v in self.variables.items()}
+        self.average = {k: tf.Variable(v) for k, v in self.variables.items()}
+        self.lead_weights = tf.constant(lead_weights(error))
+        self.levels = tf.constant(np.array(rows.spec.levels, np.float32))
+        self.rng = np.random.default_rng(seed)
+        self.seed = tf.Variable([seed, 0], dtype=tf.int32)
+        self.lag = tf.constant(np.arange(-self.spec.ring + 1, 1))
+        self.lead = tf.constant(np.arange(1, self.spec.horizon + 1))
+        self.train_step = tf.function(self._train_step, reduce_retracing=True, autograph=False)
+        self.roll = tf.function(self._roll, reduce_retracing=True, autograph=False)
+        self.score = tf.function(self._score, reduce_retracing=True, autograph=False)
+
+    def unroll(self, weights: dict[str, Tensor], x: Tensor, states: list[Tensor], dropout: float) -> tuple[Tensor, list[Tensor]]:
+        """Run all layers over x (T, B, F) → outputs (T, B, U) and last states. Each layer projects all T at once."""
+        kind = cells.CELLS[self.spec.cell]
+        width, out = len(kind.states), []
+        for layer in range(self.spec.layers):
+            w = cells.layer_weights(weights, layer)
+            steps, batch = x.shape[0] or tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
+            flat = cells.project(TENSORFLOW, w, tf.reshape(x, (-1, x.shape[-1])))
+            projected = tf.reshape(flat, (steps, batch, flat.shape[-1]))
+            x, last = recur(kind, w, projected, tuple(states[layer * width : (layer + 1) * width]))
+            out.extend(last)
+            if dropout:
+                noise = tf.random.stateless_uniform(tf.shape(x), self.seed + [layer, 0])
+                x = tf.where(noise < dropout, 0.0, x / (1.0 - dropout))
+        return x, out
+
+    def view(self, index: Tensor) -> View:
+        """Gather what the head needs at rows (n,)."""
+        d, spec = self.data, self.spec
+        ring = tf.transpose(tf.gather(d.clean, index[:, None] + self.lag), (0, 2, 1))
+        base = tf.gather(d.clean, index)
+        shown = network.visible(TENSORFLOW, spec, ring, tf.gather(d.mean, index), tf.gather(d.seen, index))
+        difference = shown - tf.reshape(base, (-1, 1))
+        return View(base, difference, tf.sqrt(tf.gather(d.variance, index)), tf.gather(d.features, index))
+
+    def loss(self, weights: dict[str, Tensor], index: Tensor, output: Tensor, mask: Tensor) -> Tensor:
+        """Mean weighted pinball loss at rows (n,) given the cell's outputs (n, U); mask (n,) switches rows off."""
+        q = network.head(TENSORFLOW, self.spec, weights, self.view(index), output)
+        y = tf.transpose(tf.gather(self.data.target, index[:, None] + self.lead), (0, 2, 1))
+        known = tf.math.is_finite(y)
+        error = tf.reduce_mean(pinball(q, tf.where(known, y, 0.0), self.levels), -1)
+        weight = tf.gather(self.data.weight, index)[:, :, None] * mask[:, None, None]
+        weight = tf.where(known, weight, 0.0)
+        total = tf.reduce_sum(error * weight * self.lead_weights)
+        return total / tf.maximum(tf.reduce_sum(tf.where(known, mask[:, None, None], 0.0)), 1.0) * self.spec.horizon
+
+    def _train_step(self, start: Tensor, burn: Tensor, offset: Tensor, rate: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        steps, stride = self.recipe.segment, self.recipe.loss_stride
+        self.seed.assign_add([0, 1])
+        rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
+        with tf.GradientTape() as tape:
+            weights = {**self.fixed, **{k: tf.convert_to_tensor(v) for k, v in self.variables.items()}}
+            output, states = self.unroll(weights, tf.gather(self.data.features, rows), states, self.recipe.dropout)
+            chosen = tf.range(offset, steps, stride)
+            index = tf.reshape(tf.gather(rows, chosen), (-1,))
+            taken = tf.reshape(tf.gather(output, chosen), (-1, self.spec.units))
+            mask = tf.cast(chosen[:, None] >= burn[None, :], tf.float32)
+            loss = self.loss(weights, index, taken, tf.reshape(mask, (-1,)))
+        names = list(self.variables)
+        gradients = tape.gradient(loss, [self.variables[k] for k in names])
+        gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
+        self._descend(dict(zip(names, gradients, strict=True)), rate)
+        return loss, states
+
+    def _descend(self, gradients: dict[str, Tensor], rate: Tensor) -> None:
+        """AdamW (arXiv 1711.05101) with β = (.9, .99), then the running average of the weights."""
+        step = tf.cast(self.seed[1], tf.float32)
+        for name, g in gradients.items():
+            v, (m, s) = self.variables[name], self.moment[name]
+            m.assign(0.9 * m + 0.1 * g)
+            s.assign(0.99 * s + 0.01 * g * g)
+            move = (m / (1.0 - 0.9**step)) / (tf.sqrt(s / (1.0 - 0.99**step)) + 1e-8)
+            own = rate * (self.recipe.highway_rate if name == "highway" else 1.0)
+            decay = self.recipe.weight_decay if name.endswith(("kernel", "recurrent")) else 0.0
+            # Decay is per unit of relative rate, as in the usual AdamW at a rate of 2e-3.
+            v.assign(v - own * (move + decay * v))
+            # The average warms up, else it would remember the start.
+            a = tf.minimum(self.recipe.average, step / (step + 10.0))
+            self.average[name].assign(a * self.average[name] + (1.0 - a) * v)
+
+    def _roll(self, start: Tensor, steps: Tensor) -> Tensor:
+        """Run the averaged cell over rows start + 0 … steps - 1 from zero states → outputs (T, B, U)."""
+        rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
+        states = self.zero_states(tf.shape(start)[0])
+        return self.unroll({**self.fixed, **self.average}, tf.gather(self.data.features, rows), states, 0.0)[0]
+
+    def _score(self, index: Tensor, output: Tensor) -> Tensor:
+        return self.loss({**self.fixed, **self.average}, index, output, tf.ones_like(index, tf.float32))
+
+    def zero_states(self, batch: Tensor) -> list[Tensor]:
+        """Make the cell's states of lanes that start."""
+        count = self.spec.layers * len(cells.CELLS[self.spec.cell].states)
+        return [tf.zeros((batch, self.spec.units)) for _ in range(count)]
+
+    def validate(self) -> float:
+        """Roll the averaged network over the validation part of every full run → mean loss."""
+        losses, counts = [], []
+        for group in self._validation_groups():
+            begin = np.array([max(r.start, r.train_stop - VALIDATION_WARM) for r in group])
+            steps = group[0].stop - begin[0] - self.spec.horizon
+            output = self.roll(tf.constant(begin), tf.constant(steps))
+            first = group[0].train_stop - 1 - begin[0]
+            for k in range(first, steps, 256 * VALIDATION_STRIDE):
+                t = np.arange(k, min(k + 256 * VALIDATION_STRIDE, steps), VALIDATION_STRIDE)
+                index = (begin[None, :] + t[:, None]).reshape(-1)
+                taken = tf.reshape(tf.gather(output, t), (-1, self.spec.units))
+                losses.append(float(self.score(tf.constant(index), taken)))
+                counts.append(len(index))
+        return float(np.average(losses, weights=counts))
+
+    def _validation_groups(self) -> list[list[object]]:
+        full = [r for r in self.rows.runs if not r.cold and r.stop - r.train_stop > self.spec.horizon]
+        groups: dict[tuple[int, int], list[object]] = {}
+        for r in full:
+            groups.setdefault((r.stop - r.train_stop, min(r.train_stop - r.start, VALIDATION_WARM)), []).append(r)
+        return list(groups.values())
+
+    def fit(self, progress: Progress) -> tuple[dict[str, F32], float, float, int]:
+        """Train → best weights, validation loss of the start (= ridge), best validation loss, steps taken."""
+        r = self.recipe
+        lanes = Lanes(self.rows, r, self.rng)
+        states = self.zero_states(r.lanes)
+        first = best = self.validate()
+        kept, best_step = self.weights(), 0
+        step = 0
+        for step in range(1, r.steps + 1):
+            start, burn, keep = lanes.next()
+            states = [s * tf.constant(keep[:, None]) for s in states]
+            offset = tf.constant(int(self.rng.integers(0, r.loss_stride)))
+            rate = tf.constant(one_cycle(step / r.steps) * r.learning_rate, tf.float32)
+            loss, states = self.train_step(tf.constant(start), tf.constant(burn), offset, rate, states)
+            if step % r.validate_every and step != r.steps:
+                continue
+            score = self.validate()
+            if score < best:
+                best, best_step, kept = score, step, self.weights()
+            progress(step, r.steps, float(loss), best)
+            if step - best_step >= r.patience:
+                break
+        return kept, first, best, step
+
+    def weights(self) -> dict[str, F32]:
+        """Take the averaged weights out."""
+        return {k: v.numpy() for k, v in {**self.fixed, **self.average}.items()}
+
+
+def recur(kind: cells.Cell, w: dict[str, Tensor], projected: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Advance one layer over projected inputs (T, B, G·U) → outputs (T, B, U) and the last states."""
+    steps = projected.shape[0] or tf.shape(projected)[0]
+    outputs = tf.TensorArray(tf.float32, steps, element_shape=states[0].shape)
+
+    def body(t: Tensor, out: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        state = kind.advance(TENSORFLOW, w, projected[t], state)
+        return t + 1, out.write(t, state[0]), state
+
+    _, outputs, states = tf.while_loop(
+        lambda t, out, state: t < steps, body, (tf.constant(0), outputs, states),
+        parallel_iterations=1, maximum_iterations=steps,
+    )
+    return outputs.stack(), states
+
+
+def one_cycle(progress: float) -> float:
+    """Rise over the first 15 %, then fall as a cosine (OneCycle, arXiv 1708.07120): 0 … 1."""
+    if progress < 0.15:
+        return 0.1 + 0.9 * progress / 0.15
+    return 0.5 * (1 + np.cos(np.pi * (progress - 0.15) / 0.85)) + 1e-3
+
+
+class Lanes:
+    """Where each lane of the batch stands."""
+
+    def __init__(self, rows: Rows, recipe: TrainingRecipe, rng: np.random.Generator) -> None:
+        room = recipe.segment + rows.spec.horizon
+        self.full = [r for r in rows.runs if not r.cold and r.train_stop - r.start > room]
+        self.cold = [r for r in rows.runs if r.cold]
+        self.share = recipe.cold_share if self.cold else 0.0
+        self.segment = recipe.segment
+        self.rng = rng
+        self.horizon = rows.spec.horizon
+        self.position = np.zeros(recipe.lanes, np.int64)
+        self.end = np.zeros(recipe.lanes, np.int64)
+
+    def next(self) -> tuple[NDArray[np.int64], NDArray[np.int32], F32]:
+        """Move all lanes on → first rows (B,), burn-in steps (B,), whether the state is kept (B,) 0 or 1."""
+        burn = np.zeros(len(self.position), np.int32)
+        keep = np.ones(len(self.position), np.float32)
+        for k in range(len(self.position)):
+            if self.position[k] + self.segment + self.horizon <= self.end[k]:
+                continue
+            keep[k] = 0.0
+            self.position[k], self.end[k], burn[k] = self._seat()
+        start = self.position.copy()
+        self.position += self.segment
+        return start, burn, keep
+
+    def _seat(self) -> tuple[int, int, int]:
+        if self.rng.random() < self.share:
+            run = self.cold[self.rng.integers(len(self.cold))]
+            return run.start, run.stop, 0
+        lengths = np.array([r.train_stop - r.start for r in self.full], float)
+        run = self.full[self.rng.choice(len(self.full), p=lengths / lengths.sum())]
+        start = int(self.rng.integers(run.start, run.train_stop - self.segment - self.horizon + 1))
+        return start, run.train_stop, 0 if start == run.start else BURN_IN_STEPS
+
+
+def elapsed(start: float) -> float:
+    """Seconds since start."""
+    return time.perf_counter() - start

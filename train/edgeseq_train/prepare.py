@@ -1,0 +1,189 @@
+"""From grid values to training rows: the device's own front, run once over every series.
+
+The front of `edgeseq.core.network` depends on no learned weight, so its outputs are computed once, with the very
+functions of the device, and training only gathers them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from edgeseq.core import features, network
+from edgeseq.core.network import NetworkSpec
+from edgeseq.core.ops import NumpyOps, Tensor
+from edgeseq.core.types import F32, F64
+from edgeseq.errors import InputError
+
+CHUNK_ROWS = 4096
+
+
+class BlasOps(NumpyOps):
+    """NumpyOps with the fast matrix product: here nobody asks that a row equal itself in any batch."""
+
+    @staticmethod
+    def matmul(a: Tensor, b: Tensor) -> Tensor:
+        """Multiply in one call."""
+        return a @ b
+
+
+BLAS = BlasOps()
+
+
+def settle(values: F64, names: tuple[str, ...]) -> tuple[F64, F64]:
+    """Settle anchor and unit of each stream as the device does: at its first step with enough values.
+
+    Args:
+        values: (T, S, C) of the training part.
+        names: of the channels or streams, for the error.
+
+    Returns:
+        anchor and unit, (S, C) each.
+    """
+    columns = values.reshape(len(values), -1)
+    settled = [_settle_column(columns[:, k]) for k in range(columns.shape[1])]
+    for k, (_, unit) in enumerate(settled):
+        if not np.isfinite(unit):
+            raise InputError(
+                "a channel never changes in the training part",
+                where=names[k],
+                found=f"{np.isfinite(columns[:, k]).sum()} valid values of {len(columns)}",
+                wanted=f"at least {features.WARM_READINGS} valid values that differ",
+                do="leave the channel out with --columns",
+            )
+    both = np.array(settled).reshape(*values.shape[1:], 2)
+    return both[..., 0], both[..., 1]
+
+
+def _settle_column(column: F64) -> tuple[float, float]:
+    for stop in range(features.WARM_READINGS, len(column) + 1):
+        anchor, unit = features.settle(column[None, :stop, None])
+        if np.isfinite(unit[0, 0]):
+            return float(anchor[0, 0]), float(unit[0, 0])
+    return float("nan"), float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What the front keeps of each step, (T, S, C) each."""
+
+    clean: F32
+    mask: F32
+    mean: F32
+    variance: F32
+    age: F32
+    seen: F32
+
+
+def track(spec: NetworkSpec, x: F32) -> Track:
+    """Run the front's sequential half over x (T, S, C), from a cold start."""
+    names = network.FRONT_STATES[:-1]
+    states = [s for s in network.state_spec(spec) if s.name in names]
+    state = tuple(np.full((x.shape[1], *s.shape), s.init, np.float32) for s in states)
+    columns: list[list[F32]] = [[] for _ in range(6)]
+    with np.errstate(invalid="ignore"):
+        for row in x:
+            clean, mask, state = network.track(BLAS, spec, row, state)
+            _, mean, variance, age, seen, _, _ = state
+            for column, value in zip(columns, (clean, mask, mean, variance, age, seen), strict=True):
+                column.append(value)
+    return Track(*(np.stack(c) for c in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One stretch of consecutive rows of one stream: [start, stop) of Rows."""
+
+    start: int
+    stop: int
+    train_stop: int
+    cold: bool
+
+
+@dataclass(slots=True)
+class Rows:
+    """All runs behind one another, each with R rows before it (its ring) and H after it (its targets)."""
+
+    spec: NetworkSpec
+    clean: F32
+    """(N, C)"""
+    target: F32
+    """(N, C), NaN where missing."""
+    mask: F32
+    mean: F32
+    variance: F32
+    age: F32
+    seen: F32
+    weight: F32
+    """(N, C): 1 / the seasonal-naive error of the stream, in x."""
+    features: F32
+    """(N, F)"""
+    runs: list[Run]
+
+
+def assemble(spec: NetworkSpec, pieces: list[tuple[Track, F32, F64, int, bool]]) -> Rows:
+    """Lay runs behind one another. A piece: track (T, S, C), x, naive error (S, C), end of training, cold start."""
+    before, after = spec.ring, spec.horizon
+    columns: dict[str, list[F32]] = {name: [] for name in ("clean", "target", "mask", "mean", "variance", "age", "seen")}
+    weights: list[F32] = []
+    runs: list[Run] = []
+    position = 0
+    for kept, x, naive, train_end, cold in pieces:
+        for s in range(x.shape[1]):
+            named = {"target": x, **{name: getattr(kept, name) for name in columns if name != "target"}}
+            for name, array in named.items():
+                end_value = np.nan if name == "target" else 0.0
+                padded = np.pad(array[:, s], ((before, after), (0, 0)), constant_values=end_value)
+                columns[name].append(padded.astype(np.float32))
+            n = len(x)
+            weights.append(np.tile((1 / naive[s]).astype(np.float32), (before + n + after, 1)))
+            start = position + before
+            runs.append(Run(start, start + n, start + min(train_end, n), cold))
+            position += before + n + after
+    arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+    empty = np.zeros((position, spec.features), np.float32)
+    return Rows(spec=spec, **arrays, weight=np.concatenate(weights), features=empty, runs=runs)
+
+
+def rings(rows: Rows, index: NDArray[np.int64]) -> F32:
+    """Gather the rings (n, C, R) that end at each row."""
+    return sliding_window_view(rows.clean, rows.spec.ring, axis=0)[index - rows.spec.ring + 1]
+
+
+def fill_features(rows: Rows, weights: dict[str, F32]) -> None:
+    """Compute the cell's features of every row of every run by the network's own `observe`."""
+    spec = rows.spec
+    expected = rows.clean.copy()
+    for index in _chunks(rows):
+        d = network.visible(BLAS, spec, rings(rows, index), rows.mean[index], rows.seen[index])
+        d = d - rows.clean[index].reshape(-1, 1)
+        expected[index] += (d @ weights["next"]).reshape(-1, spec.channels)
+    for index in _chunks(rows):
+        known = np.minimum(rows.seen[index - 1], 1.0)
+        innovation = rows.mask[index] * known * (rows.clean[index] - expected[index - 1])
+        view = network.observe(
+            BLAS, spec, weights, rows.clean[index], rings(rows, index), rows.mean[index], rows.variance[index],
+            rows.age[index], rows.seen[index], innovation,
+        )  # fmt: skip
+        rows.features[index] = view.features
+
+
+def _chunks(rows: Rows) -> list[NDArray[np.int64]]:
+    size = max(1, CHUNK_ROWS // rows.spec.channels)
+    return [
+        np.arange(a, min(a + size, run.stop)) for run in rows.runs for a in range(run.start, run.stop, size)
+    ]
+
+
+def cold_starts(x: F32, length: int, count: int, rng: np.random.Generator) -> tuple[F32, NDArray[np.int64]]:
+    """Cut `count` stretches (length, count, C) that begin anywhere, so that the model learns to start cold.
+
+    Returns:
+        the stretches and the stream each one belongs to.
+    """
+    stream = rng.integers(0, x.shape[1], count)
+    start = rng.integers(0, max(1, len(x) - length), count)
+    return np.stack([x[a : a + length, s] for a, s in zip(start, stream, strict=True)], axis=1), stream

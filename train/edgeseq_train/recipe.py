@@ -1,0 +1,105 @@
+"""The recipe of a training run: TOML in, frozen structs out; every field has a default and a meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgeseq.errors import ConfigError
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the recipe: unknown keys are errors."""
+
+
+class SplitRecipe(_Table):
+    """[split]: by time. Fractions of the rows, or counts of rows where all are > 1."""
+
+    train: float = 0.6
+    validation: float = 0.2
+    test: float = 0.2
+
+
+class FrontRecipe(_Table):
+    """[front]: what is computed before anything is learned."""
+
+    seasons: tuple[int, ...] | None = None
+    """Season lengths in steps; default: found by autocorrelation among the day and the week."""
+    ring: int | None = None
+    """Steps kept; default: chosen by validation among sensible ones."""
+    half_life: float | None = None
+    """Of the running mean and scale in steps; default min(7 seasons, rows / 8)."""
+
+
+class CellRecipe(_Table):
+    """[cell]: the recurrent part."""
+
+    kind: Literal["gru", "lstm", "rnn"] = "gru"
+    layers: int = 1
+    units: int = 48
+
+
+class TrainingRecipe(_Table):
+    """[training]: truncated back-propagation through time with carried state."""
+
+    steps: int = 500
+    """Most optimizer steps."""
+    patience: int = 150
+    """Stop after so many steps without a better validation loss."""
+    validate_every: int = 25
+    lanes: int = 48
+    """Segments per step; each goes on where it stopped, with its state."""
+    segment: int = 96
+    """Steps of time per segment."""
+    loss_stride: int = 4
+    """The loss is taken at every n-th step of a segment, from a random offset."""
+    learning_rate: float = 3e-3
+    highway_rate: float = 0.2
+    """Learning rate of the highway as a share of the others'."""
+    weight_decay: float = 1e-3
+    dropout: float = 0.25
+    clip_norm: float = 1.0
+    average: float = 0.98
+    """Decay of the running average of the weights that is validated and shipped."""
+    cold_share: float = 0.1
+    """Share of lanes that start cold, with an empty ring."""
+
+
+class Recipe(_Table):
+    """The whole file. `every` and `horizon` may come from the command line instead."""
+
+    name: str | None = None
+    every: str | None = None
+    """Grid period, such as 10m."""
+    horizon: str | None = None
+    """How far to forecast, such as 24h."""
+    aggregate: Literal["last", "mean", "sum", "min", "max"] = "last"
+    multichannel: bool = False
+    """True: the columns are channels of one stream. False: each is a stream of one shared model."""
+    levels: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+    seed: int = 0
+    split: SplitRecipe = SplitRecipe()
+    front: FrontRecipe = FrontRecipe()
+    cell: CellRecipe = CellRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+
+
+def read_recipe(path: Path | None) -> Recipe:
+    """Read a recipe, or take the defaults.
+
+    Raises:
+        ConfigError: unreadable file, unknown key or wrong value.
+    """
+    if path is None:
+        return Recipe()
+    try:
+        recipe = msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    except OSError as error:
+        raise ConfigError("cannot read the recipe", where=str(path), found=str(error)) from error
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ConfigError(
+            "the recipe cannot be used", where=str(path), found=str(error), do="see train/recipes for examples"
+        ) from error
+    return recipe

@@ -1,0 +1,68 @@
+"""Which seasons a recording has: the day and the week, where its autocorrelation shows them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.types import F64
+
+DAY_NS = 86_400 * 10**9
+WEEK_DAYS = 7
+LONGEST_SEASON = 2016
+"""Two weeks of ten-minute steps would not fit a ring; a week of them (1008) does not pay either: see RING_LIMIT."""
+RING_LIMIT = 512
+"""Longest ring chosen without being asked for: 2 kB of state per channel."""
+PEAK = 0.05
+"""How far the autocorrelation at a season must stand above that half a season away."""
+
+
+def candidates(period_ns: int) -> tuple[int, ...]:
+    """List the day and the week in steps, where they are whole numbers of at least 4 steps.
+
+    >>> candidates(3600 * 10**9)
+    (24, 168)
+    """
+    if DAY_NS % period_ns:
+        return ()
+    day = DAY_NS // period_ns
+    return tuple(s for s in (day, WEEK_DAYS * day) if 4 <= s <= LONGEST_SEASON)
+
+
+def autocorrelation(values: F64, lag: int) -> float:
+    """Correlate a series with itself `lag` steps later, over the pairs where both are known."""
+    a, b = values[:-lag], values[lag:]
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.sum() < 2 * lag or a[known].std() == 0 or b[known].std() == 0:
+        return 0.0
+    return float(np.corrcoef(a[known], b[known])[0, 1])
+
+
+def detect(values: F64, period_ns: int) -> tuple[int, ...]:
+    """Find the seasons of a recording (T, ...) by its training part; most channels must show them.
+
+    The day counts where the autocorrelation peaks at one day; the week where it is higher at one week than at the
+    days around it.
+    """
+    columns = values.reshape(len(values), -1).T
+    found = []
+    for k, season in enumerate(candidates(period_ns)):
+        if 3 * season > len(values):
+            continue
+        votes = [_shows(c, season, weekly=k > 0) for c in columns]
+        if np.mean(votes) >= 0.5:
+            found.append(season)
+    return tuple(found)
+
+
+def _shows(column: F64, season: int, *, weekly: bool) -> bool:
+    day = season // WEEK_DAYS
+    away = (season - day, season + day, season - 3 * day) if weekly else (season // 2, season + season // 2)
+    return autocorrelation(column, season) > max(autocorrelation(column, lag) for lag in away) + PEAK
+
+
+def ring_candidates(seasons: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    """List sensible ring lengths: 96, and two of each season, where they are short against the recording."""
+    wanted = {96, *(2 * s for s in seasons), *((336,) if seasons else ())}
+    longest = max(seasons, default=0)
+    fitting = sorted(r for r in wanted if r <= min(RING_LIMIT, rows // 8) and r > longest)
+    return tuple(r for r in fitting if r >= 96) or (max(longest + 1, min(96, max(2, rows // 8))),)
