@@ -64,12 +64,15 @@ class Signature(msgspec.Struct, frozen=True):
     """Argument name → tensor name in the TFLite file, in the order of the arguments.
 
     Inputs are `x` and every state by its name in `Manifest.state`; outputs are `quantiles` (B, C, H, Q) and every
-    state by the same name. `step` (the primary subgraph) takes x (B, C); `replay`, which may be absent, x (B, T, C)
-    and gives the quantiles of the last step.
+    state by the same name. `step` takes x (B, C); it should be the file's primary subgraph, which is called with
+    less overhead (TensorFlow makes the signature primary whose key sorts first). `replay`, which may be absent,
+    takes x (B, T, C) and gives the quantiles of the last step.
     """
 
     inputs: dict[str, str]
     outputs: dict[str, str]
+    key: str = ""
+    """Name of the signature in the TFLite file; empty: the same as in the manifest."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -181,7 +184,12 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
         (all(0 < v.tolerance < math.inf for v in m.variants), "tolerance", m.variants, "a positive number"),
         (all(math.isfinite(v.loss) for v in m.variants), "loss", m.variants, "a number"),
         (bool(NAME.fullmatch(m.bundle_id)), "bundle_id", m.bundle_id, NAME.pattern),
-        (0 < len(m.name) <= 64 and m.name.isprintable(), "name", repr(m.name), "1 to 64 printable characters"),
+        (
+            0 < len(m.name) <= 64 and m.name.isprintable(),
+            "name",
+            repr(m.name),
+            "1 to 64 printable characters",
+        ),
     )
     yield from ((name, str(found)[:200], wanted) for holds, name, found, wanted in laws if not holds)
     yield from _signature_faults(manifest)

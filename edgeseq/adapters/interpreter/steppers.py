@@ -1,0 +1,170 @@
+"""Models as Steppers: batches in padded buckets, and a guard against faulty models.
+
+Buckets are {2, 8, 64, 512}, one interpreter each. In tflite-runtime a batch of one differs from larger ones in the last
+bits, batches of 2 … 512 are bit-equal: with buckets a row equals itself in any batch.
+
+What a faulty model does to a stream: a row whose state or quantiles are not finite after a step (or whose bucket the
+runtime refused to run) gets NaN quantiles and starts again from the initial state. The core serves its baseline for
+NaN quantiles, so neither the daemon nor the other rows are touched. `faults` counts such rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.adapters.interpreter.calls import Call, make_call
+from edgeseq.bundle import Manifest
+from edgeseq.core.forecast import RecurrentState, Stepper, initial_state
+from edgeseq.core.types import F32
+
+BUCKETS = (2, 8, 64, 512)
+_CALL_ROWS = 12
+"""Overhead of one call, in rows of a full bucket (a call costs 8-15 µs of Python, a row about 1 µs)."""
+_REPLAY_STEPS = 64
+"""Steps of one call of the replay signature: a fixed length, since every new one allocates all tensors again."""
+_REPLAY_ROWS = 8
+"""Up to this batch the replay signature is faster than steps; beyond it its dynamic tensors cost more (x86, both)."""
+
+
+class GuardedStepper:
+    """A Stepper that keeps a faulty model from poisoning a stream: the rule at the top of this file."""
+
+    def __init__(self, stepper: Stepper, runtime: str, variant: str) -> None:
+        self.name = stepper.name
+        self.channels = stepper.channels
+        self.horizon = stepper.horizon
+        self.levels = stepper.levels
+        self.ring = stepper.ring
+        self.state_spec = stepper.state_spec
+        self.runtime = runtime
+        self.variant = variant
+        self.faults = 0
+        """Rows that were reset since the start."""
+        self._stepper = stepper
+
+    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Advance a batch by one step; see Stepper."""
+        quantiles, following = self._stepper.step(x, state)
+        if _all_finite((quantiles, *following)):
+            return quantiles, following
+        arrays = (quantiles, *following)
+        bad = ~np.all([np.isfinite(a.reshape(len(a), -1)).all(axis=1) for a in arrays], axis=0)
+        self.faults += int(bad.sum())
+        fresh = initial_state(self.state_spec, len(x))
+        quantiles = _where_rows(bad, np.full_like(quantiles, np.nan), quantiles)
+        return quantiles, tuple(_where_rows(bad, new, old) for new, old in zip(fresh, following, strict=True))
+
+    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Advance a batch by T steps; see Stepper."""
+        quantiles, following = self._stepper.replay(x, state)
+        if _all_finite((quantiles, *following)):
+            return quantiles, following
+        return _step_through(self, x, state)  # to reset each row at the step of its fault
+
+
+def _all_finite(arrays: Sequence[NDArray[Any]]) -> bool:
+    """Sum instead of looking at each value: NaN and infinity survive a sum, and it is several times faster."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(sum(float(a.sum()) for a in arrays)))
+
+
+def _where_rows(rows: NDArray[np.bool_], yes: F32, no: F32) -> F32:
+    return np.where(rows.reshape(-1, *[1] * (no.ndim - 1)), yes, no)
+
+
+def _step_through(stepper: Stepper, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    for t in range(x.shape[1]):
+        quantiles, state = stepper.step(x[:, t], state)
+    return quantiles, state
+
+
+class TFLiteStepper:
+    """A TFLite file on one of its runtimes. Interpreters are made when a bucket is first needed."""
+
+    def __init__(self, manifest: Manifest, runtime: str, model: bytes) -> None:
+        self.name = manifest.label
+        self.channels = len(manifest.channels)
+        self.horizon = manifest.horizon
+        self.levels = manifest.levels
+        self.ring = manifest.ring
+        self.state_spec = manifest.state
+        self._manifest = manifest
+        self._runtime = runtime
+        self._model = model
+        self._step_calls: dict[int, Call] = {}
+        self._replay_calls: dict[int, Call] = {}
+        self._call(BUCKETS[0])  # a model that does not fit fails here
+
+    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Advance a batch by one step; see Stepper."""
+        return self._in_buckets(x, state, self._call)
+
+    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Advance a batch by T steps; see Stepper."""
+        start, last = 0, x.shape[1] - 1
+        if len(x) <= _REPLAY_ROWS and "replay" in self._manifest.signatures:
+            # The last step is always a `step`: it alone needs the quantiles.
+            while last - start >= _REPLAY_STEPS:
+                _, state = self._in_buckets(x[:, start : start + _REPLAY_STEPS], state, self._replay_call)
+                start += _REPLAY_STEPS
+        return _step_through(self, x[:, start:], state)
+
+    def _in_buckets(self, x: F32, state: RecurrentState, call: Any) -> tuple[F32, RecurrentState]:
+        arrays = tuple(np.asarray(a, np.float32) for a in (x, *state))
+        if len(x) in BUCKETS:
+            quantiles, *following = call(len(x))(arrays)
+            return quantiles, tuple(following)
+        parts = [
+            call(bucket)(tuple(a.take(rows, axis=0) for a in arrays)) for bucket, rows in _padded_rows(len(x))
+        ]
+        if not parts:
+            shape = (0, self.channels, self.horizon, len(self.levels))
+            return np.empty(shape, np.float32), tuple(a.copy() for a in arrays[1:])
+        quantiles, *following = (_joined(columns, len(x)) for columns in zip(*parts, strict=True))
+        return quantiles, tuple(following)
+
+    def _call(self, bucket: int) -> Call:
+        if bucket not in self._step_calls:
+            shape = (bucket, self.channels)
+            self._step_calls[bucket] = make_call(self._manifest, "step", self._runtime, self._model, shape)
+        return self._step_calls[bucket]
+
+    def _replay_call(self, bucket: int) -> Call:
+        if bucket not in self._replay_calls:
+            shape = (bucket, _REPLAY_STEPS, self.channels)
+            self._replay_calls[bucket] = make_call(
+                self._manifest, "replay", self._runtime, self._model, shape
+            )
+        return self._replay_calls[bucket]
+
+
+@cache
+def plan(rows: int) -> tuple[int, ...]:
+    """Cut a batch into buckets at the least cost.
+
+    >>> plan(1), plan(9), plan(63), plan(70), plan(513)
+    ((2,), (8, 2), (64,), (64, 8), (512, 2))
+    """
+    if rows <= 0:
+        return ()
+    above = [(bucket,) for bucket in BUCKETS if bucket >= rows][:1]
+    below = [(bucket, *plan(rows - bucket)) for bucket in BUCKETS if bucket < rows][-1:]
+    return min(above + below, key=lambda buckets: sum(buckets) + _CALL_ROWS * len(buckets))
+
+
+def _padded_rows(rows: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Give each bucket the rows it takes; places left over repeat the last row, which is as valid as any."""
+    start = 0
+    for bucket in plan(rows):
+        yield bucket, np.minimum(np.arange(start, start + bucket), rows - 1)
+        start += bucket
+
+
+def _joined(columns: Sequence[F32], rows: int) -> F32:
+    whole = columns[0] if len(columns) == 1 else np.concatenate(columns)
+    return whole[:rows]
