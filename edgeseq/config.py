@@ -1,15 +1,29 @@
 """The configuration: TOML in, frozen structs out. Every field has a unit, a default and a meaning.
 
-The structs mirror the file. `resolve` makes of each [[streams]] table the core's StreamRule.
+The structs mirror the file; `edgeseq.resolve` makes of them what the daemon needs. Durations are text: a number and
+one of ms, s, m, h, d, w, also compound: 90s, 10m, 1h30m, 7d.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from edgeseq.core.types import Aggregate, Kind, Limits, OnGap
+from edgeseq.docstrings import field_docs
+from edgeseq.errors import ConfigError
+
+MAX_FOUND_CHARS = 80
+
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,114 +31,307 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class NodeConfig(_Table, frozen=True):
-    """The [node] table."""
+    """This installation of edgeseq."""
 
     name: str = "edgeseq"
-    """Part of every output topic: edgeseq/<name>/…; [a-z0-9-]."""
+    """Part of every output topic: <topic_prefix>/<name>/…; of [a-z0-9-]."""
     state_dir: str | None = None
-    """Folder of journal and snapshot; default: $STATE_DIRECTORY, else $XDG_STATE_HOME/edgeseq."""
+    """Folder of journal and snapshot. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/edgeseq."""
     clock: Literal["wall", "readings"] = "wall"
     """What silence is measured by: the wall clock, or the newest reading's time (recordings played at any speed)."""
-    max_streams: int = 1000
-    max_payload_bytes: int = 65_536
+    max_streams: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    """Most streams that are created; readings of further ones are refused and counted."""
+    max_payload_bytes: Annotated[int, Meta(ge=16, le=16 * 2**20)] = 65_536
+    """Longest payload that is read, in bytes; longer ones are refused and counted."""
 
 
 class MqttConfig(_Table, frozen=True):
-    """The [mqtt] table."""
+    """The broker."""
 
     host: str = "localhost"
-    port: int | None = None
-    """Default 1883, or 8883 with TLS."""
+    """Name or address of the broker."""
+    port: Port | None = None
+    """Port of the broker. Default: 1883, or 8883 with TLS."""
     version: Literal["3.1.1", "5"] = "5"
+    """Version of the MQTT protocol."""
     username: str | None = None
+    """Name to log in with. Default: none."""
     password_file: str | None = None
     """File that holds the password; under systemd the credential mqtt-password is found by itself."""
     client_id: str | None = None
-    """Default edgeseq-<node>. Fixed, since the broker's session hangs on it."""
-    keepalive_s: int = 20
+    """Fixed, since the broker's session hangs on it. Default: edgeseq-<node name>."""
+    keepalive_s: Annotated[int, Meta(ge=5, le=65_535)] = 20
+    """Seconds between signs of life; the broker publishes the last will after 1.5 times as long."""
     qos: Literal[0, 1] = 1
+    """Quality of service of the subscriptions: 1 delivers at least once, over restarts too; 0 at most once."""
     tls: bool = False
+    """Whether to encrypt; the broker's certificate and name are then always checked."""
     ca_file: str | None = None
+    """Certificates to trust, PEM. Default: the system's."""
     cert_file: str | None = None
+    """Certificate that edgeseq shows the broker, PEM."""
     key_file: str | None = None
+    """Private key of cert_file, PEM."""
     topic_prefix: str = "edgeseq"
-    inflight: int = 1000
-    """MQTT 5 receive maximum: unacknowledged messages the broker may send."""
+    """First levels of every output topic."""
+    inflight: Annotated[int, Meta(ge=1, le=65_535)] = 1000
+    """Unacknowledged messages that the broker may send (MQTT 5 receive maximum)."""
     session_expiry: str = "7d"
+    """How long the broker keeps what arrives while edgeseq is away (MQTT 5)."""
 
 
 class BundlesConfig(_Table, frozen=True):
-    """The [bundles] table."""
+    """Models: which are trusted and what runs them."""
 
     trusted_keys: str | None = None
-    """Folder of *.pub files; default: trusted_keys beside the configuration file."""
+    """Folder of *.pub files. Default: trusted_keys beside the configuration file."""
     allow_unsigned: bool = False
+    """Whether bundles without a signature may be loaded."""
     runtime: Literal["auto", "litert", "tflite", "numpy"] = "auto"
+    """What runs the models; auto takes the first one that works."""
     variant: str | None = None
-    """Force a quantization; default: the bundle's own choice."""
+    """Force a quantization, such as float32. Default: the bundle's own choice."""
 
 
 class JournalConfig(_Table, frozen=True):
-    """The [journal] table."""
+    """What is kept on disk."""
 
     durability: Literal["none", "batched"] = "batched"
     """none: state survives a clean stop only; batched: one fdatasync per batch, then the acknowledgements."""
     snapshot_every: str = "1h"
+    """Longest time between two snapshots of the whole state."""
 
 
 class LogConfig(_Table, frozen=True):
-    """The [log] table."""
+    """The log, as JSON lines on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is written."""
+
+
+class ChannelConfig(_Table, frozen=True):
+    """A channel's source, written as a table."""
+
+    topic: str
+    """Topic filter."""
+    field: str | None = None
+    """JSON path. Default: the payload is the number itself."""
 
 
 class StreamConfig(_Table, frozen=True):
-    """One [[streams]] table."""
+    """What becomes a stream.
+
+    Either `topic`: each matching topic and field is a stream of its own. Or `name` with `channels`: one stream of
+    several channels.
+    """
 
     every: str
-    """Grid period, such as 10m."""
+    """Grid period: one value is kept and forecast per period."""
     topic: str | list[str] | None = None
+    """Topic filter or filters, with + and #."""
     exclude: list[str] = []
+    """Topic filters that are left out."""
     field: str | None = None
+    """JSON path of the value (a.b.c). Default: the payload is the number itself."""
     fields: list[str] = []
+    """JSON paths of several values, each a stream of its own."""
     name: str | None = None
-    channels: dict[str, str | dict[str, str]] = {}
-    """channel = "topic" (raw number), "topic#json.path", or {topic=…, field=…}."""
+    """Stable name of this table; with channels, the name of the stream. Default: the first topic filter."""
+    channels: dict[str, str | ChannelConfig] = {}
+    """Channel = "topic" (plain number), "topic#json.path", or { topic = …, field = … }."""
     aggregate: Aggregate | None = None
-    """Default last; sum for counters."""
+    """How the readings of one period become one value. Default: last; sum for counters."""
     on_gap: OnGap = "missing"
+    """What a period without a reading is: missing, or the last value held (devices that report only changes)."""
     kind: Kind = "gauge"
-    unit: str | None = None
+    """gauge: the value itself; counter: differences of an ever rising count, resets handled."""
+    unit: str | dict[str, str] | None = None
+    """Unit, passed on to subscribers; for channels of different units a table of them."""
     horizon: str | None = None
-    """How far the baseline forecasts; default 24 periods. A bundle brings its own."""
+    """How far the baseline forecasts; a bundle brings its own. Default: 24 periods."""
     season: str | None = None
-    """Season of the baseline; default 1d where the period divides it into 2 to 2880 steps, else none."""
+    """Season of the baseline, or none. Default: 1d where that is 2 to 2880 whole periods, else none."""
     time: str | None = None
-    """JSON path of the reading's own time; default: time of arrival."""
+    """JSON path of the reading's own time (ISO 8601 or epoch). Default: the time of arrival."""
     id: str | None = None
-    """JSON path of a unique id of the reading, for deduplication."""
+    """JSON path of a unique id of the reading, for deduplication. Default: time and value, else the delivery."""
     quality: str | None = None
     """JSON path of a quality mark; other values than `good` make the reading missing."""
     good: list[str | int | bool] = []
+    """Values of the quality mark that mean good."""
     retained: bool = False
     """Whether retained messages are readings (a restart would invent fresh points)."""
     max_age: str | None = None
+    """Oldest time that a stream's first reading may have. Default: no limit, so that recordings can be played."""
     silent_after: str | None = None
-    limits: dict[str, Limits] | Limits | None = None
+    """Time without a reading after which a stream is silent. Default: learned from the stream's own rhythm."""
+    limits: dict[str, float | Limits] = {}
+    """Values outside are out of range: { min = …, max = … }, for channels { channel = { min = …, max = … } }."""
     alerts: bool = True
     """Whether anomalies of these streams raise alerts."""
     path: bool = True
-    """Publish the whole path of leads; false: only the next step's scalars."""
+    """Whether to publish the whole path of leads; false: only the next step's numbers."""
     bundle: str | None = None
-    """File of a bundle, relative to the configuration file."""
+    """File of a bundle, relative to the configuration file. Default: the baseline serves."""
 
 
 class Config(_Table, frozen=True):
     """The whole file."""
 
     node: NodeConfig = NodeConfig()
+    """This installation."""
     mqtt: MqttConfig = MqttConfig()
+    """The broker."""
     bundles: BundlesConfig = BundlesConfig()
+    """Models."""
     journal: JournalConfig = JournalConfig()
+    """What is kept on disk."""
     log: LogConfig = LogConfig()
+    """The log."""
     streams: list[StreamConfig] = []
+    """Which messages become which streams."""
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or has an unknown key or a wrong value.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError("the configuration is not UTF-8 text", where=f"{path}", found=str(error)) from error
+    except OSError as error:
+        raise ConfigError(
+            "the configuration cannot be read",
+            where=str(path),
+            found=error.strerror,
+            wanted="a TOML file",
+            do="name the file with --config; `edgeseq config show --defaults` prints a sample",
+        ) from error
+    return parse_config(text, name=path.name)
+
+
+def parse_config(text: str, *, name: str = "edgeseq.toml") -> Config:
+    """Read a configuration; `name` is the file's, for errors."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("the configuration is not valid TOML", where=name, found=str(error)) from error
+    except RecursionError as error:
+        raise ConfigError("the configuration is nested too deeply", where=name) from error
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), data, name) from error
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+
+_MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_TYPES = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "array": "list",
+    "object": "table",
+}
+_STEP = re.compile(r"\[(\d+|\.\.\.)\]|([^.\[]+)")
+
+
+def _explain(message: str, data: dict[str, Any], name: str) -> ConfigError:
+    """Turn msgspec's message into one for the person who wrote the file."""
+    parts = _MESSAGE.fullmatch(message)
+    what, path = (parts["what"], parts["path"] or "") if parts else (message, "")
+    if unknown := _UNKNOWN.fullmatch(what):
+        return _explain_unknown(unknown[1], path, name)
+    if missing := _MISSING.fullmatch(what):
+        doc = _doc(path, missing[1])
+        return ConfigError(
+            f"the key {missing[1]} is missing",
+            where=f"{name}: {path}",
+            wanted=doc,
+            do=f"add {missing[1]} = …",
+        )
+    key = _key(path)
+    choices = _choices(path)
+    wanted = " or ".join(map(repr, choices)) if choices else _in_words(what)
+    doc = _doc(path.rpartition(".")[0], key)
+    return ConfigError(
+        f"{key or 'the file'} has a wrong value",
+        where=f"{name}: {path}",
+        found=_found(data, path),
+        wanted=f"{wanted} ({doc.rstrip('.')})" if doc else wanted,
+    )
+
+
+def _key(path: str) -> str:
+    """Give the last key of a path, without indices."""
+    return next((key for _, key in reversed(_STEP.findall(path)) if key), "")
+
+
+def _in_words(what: str) -> str:
+    """Say the type that msgspec expected."""
+    expected = what.removeprefix("Expected ").partition(", got")[0].replace("`", "").removesuffix(" | null")
+    return re.sub(r"[a-z]+", lambda word: _TYPES.get(word[0], word[0]), expected).replace(" | ", " or ")
+
+
+def _explain_unknown(key: str, path: str, name: str) -> ConfigError:
+    """Name an unknown key and what may have been meant."""
+    structs = _structs_at(path)
+    known = [field.name for struct in structs for field in msgspec.structs.fields(struct)]
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    return ConfigError(
+        f"unknown key {key}",
+        where=f"{name}: {path}.{key}" if path else f"{name}: {key}",
+        found=key,
+        wanted=f"one of {', '.join(sorted(known))}",
+        do=f"did you mean {close[0]}?" if close else "remove it",
+    )
+
+
+def _found(data: Any, path: str) -> str:
+    """Show the value at a path; all of a table of free keys, as msgspec does not say which one is wrong."""
+    for index, key in _STEP.findall(path):
+        if index == "...":
+            break
+        data = data[int(index)] if index else data[key]
+    text = repr(data)
+    return text if len(text) <= MAX_FOUND_CHARS else f"{text[:MAX_FOUND_CHARS]}…"
+
+
+def _doc(path: str, key: str) -> str | None:
+    """Find the docstring of a key in the table at a path."""
+    return next((field_docs(s)[key] for s in _structs_at(path) if key in field_docs(s)), None)
+
+
+def _structs_at(path: str) -> list[type[msgspec.Struct]]:
+    """List the structs that the table at a path may be."""
+    return [t for t in _types_at(path) if isinstance(t, type) and issubclass(t, msgspec.Struct)]
+
+
+def _choices(path: str) -> tuple[Any, ...]:
+    """List the values that a key of the file may have, if they are a closed set."""
+    return tuple(value for t in _types_at(path) if get_origin(t) is Literal for value in get_args(t))
+
+
+def _types_at(path: str) -> list[Any]:
+    """Follow a path such as streams[0].limits[...] through the structs' types."""
+    types: list[Any] = [Config]
+    for index, key in _STEP.findall(path):
+        if index:
+            types = [args[-1] for t in types if (args := get_args(t)) and get_origin(t) in (list, dict)]
+        else:
+            structs = [t for t in types if isinstance(t, type) and issubclass(t, msgspec.Struct)]
+            types = [hint for s in structs if (hint := get_type_hints(s).get(key)) is not None]
+        types = [choice for t in types for choice in _members(t)]
+    return types
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """Split a union into its members."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

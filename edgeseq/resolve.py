@@ -1,0 +1,180 @@
+"""Resolve a configuration: defaults filled in, durations read, files found, every contradiction refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeseq.config import Config, MqttConfig
+from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_covered
+from edgeseq.core.types import Options, StreamRule
+from edgeseq.errors import ConfigError
+from edgeseq.rules import Place, resolve_streams
+
+PORT, TLS_PORT = 1883, 8883
+
+CREDENTIAL = "mqtt-password"
+"""Name under which systemd hands over the password (LoadCredential of the unit)."""
+
+MAX_SESSION_EXPIRY_S = 2**32 - 1
+"""MQTT 5.0, section 3.1.2.11.2: a four byte integer, whose highest value means for ever."""
+
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """All that the daemon needs of a configuration. Paths are absolute."""
+
+    config: Config
+    rules: tuple[StreamRule, ...]
+    options: Options
+    filters: tuple[str, ...]
+    """Topic filters to subscribe to; none is covered by another."""
+    bundles: dict[str, Path]
+    """StreamRule.bundle → file."""
+    state_dir: Path
+    trusted_keys: Path
+    port: int
+    client_id: str
+    session_expiry_s: int
+    snapshot_every_s: float
+    ca_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
+    password: str | None = field(default=None, repr=False)
+
+
+def resolve(
+    config: Config, base_dir: Path, *, name: str = "edgeseq.toml", environment: Mapping[str, str] = os.environ
+) -> Resolved:
+    """Fill in, check and find everything that a configuration says.
+
+    Args:
+        config: as loaded.
+        base_dir: folder that relative paths start from: the configuration file's.
+        name: the file's name, for errors.
+        environment: where $STATE_DIRECTORY, $XDG_STATE_HOME, $HOME and $CREDENTIALS_DIRECTORY are looked up.
+
+    Raises:
+        ConfigError: something contradicts itself or cannot be used. Bundles are not opened here.
+    """
+    base = base_dir.absolute()
+    settings, place = config.mqtt, Place(name, "mqtt")
+    _check_names(config, name)
+    _check_tls(settings, place)
+    output = f"{settings.topic_prefix}/{config.node.name}/#"
+    rules = resolve_streams(config.streams, file=name, output=output)
+    return Resolved(
+        config=config,
+        rules=rules,
+        options=Options(config.node.max_streams, config.node.max_payload_bytes, config.node.clock),
+        filters=_subscriptions(rules),
+        bundles={rule.bundle: base / rule.bundle for rule in rules if rule.bundle is not None},
+        state_dir=_state_dir(config, base, environment),
+        trusted_keys=base / (config.bundles.trusted_keys or "trusted_keys"),
+        port=settings.port or (TLS_PORT if settings.tls else PORT),
+        client_id=settings.client_id or f"edgeseq-{config.node.name}",
+        session_expiry_s=_session_expiry_s(settings, place),
+        snapshot_every_s=Place(name, "journal").duration_ns("snapshot_every", config.journal.snapshot_every)
+        / 1e9,
+        ca_file=_file(place, "ca_file", base, settings.ca_file),
+        cert_file=_file(place, "cert_file", base, settings.cert_file),
+        key_file=_file(place, "key_file", base, settings.key_file),
+        password=_password(place, settings, base, environment),
+    )
+
+
+def _check_names(config: Config, name: str) -> None:
+    """Demand a node name and a prefix that make valid topics."""
+    if _NODE_NAME.fullmatch(config.node.name) is None:
+        raise Place(name, "node").fault(
+            "the node name is no topic level", "name", found=config.node.name, wanted="1 to 64 of [a-z0-9-]"
+        )
+    prefix = config.mqtt.topic_prefix
+    is_odd = (
+        has_wildcard(prefix) or prefix.startswith("$") or "\0" in prefix or len(prefix) > MAX_TOPIC_CHARS // 2
+    )
+    if is_odd or not all(prefix.split("/")):
+        raise Place(name, "mqtt").fault(
+            "the topic prefix cannot be published to",
+            "topic_prefix",
+            found=prefix,
+            wanted="levels such as edgeseq",
+        )
+
+
+def _check_tls(settings: MqttConfig, place: Place) -> None:
+    """Refuse certificates without encryption: a password would go in the clear against the writer's intent."""
+    for key in ("ca_file", "cert_file", "key_file"):
+        if getattr(settings, key) is not None and not settings.tls:
+            raise place.fault(f"{key} is given but tls is off", key, do="add tls = true")
+    if (settings.cert_file is None) is not (settings.key_file is None):
+        raise place.fault(
+            "cert_file and key_file belong together",
+            "cert_file" if settings.key_file else "key_file",
+            do="add it",
+        )
+
+
+def _subscriptions(rules: Iterable[StreamRule]) -> tuple[str, ...]:
+    """List the filters of all rules. What another one covers would only be delivered twice."""
+    wanted = dict.fromkeys(
+        topic for rule in rules for topic in (*rule.topics, *(s.topic for s in rule.channels.values()))
+    )
+    return tuple(
+        one for one in wanted if not any(other != one and is_covered(one, other) for other in wanted)
+    )
+
+
+def _state_dir(config: Config, base: Path, environment: Mapping[str, str]) -> Path:
+    """Find the folder of the state; systemd may name several."""
+    if config.node.state_dir is not None:
+        return base / config.node.state_dir
+    given = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    shared = environment.get("XDG_STATE_HOME")
+    return (Path(shared) if shared else Path(environment.get("HOME", "/")) / ".local" / "state") / "edgeseq"
+
+
+def _session_expiry_s(settings: MqttConfig, place: Place) -> int:
+    """Read the session expiry as the integer that MQTT carries."""
+    expiry_s = place.duration_ns("session_expiry", settings.session_expiry) // 10**9
+    return min(expiry_s, MAX_SESSION_EXPIRY_S)
+
+
+def _file(place: Place, key: str, base: Path, name: str | None) -> Path | None:
+    """Find a file that the configuration names."""
+    if name is None:
+        return None
+    path = base / name
+    if not path.is_file():
+        raise place.fault(f"{key} does not exist", key, found=str(path), wanted="a file")
+    return path
+
+
+def _password(place: Place, settings: MqttConfig, base: Path, environment: Mapping[str, str]) -> str | None:
+    """Read the password: from its file, else from the credentials that systemd hands over."""
+    if settings.username is None:
+        if settings.password_file is not None:
+            raise place.fault("a password without a username", "password_file", do="add username")
+        return None
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    credential = Path(folder) / CREDENTIAL if folder else None
+    path = base / settings.password_file if settings.password_file else credential
+    if path is None or (path is credential and not path.exists()):
+        return None
+    try:
+        return path.read_bytes().decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        raise ConfigError(
+            "the password cannot be read",
+            where=f"{place.file}: mqtt.password_file",
+            found=f"{path}: {what}",
+            wanted="a file that holds the password alone",
+        ) from error
