@@ -21,6 +21,8 @@ from edgeseq.demo.recordings import HOUR_NS
 DAY_NS = 24 * HOUR_NS
 WIDTH, HEIGHT = 1000.0, 100.0
 """The drawing's own units."""
+NAME_WIDTH = 0.16
+"""Room of an alert's name, in parts of the width."""
 HEADROOM = 0.08
 """Free space above and below the values, in parts of their range."""
 
@@ -104,7 +106,8 @@ def figure(plot: Plot) -> str:
     legend = "".join(f'<span class="key k{i}">{escape(key)}</span>' for i, key in enumerate(plot.keys) if key)
     canvas = f'<div class="canvas{" tall" if plot.tall else ""}">{_svg(plot, axes)}{_texts(plot, axes)}</div>'
     note = f"<p>{escape(plot.note)}</p>" if plot.note else ""
-    caption = f"<figcaption><b>{escape(plot.title)}</b><span class=legend>{legend}</span></figcaption>"
+    title = f"<span><b>{escape(plot.title)}</b> {escape(plot.unit)}</span>"
+    caption = f"<figcaption>{title}<span class=legend>{legend}</span></figcaption>"
     return f"<figure>{caption}{canvas}{note}</figure>"
 
 
@@ -201,17 +204,28 @@ def _texts(plot: Plot, axes: _Axes) -> str:
     values, times = ticks(axes.low, axes.high), _time_ticks(axes)
     parts = [f'<span class="y" style="top:{_percent(axes.y(v))}">{_number(v)}</span>' for v in values]
     parts += [f'<span class="x" style="left:{_percent(axes.x(t))}">{text}</span>' for t, text in times]
-    parts.append(f'<span class="unit">{escape(plot.unit)}</span>')
     parts += [
         f'<span class="name" style="left:{_percent(axes.x(max(s.start_ns, axes.start_ns)))}">{escape(s.name)}</span>'
         for s in plot.spans
         if s.name
     ]
-    parts += [_mark(mark, plot, axes) for mark in plot.marks if axes.start_ns <= mark.time_ns <= axes.end_ns]
-    return "".join(parts)
+    return "".join([*parts, *_marks(plot, axes)])
 
 
-def _mark(mark: Mark, plot: Plot, axes: _Axes) -> str:
+def _marks(plot: Plot, axes: _Axes) -> list[str]:
+    """Draw the alerts; a name is left out where it would lie on the one before."""
+    drawn, named_until = [], -1.0
+    for mark in plot.marks:
+        x = axes.x(mark.time_ns)
+        if not 0 <= x <= 1:
+            continue
+        named = plot.labels and x >= named_until
+        named_until = x + NAME_WIDTH if named else named_until
+        drawn.append(_mark(mark, axes, named=named))
+    return drawn
+
+
+def _mark(mark: Mark, axes: _Axes, *, named: bool) -> str:
     x = axes.x(mark.time_ns)
     y = (
         0.06
@@ -219,7 +233,7 @@ def _mark(mark: Mark, plot: Plot, axes: _Axes) -> str:
         else min(max(axes.y(mark.value), 0.02), 0.98)
     )
     side = " left" if x > 0.8 else ""
-    label = f"<b>{escape(mark.name)}</b>" if plot.labels else ""
+    label = f"<b>{escape(mark.name)}</b>" if named else ""
     return (
         f'<i class="mark{side}" style="left:{_percent(x)};top:{_percent(y)}" '
         f'title="{escape(mark.detail or mark.name)}">{label}</i>'
@@ -250,7 +264,7 @@ def _time_ticks(axes: _Axes) -> list[tuple[int, str]]:
     monday = 4 * DAY_NS  # 5 January 1970
     first = monday + -((monday - axes.start_ns) // step) * step
     times = range(first, axes.end_ns + 1, step)
-    return [(t, _time_text(t, hours=step < DAY_NS)) for t in times if 0.01 <= axes.x(t) <= 0.97]
+    return [(t, _time_text(t, hours=step < DAY_NS)) for t in times if 0.02 <= axes.x(t) <= 0.97]
 
 
 def _time_text(time_ns: int, *, hours: bool) -> str:

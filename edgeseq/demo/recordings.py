@@ -31,6 +31,12 @@ class Recording:
         rows = (self.time_ns >= start_ns) & (self.time_ns < end_ns)
         return Recording(self.time_ns[rows], self.value[rows])
 
+    def followed_by(self, later: Recording) -> Recording:
+        """Join with what came after."""
+        return Recording(
+            np.concatenate([self.time_ns, later.time_ns]), np.concatenate([self.value, later.value])
+        )
+
     def moved(self, by_ns: int) -> Recording:
         """Move all times by the same span."""
         return Recording(self.time_ns + by_ns, self.value)

@@ -32,7 +32,7 @@ FAN_HOUR = 6
 
 @dataclass(frozen=True, slots=True)
 class TrainingTable:
-    """What training measured: a row per forecaster, errors as mean absolute scaled error."""
+    """What training measured: a row per forecaster, mean absolute errors in the sensor's unit."""
 
     leads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[float | None, ...], str], ...]
@@ -101,8 +101,8 @@ def _cards(results: Results) -> str:
     found = sum(named(window, results.evidence).passed for window in windows)
     extra = len(others(windows, results.evidence))
     cards = [
-        (f"{got:,} of {sent:,}", "readings answered by a forecast"),
-        (f"{found} of {len(windows)}", "faults, outages and gaps named by an alert"),
+        (f"{got:,}", f"of {sent:,} readings answered by a forecast"),
+        (f"{found}", f"of {len(windows)} faults, outages and gaps named by an alert"),
         (f"{extra}", f"other alerts in 8 weeks of two sensors (at most {MAX_OTHERS} allowed)"),
     ]
     if results.comparison is not None:
@@ -288,14 +288,14 @@ def _accuracy(results: Results) -> str:
 def _training(results: Results) -> str:
     rows = [
         f"<tr><th>{escape(name)}</th>"
-        + "".join(f"<td class=n>{'–' if v is None else f'{v:.3f}'}</td>" for v in figures)
+        + "".join(f"<td class=n>{'–' if v is None else f'{v:.0f}'}</td>" for v in figures)
         + f"<td>{escape(remark)}</td></tr>"
         for name, figures, remark in results.training.rows
     ]
     leads = results.training.leads
     note = (
-        f"Trained in {results.seconds.get('training', 0):.0f} s on this machine; errors on training's test split, in "
-        "units of the seasonal-naive error (MASE), each quantization rolled out in the device's own runtime."
+        f"Trained in {results.seconds.get('training', 0):.0f} s on this machine; mean absolute errors, in vehicles "
+        "per hour, on training's own test split, each quantization rolled out in the device's runtime."
     )
     head = ("forecaster", *leads, "")
     return f"<h2>The model</h2><p>{note}</p>{_table(head, rows, numbers=range(1, len(leads) + 1))}"

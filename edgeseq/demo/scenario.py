@@ -18,7 +18,7 @@ from edgeseq.core.types import AlertKind
 from edgeseq.demo.recordings import HOUR_NS, WEEK_NS, Recording, parse_ns, pipeline, traffic
 
 TRAFFIC_MOVED_WEEKS = 189
-HISTORY_WEEKS = 26
+HISTORY_WEEKS = 12
 TEST_WEEKS = 5
 LIVE_FROM_NS = parse_ns("2022-03-20T10:00")
 """The hour of the pipeline's first reading."""
@@ -50,10 +50,16 @@ class Window:
     stream: str
     start_ns: int
     end_ns: int
-    """Last time at which an alert may open that still belongs to this event."""
     kinds: tuple[AlertKind, ...]
     """Any one of these names it."""
+    aftermath_h: int = 0
+    """Hours after the end in which an alert still belongs to it: the return is as sudden as the fault."""
     must_clear: bool = True
+
+    @property
+    def last_ns(self) -> int:
+        """Give the last time at which an alert may open that still belongs to this event."""
+        return self.end_ns + self.aftermath_h * HOUR_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,6 @@ SPIKE_BY = 6000.0
 STUCK_FROM_NS, STUCK_H = parse_ns("2022-05-05T14:00"), 9
 SILENT_FROM_NS, SILENT_H = parse_ns("2022-05-07T09:00"), 14
 AFTERMATH_H = 6
-"""Readings after a fault whose alerts still belong to it: the return is as sudden as the fault."""
 
 
 def make() -> Scenario:
@@ -125,7 +130,7 @@ def _readings(stream: str, recording: Recording) -> list[Reading]:
 
 def _faults() -> tuple[Window, ...]:
     def window(name: str, start_ns: int, hours: int, kind: AlertKind) -> Window:
-        return Window(name, TRAFFIC, start_ns, start_ns + (hours + AFTERMATH_H) * HOUR_NS, (kind,))
+        return Window(name, TRAFFIC, start_ns, start_ns + hours * HOUR_NS, (kind,), AFTERMATH_H)
 
     return (
         window("spike", SPIKE_AT_NS, 1, AlertKind.SPIKE),
@@ -138,7 +143,7 @@ def _outages() -> tuple[Window, ...]:
     """Name the pipeline's real outage, by the recording: 102.9 l/s at 14:00, 24.3 at 18:00, 103.6 next day 07:00."""
     start_ns, end_ns = parse_ns("2022-04-27T15:00+02:00"), parse_ns("2022-04-28T09:00+02:00")
     kinds = (AlertKind.SPIKE, AlertKind.OUT_OF_RANGE)
-    return (Window("outage of 27-28 April", PIPELINE, start_ns, end_ns + AFTERMATH_H * HOUR_NS, kinds),)
+    return (Window("outage of 27-28 April", PIPELINE, start_ns, end_ns, kinds, AFTERMATH_H),)
 
 
 def _gaps(recording: Recording) -> tuple[Window, ...]:

@@ -1,0 +1,203 @@
+"""Recorded readings as the messages that would have brought them.
+
+JSON lines, one message each:
+
+    {"topic": "plc/flow", "payload": {"value": 12.5}, "received": "2026-03-01T10:00:00Z", "retained": false}
+
+`payload` is the payload's own JSON, or a string that holds its text; `payload_hex` any bytes. `received` is ISO 8601
+or nanoseconds. The lines of `mosquitto_sub -F %j` and `-F %J` are read as they are (`tst`, `retain`).
+
+CSV, a time column and value columns: each row becomes one message per topic, in the format that the configuration
+expects there; an empty cell is no reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from edgeseq.core.instants import format_instant, parse_instant
+from edgeseq.core.topics import is_match
+from edgeseq.core.types import ChannelSource, Message, StreamRule
+from edgeseq.errors import InputError
+
+ABSENT_CELLS = frozenset({"", "na", "nan", "null", "none"})
+
+
+def read_capture(
+    path: Path, rules: Sequence[StreamRule], columns: Mapping[str, ChannelSource] | None = None
+) -> Iterator[Message]:
+    """Read a recording's messages in the order of the file: CSV by the name's ending, else JSON lines.
+
+    Args:
+        path: the recording.
+        rules: the configuration's rules: they say how a CSV column is to be sent.
+        columns: CSV column → where it is sent to; columns not named are found in the rules.
+
+    Raises:
+        InputError: a line cannot be read; nothing is skipped silently.
+    """
+    if path.suffix.lower() == ".csv":
+        return _read_csv(path, rules, dict(columns or {}))
+    return _read_lines(path)
+
+
+# --- JSON lines -------------------------------------------------------------------------------------------------
+
+
+class _Line(msgspec.Struct, frozen=True):
+    topic: str
+    payload: msgspec.Raw | None = None
+    payload_hex: str | None = None
+    received: str | int | None = None
+    tst: str | None = None
+    retained: bool = False
+    retain: int = 0
+    dup: bool = False
+    mid: int = 0
+
+
+def _read_lines(path: Path) -> Iterator[Message]:
+    with _opened(path, "rb") as file:
+        for number, text in enumerate(file, start=1):
+            if text.strip():
+                yield _message(text, f"{path}, line {number}")
+
+
+def _message(text: bytes, where: str) -> Message:
+    try:
+        line = msgspec.json.decode(text, type=_Line)
+        payload = _payload(line)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InputError(
+            "a line is no message",
+            where=where,
+            found=str(error),
+            wanted='{"topic": …, "payload": …, "received": …}',
+        ) from error
+    received = line.received if line.received is not None else line.tst
+    received_ns = parse_instant(received)
+    if received_ns is None:
+        raise InputError(
+            "a message has no time of arrival",
+            where=where,
+            found=str(received),
+            wanted='"received" as ISO 8601 or nanoseconds since 1970',
+        )
+    return Message(line.topic, payload, received_ns, line.retained or bool(line.retain), line.dup, line.mid)
+
+
+def _payload(line: _Line) -> bytes:
+    if line.payload_hex is not None:
+        return bytes.fromhex(line.payload_hex)
+    if line.payload is None:
+        return b""
+    raw = bytes(line.payload)
+    return msgspec.json.decode(raw, type=str).encode() if raw.startswith(b'"') else raw
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------
+
+
+def _read_csv(
+    path: Path, rules: Sequence[StreamRule], columns: dict[str, ChannelSource]
+) -> Iterator[Message]:
+    with _opened(path, "r") as file:
+        rows = csv.reader(file)
+        head = next(rows, [])
+        if len(head) < 2:
+            raise InputError(
+                "the CSV has no value column", where=str(path), found=", ".join(head), wanted="time, value, …"
+            )
+        unknown = [name for name in columns if name not in head[1:]]
+        if unknown:
+            raise InputError("no such column", where=str(path), found=unknown[0], wanted=", ".join(head[1:]))
+        targets = [columns.get(name) or _find_target(name, rules, path) for name in head[1:]]
+        times = {target.topic: _time_path(target.topic, rules) for target in targets}
+        for row in rows:
+            if row:
+                yield from _row_messages(row, targets, times, f"{path}, line {rows.line_num}")
+
+
+def _find_target(name: str, rules: Sequence[StreamRule], path: Path) -> ChannelSource:
+    """Find the one place where the rules expect a column of this name."""
+    found = [rule.channels[name] for rule in rules if name in rule.channels]
+    for rule in rules:
+        plain = [topic for topic in rule.topics if not {"+", "#"} & set(topic)]
+        if name in rule.fields:
+            found += [ChannelSource(topic, name) for topic in plain]
+        elif not rule.fields:
+            found += [ChannelSource(topic) for topic in plain if name in (topic, topic.rpartition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    raise InputError(
+        "no single stream is expected to bring this column" if not found else "several streams could bring this column",
+        where=str(path),
+        found=f"column {name}",
+        do=f"say where it goes, such as --column {name}=topic or --column {name}=topic#field",
+    )  # fmt: skip
+
+
+def _time_path(topic: str, rules: Sequence[StreamRule]) -> tuple[str, ...]:
+    """Find where the topic's rule looks for the payload's own time; empty where it does not."""
+    for rule in rules:
+        filters = [*rule.topics, *(source.topic for source in rule.channels.values())]
+        if any(is_match(wanted, topic) for wanted in filters):
+            return tuple(rule.time_field.split(".")) if rule.time_field else ()
+    return ()
+
+
+def _row_messages(
+    row: list[str], targets: Sequence[ChannelSource], times: Mapping[str, tuple[str, ...]], where: str
+) -> Iterator[Message]:
+    time_ns = parse_instant(row[0])
+    if time_ns is None:
+        raise InputError("a row has no time", where=where, found=row[0], wanted="ISO 8601 or an epoch number")
+    if len(row) > len(targets) + 1:
+        raise InputError(
+            "a row has too many cells", where=where, found=str(len(row)), wanted=f"at most {len(targets) + 1}"
+        )
+    documents: dict[str, dict[str, Any]] = {}
+    for target, cell in zip(targets, row[1:], strict=False):
+        text = cell.strip()
+        if text.lower() in ABSENT_CELLS:
+            continue
+        value = _number(text, where)
+        if target.field is None:
+            yield Message(target.topic, text.encode(), time_ns)
+        else:
+            _place(documents.setdefault(target.topic, {}), target.field.split("."), value)
+    for topic, document in documents.items():
+        if times[topic]:
+            _place(document, times[topic], format_instant(time_ns))
+        yield Message(topic, msgspec.json.encode(document), time_ns)
+
+
+def _number(text: str, where: str) -> int | float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError("a cell is no number", where=where, found=text, wanted="a number, or an empty cell")
+    return int(text) if text.lstrip("+-").isdecimal() else value
+
+
+def _place(document: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Set a value at a JSON path."""
+    for key in keys[:-1]:
+        document = document.setdefault(key, {})
+    document[keys[-1]] = value
+
+
+def _opened(path: Path, mode: str) -> IO[Any]:
+    text = {} if "b" in mode else {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
+    try:
+        return path.open(mode, **text)  # type: ignore[call-overload, no-any-return]
+    except OSError as error:
+        raise InputError("the recording cannot be read", where=str(path), found=str(error)) from error

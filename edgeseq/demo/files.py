@@ -1,0 +1,117 @@
+"""The files that an operator would write: recordings as CSV, the daemon's configuration, the trusted key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from edgeseq.demo import scenario as s
+from edgeseq.demo.play import NODE, PREFIX
+from edgeseq.demo.recordings import Recording, iso
+from edgeseq.keys import load_signing_key, write_public_key
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where the demo keeps its things."""
+
+    root: Path
+
+    @property
+    def training(self) -> Path:
+        """Traffic before the test weeks."""
+        return self.root / "traffic.csv"
+
+    @property
+    def history(self) -> Path:
+        """Traffic that gives the daemon its state."""
+        return self.root / "history.csv"
+
+    @property
+    def recipe(self) -> Path:
+        """How to train."""
+        return self.root / "recipe.toml"
+
+    @property
+    def bundle(self) -> Path:
+        """The trained model."""
+        return self.root / "traffic.edgeseq"
+
+    @property
+    def config(self) -> Path:
+        """The daemon's configuration."""
+        return self.root / "edgeseq.toml"
+
+    @property
+    def state(self) -> Path:
+        """The daemon's state."""
+        return self.root / "state"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Keys that the daemon trusts."""
+        return self.root / "trusted_keys"
+
+    @property
+    def signing_key(self) -> Path:
+        """The key that `edgeseq train` signs with."""
+        return self.root / "config" / "edgeseq" / "signing.key"
+
+    @property
+    def log(self) -> Path:
+        """The daemon's log."""
+        return self.root / "daemon.log"
+
+
+def write_inputs(folder: Folder, scenario: s.Scenario, *, quick: bool) -> None:
+    """Write what training and replay read."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    write_csv(folder.training, scenario.training)
+    write_csv(folder.history, scenario.history)
+    name = "recipe-quick.toml" if quick else "recipe.toml"
+    folder.recipe.write_text(resources.files("edgeseq.demo").joinpath(name).read_text())
+
+
+def write_csv(path: Path, recording: Recording) -> None:
+    """Write time and value; an empty cell is a missing reading."""
+    rows = zip(recording.time_ns.tolist(), recording.value.tolist(), strict=True)
+    lines = [f"{iso(time_ns)},{value:g}" if value == value else f"{iso(time_ns)}," for time_ns, value in rows]  # noqa: PLR0124 (NaN)
+    path.write_text("\n".join([f"time,{s.TRAFFIC_FIELD}", *lines, ""]))
+
+
+def trust_own_key(folder: Folder) -> None:
+    """Let the daemon trust the key that training has made and signed with."""
+    write_public_key(load_signing_key(folder.signing_key, create=False).public_key(), folder.trusted_keys)
+
+
+def write_config(folder: Folder, port: int, *, alerts: bool) -> None:
+    """Write the daemon's configuration: the traffic with its bundle, the pipeline without."""
+    switched = "" if alerts else "alerts = false\n"
+    folder.config.write_text(f"""\
+[node]
+name = "{NODE}"
+state_dir = "{folder.state.name}"
+clock = "readings"     # the recordings are played faster than real time
+
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+version = "3.1.1"
+topic_prefix = "{PREFIX}"
+
+[[streams]]
+topic = "{s.TRAFFIC_TOPIC}"
+field = "{s.TRAFFIC_FIELD}"
+time = "time"
+unit = "{s.TRAFFIC_UNIT}"
+every = "1h"
+bundle = "{folder.bundle.name}"
+{switched}
+[[streams]]
+topic = "{s.PIPELINE_TOPIC}"
+field = "{s.PIPELINE_FIELD}"
+time = "time"
+unit = "{s.PIPELINE_UNIT}"
+every = "1h"
+{switched}""")
