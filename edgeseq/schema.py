@@ -1,0 +1,69 @@
+"""JSON Schema (2020-12) of the configuration and of every published message, generated from the structs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edgeseq import config
+from edgeseq.core import payloads, types
+from edgeseq.docstrings import field_docs
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def config_schema() -> dict[str, Any]:
+    """Describe the configuration file."""
+    return _schema(config.Config, "edgeseq configuration")
+
+
+def message_names() -> tuple[str, ...]:
+    """List the messages that have a schema, by the last levels of their topics."""
+    return (*payloads.MESSAGES, *payloads.WORDS)
+
+
+def message_schema(name: str) -> dict[str, Any]:
+    """Describe the payload of a message: JSON, or the word that is the whole payload.
+
+    >>> message_schema("anomaly")["enum"]
+    ['ON', 'OFF']
+    """
+    if name in payloads.WORDS:
+        return {
+            "$schema": DIALECT,
+            "title": f"edgeseq {name}",
+            "type": "string",
+            "enum": [*payloads.WORDS[name]],
+        }
+    return _schema(payloads.MESSAGES[name], f"edgeseq {name}")
+
+
+def message_of(topic: str) -> str | None:
+    """Name the message that a topic carries, or None where edgeseq publishes none.
+
+    >>> message_of("edgeseq/attic/pump1/flow/forecast"), message_of("edgeseq/attic/bridge/state")
+    ('forecast', 'bridge/state')
+    """
+    levels = topic.split("/")
+    names = message_names()
+    return next((name for name in ("/".join(levels[-2:]), levels[-1]) if name in names), None)
+
+
+def _schema(struct: type[msgspec.Struct], title: str) -> dict[str, Any]:
+    """Generate the schema of a struct, with the docstrings of its fields."""
+    (top,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    for name, component in components.items():
+        docs = field_docs(_struct(name)) if "properties" in component else {}
+        for key, doc in docs.items():
+            component["properties"][key]["description"] = doc
+    return {"$schema": DIALECT, "title": title, **top, "$defs": components}
+
+
+def _struct(name: str) -> type[msgspec.Struct]:
+    """Find the struct that a component describes."""
+    for module in (config, payloads, types):
+        found = getattr(module, name, None)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    raise LookupError(name)
