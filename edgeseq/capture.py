@@ -52,7 +52,7 @@ def read_capture(
 
 class _Line(msgspec.Struct, frozen=True):
     topic: str
-    payload: msgspec.Raw | None = None
+    payload: msgspec.Raw = msgspec.Raw()
     payload_hex: str | None = None
     received: str | int | None = None
     tst: str | None = None
@@ -95,8 +95,6 @@ def _message(text: bytes, where: str) -> Message:
 def _payload(line: _Line) -> bytes:
     if line.payload_hex is not None:
         return bytes.fromhex(line.payload_hex)
-    if line.payload is None:
-        return b""
     raw = bytes(line.payload)
     return msgspec.json.decode(raw, type=str).encode() if raw.startswith(b'"') else raw
 

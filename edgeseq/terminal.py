@@ -34,8 +34,12 @@ def spark(readings: Iterable[tuple[float | None, bool]], width: int, paint: Pain
     shown = list(readings)[-width:] if width else []
     values = [value for value, _ in shown if value is not None]
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    blocks = [" " if v is None else BLOCKS[int((v - low) * scale + 0.5)] for v, _ in shown]
+    # Halved first: the range of two finite numbers may be infinite.
+    reach = high / 2 - low / 2
+    top = len(BLOCKS) - 1
+    blocks = [
+        " " if v is None else BLOCKS[round((v / 2 - low / 2) / reach * top) if reach else 0] for v, _ in shown
+    ]
     marked = [paint(b, RED if out else PLAIN) for b, (_, out) in zip(blocks, shown, strict=True)]
     return " " * (width - len(shown)) + "".join(marked)
 

@@ -10,6 +10,7 @@ import datetime as dt
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
 
@@ -41,10 +42,13 @@ STATE_COLORS = {"ok": GREEN, "silent": YELLOW, "stuck": YELLOW, "mismatch": YELL
 # --- what is read of each payload; unknown fields are ignored ---------------------------------------------------
 
 
+Time = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+
+
 class Forecast(msgspec.Struct, frozen=True):
     """What the view reads of a forecast."""
 
-    origin: dt.datetime
+    origin: Time
     period_s: float
     observed: float | None = None
     value: float | None = None
@@ -63,7 +67,7 @@ class Alert(msgspec.Struct, frozen=True):
     event_type: str
     id: str
     kind: str
-    time: dt.datetime
+    time: Time
     stream: str = ""
     message: str = ""
 
@@ -148,14 +152,15 @@ def _take_forecast(view: View, name: str, payload: bytes) -> str:
     row.last = forecast
     view.forecasts += 1
     view.newest = max(view.newest or forecast.origin, forecast.origin)
-    return f"{clock(forecast.origin)}  {name}  {number(forecast.observed)}  next {band(forecast)}  {forecast.source}"
+    numbers = f"{number(forecast.observed)}  next {band(forecast)}"
+    return f"{clock(forecast.origin)}  {name}  {numbers}  {printable(forecast.source)}"
 
 
 def _steps_missing(before: Forecast | None, now: Forecast) -> int:
     if before is None or now.period_s <= 0:
         return 0
     steps = (now.origin - before.origin).total_seconds() / now.period_s
-    return min(max(round(steps) - 1, 0), SPARK_READINGS)
+    return round(min(max(steps - 1, 0), SPARK_READINGS))
 
 
 def _take_alert(view: View, name: str, payload: bytes) -> str:

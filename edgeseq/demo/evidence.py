@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
+
+
+Time = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
 class Path(msgspec.Struct, frozen=True):
@@ -21,7 +25,7 @@ class Forecast(msgspec.Struct, frozen=True):
     """A forecast as subscribers read it."""
 
     stream: str
-    origin: dt.datetime
+    origin: Time
     observed: float | None = None
     value: float | None = None
     lower: float | None = None
@@ -38,8 +42,8 @@ class AlertMessage(msgspec.Struct, frozen=True):
     id: str
     stream: str
     kind: str
-    opened: dt.datetime
-    cleared: dt.datetime | None = None
+    opened: Time
+    cleared: Time | None = None
     message: str = ""
 
 
@@ -96,8 +100,7 @@ def _note_alert(evidence: Evidence, payload: bytes) -> None:
 
 def to_ns(time: dt.datetime) -> int:
     """Give a time as nanoseconds UTC; exact to the microsecond."""
-    aware = time if time.tzinfo else time.replace(tzinfo=dt.UTC)
-    return (aware - _EPOCH) // _MICROSECOND * 1000
+    return (time - _EPOCH) // _MICROSECOND * 1000
 
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -244,7 +244,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Choose round values between two bounds.
 
     >>> ticks(0, 7280)
-    [0.0, 2000.0, 4000.0, 6000.0]
+    [0, 2000, 4000, 6000]
     """
     raw = (high - low) / wanted
     size = 10 ** math.floor(math.log10(raw))

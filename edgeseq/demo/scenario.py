@@ -29,7 +29,7 @@ SILENCE_H = 7
 
 TRAFFIC = "motorway-vehicles"
 PIPELINE = "pipeline-flow"
-TRAFFIC_TOPIC, TRAFFIC_FIELD, TRAFFIC_UNIT = "motorway", "vehicles", "1/h"
+TRAFFIC_TOPIC, TRAFFIC_FIELD, TRAFFIC_UNIT = "motorway", "vehicles", "veh/h"
 PIPELINE_TOPIC, PIPELINE_FIELD, PIPELINE_UNIT = "pipeline", "flow", "l/s"
 
 

@@ -1,0 +1,183 @@
+"""Laws of the terminal view: it shows what was published, and nobody who may publish can steer the terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeseq import view as v
+from edgeseq.errors import BrokerError
+from edgeseq.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
+from edgeseq.watch import Broker, Screen, connect
+
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _forecast(origin: str = "2026-03-01T10:00:00Z", **more: Any) -> bytes:
+    values = {"observed": 12.4, "value": 12.5, "lower": 12.1, "upper": 12.9, "unit": "°C", "source": "model"}
+    return msgspec.json.encode({"origin": origin, "period_s": 3600, **values, **more})
+
+
+def _alert(event: str, **more: Any) -> bytes:
+    shown = {"id": "k3", "kind": "spike", "time": "2026-03-01T10:00:00Z", "message": "cellar 99 °C"}
+    return msgspec.json.encode({"event_type": event, "stream": "cellar", **shown, **more})
+
+
+def _view(*messages: tuple[str, bytes]) -> v.View:
+    view = v.View(node="attic")
+    for topic, payload in messages:
+        v.take(view, f"edgeseq/attic/{topic}", payload)
+    return view
+
+
+def _drawn(view: v.View, width: int = 120, height: int = 30) -> str:
+    return "\n".join(v.draw(view, width, height, no_colors))
+
+
+def test_view_shows_a_stream_in_one_row() -> None:
+    """A row tells the stream's name, last reading, next band, who forecasts, how well, and its state."""
+    view = _view(
+        ("cellar/forecast", _forecast(skill=0.18)),
+        ("cellar/status", b'{"phase":"live","data":"ok","alert":"none"}'),
+    )
+    row = next(line for line in _drawn(view).splitlines() if line.startswith("cellar"))
+    for text in ("12.4", "12.1 … 12.9 °C", "model", "+18%", "ok"):
+        assert text in row
+
+
+def test_view_open_alert_is_shown_until_cleared() -> None:
+    """An alert is counted and named in its row while open; its opening and end stay in the log."""
+    view = _view(("cellar/alert", _alert("opened")))
+    assert "1 open alert" in _drawn(view)
+    assert "● spike" in _drawn(view)
+    v.take(view, "edgeseq/attic/cellar/alert", _alert("cleared", message="cellar is fine"))
+    drawn = _drawn(view)
+    assert "0 open alerts" in drawn
+    assert "cellar 99 °C" in drawn
+    assert "cellar is fine" in drawn
+
+
+def test_view_gap_leaves_room_and_open_step_is_replaced() -> None:
+    """Missing steps are blanks in the sparkline; a second forecast of one origin replaces the first."""
+    messages = [
+        ("cellar/forecast", _forecast(f"2026-03-01T{hour:02d}:00:00Z", observed=value))
+        for hour, value in [(10, 1.0), (11, 5.0), (11, 2.0), (14, 3.0)]
+    ]
+    readings = _view(*messages).rows["cellar"].readings
+    assert [value for value, _ in readings] == [1.0, 2.0, None, None, 3.0]
+
+
+def test_view_of_all_nodes_keeps_their_streams_apart() -> None:
+    """Watching all nodes, streams of the same name have rows of their own."""
+    view = v.View()
+    for node in ("attic", "cellar"):
+        v.take(view, f"edgeseq/{node}/door/forecast", _forecast())
+    assert list(view.rows) == ["attic/door", "cellar/door"]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"origin":1}', b"\xff", _alert("opened"), b'"x"'])
+def test_view_payload_that_is_no_forecast_is_counted(payload: bytes) -> None:
+    """What a topic does not promise is counted, not shown."""
+    view = _view(("cellar/forecast", payload))
+    assert (view.unreadable, view.rows) == (1, {})
+
+
+@given(topic=st.text(max_size=60), payload=st.binary(max_size=60))
+def test_view_takes_any_message(topic: str, payload: bytes) -> None:
+    """No topic and no payload raises."""
+    view = v.View()
+    v.take(view, topic, payload)
+    v.take(view, f"edgeseq/{topic}/forecast", payload)
+    v.draw(view, 80, 24, colors)
+
+
+@given(name=st.text(min_size=1, max_size=40), unit=st.text(max_size=10), width=st.integers(10, 200))
+def test_view_hostile_names_draw_only_printable_text(name: str, unit: str, width: int) -> None:
+    """Whatever a stream, a unit, a kind or a message is called, the drawn lines hold no control or mark but our own."""
+    view = v.View(node="attic")
+    topic = f"edgeseq/attic/{name}"
+    v.take(view, f"{topic}/forecast", _forecast(unit=unit, source=name))
+    v.take(view, f"{topic}/alert", _alert("opened", kind=name, message=unit + name))
+    v.take(view, f"{topic}/status", msgspec.json.encode({"phase": name, "data": unit, "alert": name}))
+    v.take(view, "edgeseq/attic/bridge/state", msgspec.json.encode({"state": name}))
+    for line in v.draw(view, width, 30, colors):
+        assert ESCAPES.sub("", line).isprintable()
+    plain = v.take(view, f"{topic}/forecast", _forecast(unit=unit, source=name))
+    assert plain is not None
+    assert plain.isprintable()
+
+
+@given(width=st.integers(20, 200), height=st.integers(5, 40), streams=st.integers(0, 60))
+def test_view_fits_the_terminal(width: int, height: int, streams: int) -> None:
+    """No drawing is wider or higher than the terminal; streams that do not fit are counted."""
+    view = _view(*[(f"s{i}/forecast", _forecast()) for i in range(streams)])
+    lines = v.draw(view, width, height, no_colors)
+    assert len(lines) <= height
+    table = lines[3:]
+    assert all(cells(line) <= width for line in table)
+    shown = sum(bool(re.match(r"s\d+\b", line)) for line in table)
+    more = [line for line in table if line.startswith("… and")]
+    if height > 12 and streams > shown:
+        assert more == [f"… and {streams - shown} more"]
+
+
+def test_view_alerting_streams_are_shown_first_where_room_is_short() -> None:
+    """With more streams than lines, one with an open alert is never among the hidden."""
+    view = _view(*[(f"s{i}/forecast", _forecast()) for i in range(50)], ("s49/alert", _alert("opened")))
+    assert "s49" in _drawn(view, height=20)
+
+
+@given(st.text(), st.integers(0, 30))
+def test_fit_never_exceeds_its_width(text: str, width: int) -> None:
+    """A fitted text takes at most the given cells, and is unchanged where it fits."""
+    text = printable(text)
+    fitted = fit(text, width)
+    assert cells(fitted) <= width
+    assert fitted == text or cells(text) > width
+
+
+def test_spark_spans_the_shown_readings() -> None:
+    """The lowest reading is the lowest block, the highest the highest; constant readings are drawn too."""
+    assert spark([(0.0, False), (7.0, False)], 2) == BLOCKS[0] + BLOCKS[-1]
+    assert spark([(5.0, False)] * 3, 3) == BLOCKS[0] * 3
+
+
+@pytest.mark.parametrize("values", [(-1e308, 1e308), (5e-324, 0.0), (1e-320, 1e308)])
+def test_view_draws_any_finite_numbers(values: tuple[float, float]) -> None:
+    """The largest and smallest numbers that a payload can carry are drawn."""
+    view = _view(
+        *(
+            ("cellar/forecast", _forecast(observed=v, lower=v, period_s=1e-300, skill=v, score=v))
+            for v in values
+        ),
+        ("cellar/forecast", _forecast("2026-03-01T12:00:00Z", observed=values[0], period_s=1e-300)),
+    )
+    assert "cellar" in _drawn(view)
+
+
+def test_screen_elsewhere_prints_one_line_per_event() -> None:
+    """Where the output is no terminal nothing is redrawn: each event is a line, forecasts only if wanted."""
+    out = io.StringIO()
+    screen = Screen(out, forecasts=False)
+    screen.line("edgeseq/attic/cellar/forecast", "a forecast")
+    screen.line("edgeseq/attic/cellar/alert", "an alert")
+    screen.frame(v.View())
+    assert out.getvalue() == "an alert\n"
+
+
+def test_connect_without_a_broker_says_where() -> None:
+    """A broker that does not answer is an error that names its address."""
+    from edgeseq.demo.broker import free_port
+
+    port = free_port()
+    import queue
+
+    with pytest.raises(BrokerError, match="does not answer") as caught:
+        connect(Broker("127.0.0.1", port), ["#"], queue.Queue())
+    assert f"127.0.0.1:{port}" in str(caught.value)
