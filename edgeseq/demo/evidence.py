@@ -8,7 +8,6 @@ from typing import Annotated
 
 import msgspec
 
-
 Time = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
