@@ -61,8 +61,11 @@ class Path(msgspec.Struct, frozen=True):
     lead_s: list[Seconds]
     """Time from origin to the forecast value (s)."""
     lower: list[float | None]
+    """Lower ends of the prediction intervals."""
     value: list[float | None]
+    """Forecasts (medians)."""
     upper: list[float | None]
+    """Upper ends of the prediction intervals."""
 
 
 class _Scalars(Payload, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class _Scalars(Payload, frozen=True, kw_only=True):
     id: str
     """Stream, grid step and bundle; the same step forecast again has the same id, and the latest wins."""
     stream: str
+    """Id of the stream: the level of its topics."""
     channel: str | UnsetType = UNSET
     """Only where the stream has several."""
     origin: Time
@@ -78,13 +82,15 @@ class _Scalars(Payload, frozen=True, kw_only=True):
     period_s: Seconds
     """Length of a step (s)."""
     unit: str | None
+    """Unit of the numbers, as configured."""
     observed: float | None
     """The reading at the origin; null where it is missing."""
     value: float | None
-    """Forecast of the next step."""
+    """Forecast of the next step (median)."""
     lower: float | None
-    """Prediction interval of the next step."""
+    """Lower end of its prediction interval."""
     upper: float | None
+    """Upper end of its prediction interval."""
     coverage: float
     """Share of readings that the interval is made to hold."""
     score: float | None
@@ -110,8 +116,11 @@ class LatestPayload(_Scalars, frozen=True, kw_only=True):
     """<stream>/latest, retained: the newest forecast for those who just subscribed, and the stream's status."""
 
     phase: Phase
+    """As in `status`."""
     data: DataStatus
+    """As in `status`."""
     alert: Literal["none", "watch", "alert"]
+    """As in `status`."""
 
 
 class StatusPayload(Payload, frozen=True, kw_only=True):
@@ -122,33 +131,46 @@ class StatusPayload(Payload, frozen=True, kw_only=True):
     data: DataStatus
     """How its data arrives."""
     alert: Literal["none", "watch", "alert"]
+    """Whether an alert is open or near."""
 
 
 class AlertPayload(Payload, frozen=True, kw_only=True):
     """<stream>/alert: an event, delivered at least once; the same id and seq is the same event."""
 
     event_type: Literal["opened", "updated", "cleared"]
+    """What happened to the alert."""
     id: Annotated[str, Meta(pattern="^[a-z2-7]{16}$")]
     """The alert's identity from opening to clearing."""
     seq: int
     """Counts the stream's alert events."""
     stream: str
+    """Id of the stream: the level of its topics."""
     channel: str | None
     """Null where the stream has one channel, or the alert concerns all of them."""
     kind: AlertKind
+    """Name of the anomaly."""
     severity: Literal["warning", "critical"]
+    """How much it matters."""
     opened: Time
+    """Time of the opening."""
     time: Time
     """Time of this event."""
     cleared: Time | None
+    """Time of the clearing; null while open."""
     observed: float | None
+    """The reading of this event."""
     expected: float | None
+    """Its forecast, made one step earlier."""
     lower: float | None
+    """Lower end of the range that raises no alert."""
     upper: float | None
+    """Upper end of the range that raises no alert."""
     unit: str | None
+    """Unit of the numbers, as configured."""
     p_value: float | None
     """Small for what is unlikely; null where the kind has none."""
     acknowledged: bool = False
+    """Whether a person has taken note."""
     message: str
     """The event in a sentence."""
 
@@ -160,40 +182,56 @@ class StatePayload(msgspec.Struct, frozen=True):
     """bridge/state, retained, also as the last will: offline is a lost connection, stopped a clean end."""
 
     state: Literal["online", "offline", "stopped"]
+    """offline is told by the broker, the others by the node."""
 
 
 class RuleInfo(msgspec.Struct, frozen=True):
     """One [[streams]] table as resolved."""
 
     key: str
+    """Its name, else its first topic filter."""
     period_s: Seconds
+    """Length of a step (s)."""
     channels: tuple[str, ...]
+    """Names of the channels."""
     bundle: str | None
+    """The model's name and digest; null where the baseline serves."""
 
 
 class InfoPayload(Payload, frozen=True, kw_only=True):
     """bridge/info, retained: what runs here."""
 
     version: str
+    """Version of edgeseq."""
     node: str
+    """Name of the node."""
     rules: list[RuleInfo]
+    """What becomes a stream."""
 
 
 class HealthPayload(Payload, frozen=True, kw_only=True):
     """bridge/health, retained: how the node fares, since it started."""
 
     time: Time
+    """Time of the report."""
     uptime_s: Seconds
+    """Time since the start (s)."""
     streams: int
+    """Streams that exist."""
     open_alerts: int
+    """Alerts that are open."""
     received: int
     """Readings and rejections."""
     applied: int
+    """Readings that moved a stream."""
     late: int
+    """Readings older than the newest step."""
     duplicate: int
+    """Readings that had been applied already."""
     rejected: dict[str, int]
-    """Reason → count."""
+    """Reason → count of what could not be used."""
     rss_bytes: int | None = None
+    """Resident memory (bytes); null where unknown."""
     inbox_messages: int = 0
     """Messages that wait."""
 
@@ -202,12 +240,19 @@ class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert in the list of open ones."""
 
     id: str
+    """As in `alert`, like all of these."""
     stream: str
+    """Id of the stream."""
     channel: str | None
+    """Name of the channel."""
     kind: AlertKind
+    """Name of the anomaly."""
     severity: Literal["warning", "critical"]
+    """How much it matters."""
     opened: Time
+    """Time of the opening."""
     message: str
+    """The newest event in a sentence."""
 
 
 class OpenAlertsPayload(Payload, frozen=True, kw_only=True):
@@ -216,16 +261,20 @@ class OpenAlertsPayload(Payload, frozen=True, kw_only=True):
     count: int
     """How many are open; the list may be shorter."""
     alerts: list[OpenAlert]
+    """Newest first."""
 
 
 class EventPayload(Payload, frozen=True, kw_only=True):
     """bridge/event: something happened to a stream."""
 
     event: Literal["stream.created", "stream.reset"]
+    """What happened."""
     stream: str
+    """Id of the stream."""
     topic: str | UnsetType = UNSET
     """stream.created: where its readings come from."""
     field: str | UnsetType | None = UNSET
+    """stream.created: JSON path of its value; null for a plain number."""
     gap_steps: int | UnsetType = UNSET
     """stream.reset: steps without a reading."""
 
