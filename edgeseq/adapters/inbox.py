@@ -1,0 +1,90 @@
+"""The inbox: everything that happens to the daemon waits here, in order, as a value.
+
+The daemon's own thread delivers what it reads from the network; other threads and signal handlers put, which also
+wakes the loop by a byte through a socket pair. Messages are bounded by their reader, which stops reading when
+`is_full`; of a value that only reminds (a tick) one is enough, so those are bounded by their kinds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+CAPACITY = 4096
+"""Messages that may wait. While the disk refuses, the rest waits at the broker."""
+
+
+class Inbox:
+    """A queue that a selector can watch."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._items: deque[tuple[float, object]] = deque()
+        self._reminders: set[type] = set()
+        self._clock_s = clock_s
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more messages should be read."""
+        return len(self._items) >= CAPACITY
+
+    def fileno(self) -> int:
+        """Give the file that becomes readable when something was put."""
+        return self._reader.fileno()
+
+    def deliver(self, item: object) -> None:
+        """Append from the loop's own thread."""
+        self._items.append((self._clock_s(), item))
+
+    def put(self, item: object) -> None:
+        """Append a reminder from any thread or signal handler, unless one of its type waits already."""
+        if type(item) in self._reminders:
+            return
+        self._reminders.add(type(item))
+        self.deliver(item)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the loop."""
+        # Full of unread wake-ups: it will wake anyhow.
+        with contextlib.suppress(BlockingIOError):
+            self._writer.send(b"\0")
+
+    def clear_wakeups(self) -> None:
+        """Read the wake-up bytes away."""
+        with contextlib.suppress(BlockingIOError):
+            while self._reader.recv(4096):
+                pass
+
+    def take(self, limit: int) -> list[object]:
+        """Take the oldest item and those behind it of the same type, at most `limit`."""
+        taken: list[object] = []
+        while self._items and len(taken) < limit:
+            item = self._items[0][1]
+            if taken and type(item) is not type(taken[0]):
+                break
+            self._items.popleft()
+            self._reminders.discard(type(item))
+            taken.append(item)
+        return taken
+
+    def has(self, kind: type) -> bool:
+        """Tell whether an item of this type waits, however far behind."""
+        return any(isinstance(item, kind) for _, item in self._items)
+
+    def oldest_age_s(self) -> float:
+        """Tell how long the oldest item has been waiting."""
+        return self._clock_s() - self._items[0][0] if self._items else 0.0
+
+    def close(self) -> None:
+        """Close the socket pair."""
+        self._reader.close()
+        self._writer.close()

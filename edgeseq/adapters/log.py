@@ -1,0 +1,121 @@
+"""Log lines: one JSON object each, on stderr, from a closed catalogue of events.
+
+The catalogue gives each event its level, so a call is `log("broker.connected", host=…)`. In steady state nothing is
+said at info but `daemon.summary`; nothing is ever said per message.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TextIO
+
+import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
+Log = Callable[..., None]
+"""log(event, **fields)"""
+
+
+class Entry(NamedTuple):
+    """Level and meaning of an event."""
+
+    level: Level
+    meaning: str
+
+
+CATALOGUE: Mapping[str, Entry] = {
+    "alert.changed": Entry("info", "An alert was opened or cleared."),
+    "alert.dropped": Entry("error", "The outbox was full: the oldest unacknowledged alert is given up."),
+    "broker.connected": Entry("info", "The broker has accepted us; subscriptions are being made."),
+    "broker.disconnected": Entry("warning", "The connection is gone; it will be made again."),
+    "broker.refused": Entry("error", "The broker does not accept us; a human must act, we keep trying."),
+    "broker.missed": Entry("warning", "No connection can be made; tried again with back-off."),
+    "bundle.opened": Entry("info", "A bundle is verified, has reproduced its proof, and serves."),
+    "config.reloaded": Entry("info", "The new configuration is in force."),
+    "config.rejected": Entry("error", "The new configuration is wrong: the old one stays in force."),
+    "daemon.failed": Entry("error", "A bug: the daemon crashes, systemd restarts it."),
+    "daemon.ready": Entry("info", "Bundles are verified and the state is restored."),
+    "daemon.started": Entry("info", "The process has begun."),
+    "daemon.stopped": Entry("info", "All is committed and told; the process goes."),
+    "daemon.summary": Entry("info", "What was done since the process began; periodic."),
+    "file.rejected": Entry("error", "A damaged file of the state folder was kept aside."),
+    "journal.damaged": Entry("error", "Readings that had been acknowledged are lost behind a damaged place."),
+    "journal.truncated": Entry("warning", "An unfinished last write was cut off; it was never acknowledged."),
+    "publish.refused": Entry("error", "The broker has refused an alert; it is given up."),
+    "reading.rejected": Entry("warning", "Something was not applied; the first of its reason in a minute."),
+    "session.lost": Entry("error", "The broker has forgotten our session: messages may have been lost."),
+    "snapshot.failed": Entry("error", "A snapshot could not be written; the journal goes on growing."),
+    "snapshot.rejected": Entry("error", "A damaged snapshot was found; an older one is used."),
+    "snapshot.taken": Entry("debug", "A snapshot was written, and a new journal begun."),
+    "state.carried": Entry(
+        "warning", "Another version, runtime or machine made the state: equal within tolerance."
+    ),
+    "state.lost": Entry("error", "No snapshot checks: all streams begin anew."),
+    "state.restored": Entry("info", "Snapshot and journal are read back."),
+    "storage.failed": Entry("error", "The disk refuses: nothing is acknowledged until it works again."),
+    "storage.recovered": Entry("info", "The disk works again; nothing was lost."),
+    "stream.created": Entry("info", "A stream was seen for the first time."),
+    "stream.dropped": Entry("warning", "A stream's rule is gone or changed: its state is dropped."),
+    "stream.reset": Entry("warning", "A gap made a stream's state worthless; it begins anew."),
+    "subscription.refused": Entry("error", "The broker does not allow a subscription."),
+}
+
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+"""Of syslog(3), as `<N>` in front of a line is read by journald."""
+
+
+def open_log(level: Level = "info", stream: TextIO | None = None) -> Log:
+    """Make the function that writes log lines; stderr unless said."""
+    stream = stream or sys.stderr
+    processors: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper("iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+        _with_priority if _is_journal(stream) else _render,
+    ]
+    logger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    writers = {name: getattr(logger, entry.level) for name, entry in CATALOGUE.items()}
+
+    def log(event: str, **fields: Any) -> None:
+        writers[event](event, **fields)
+
+    return log
+
+
+class OncePerMinute:
+    """Let the first of each key through in every minute, and count the others."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[str, tuple[int, int]] = {}
+
+    def allow(self, key: str, now_s: float) -> int | None:
+        """Give the number of those held back since the last one let through, or None to hold this one back."""
+        minute = int(now_s // 60)
+        last, held = self._minutes.get(key, (-1, 0))
+        if minute == last:
+            self._minutes[key] = (last, held + 1)
+            return None
+        self._minutes[key] = (minute, 0)
+        return held
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Compare with $JOURNAL_STREAM, the way systemd.exec(5) tells."""
+    try:
+        status = os.fstat(stream.fileno())
+    except OSError:  # not a real file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+_render = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+
+
+def _with_priority(logger: Any, method: str, fields: Any) -> str:
+    return f"<{_PRIORITIES[fields['level']]}>{_render(logger, method, fields)!s}"

@@ -1,0 +1,416 @@
+"""The link on a real mosquitto."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from edgeseq.adapters.inbox import Inbox
+from edgeseq.adapters.mqtt import (
+    MAX_ALERTS_IN_FLIGHT,
+    Connected,
+    Delivery,
+    Disconnected,
+    Link,
+    Refused,
+    Settings,
+    Subscribed,
+    Unreachable,
+)
+from edgeseq.core.types import Outgoing
+from tests.support.broker import Broker, Peer, free_port, peer, running_broker, wait_until
+from tests.support.certificates import make_certificates
+
+Item = TypeVar("Item")
+WILL = Outgoing("out/bridge/state", b"offline", qos=1, retain=True)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """Give a fresh broker."""
+    with running_broker(tmp_path / "broker") as found:
+        yield found
+
+
+class Rig:
+    """A link with its inbox; `wait_for` turns the loop until something has arrived."""
+
+    def __init__(self, port: int, **changes: Any) -> None:
+        settings = Settings("127.0.0.1", port, "edgeseq-test", ("in/#",), WILL, backoff_s=(0.05, 0.2))
+        self.inbox = Inbox()
+        self.settings = msgspec.structs.replace(settings, **changes)
+        self.link = Link(self.settings, self.inbox)
+        self.items: list[object] = []
+
+    def turn(self) -> None:
+        """Turn the loop once."""
+        self.link.wait(0.02)
+        while taken := self.inbox.take(1000):
+            self.items += taken
+
+    def wait_for(self, kind: type[Item], count: int = 1) -> list[Item]:
+        """Turn until `count` items of this kind are there."""
+
+        def there() -> bool:
+            self.turn()
+            return len(self.of(kind)) >= count
+
+        wait_until(there, f"{count} {kind.__name__}")
+        return self.of(kind)
+
+    def of(self, kind: type[Item]) -> list[Item]:
+        """List the items of a kind so far."""
+        return [item for item in self.items if isinstance(item, kind)]
+
+    def deliveries(self, count: int) -> list[Delivery]:
+        """Wait for so many messages."""
+        return self.wait_for(Delivery, count)
+
+    def until(self, condition: Any, what: str) -> None:
+        """Turn until a condition holds."""
+
+        def holds() -> bool:
+            self.turn()
+            return bool(condition())
+
+        wait_until(holds, what)
+
+    def close(self) -> None:
+        """Say goodbye and free all."""
+        if self.link._attempt:
+            self.link._attempt.join()
+            self.link._attempt = None
+        self.link.close(timeout_s=0.0)
+        self.inbox.close()
+
+    def drop(self) -> None:
+        """Lose the connection without a goodbye, as a crash does."""
+        found: Any = self.link._client.socket()
+        found.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def rigs() -> Iterator[Callable[..., Rig]]:
+    """Give a maker of rigs, all of which are closed in the end."""
+    made: list[Rig] = []
+
+    def make(port: int, **changes: Any) -> Rig:
+        made.append(Rig(port, **changes))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+@pytest.fixture(params=[True, False], ids=["v5", "v3.1.1"])
+def version_5(request: pytest.FixtureRequest) -> bool:
+    """Run a test with both versions of the protocol."""
+    return bool(request.param)
+
+
+def test_link_message_arrives_with_all_it_has(
+    rigs: Callable[..., Rig], broker: Broker, version_5: bool
+) -> None:
+    """Topic, payload, QoS 1 packet id, retained and arrival time reach the inbox; QoS 0 has no packet id."""
+    with peer(broker.port) as sensor:
+        sensor.publish("in/kept", b"1", retain=True)
+        sensor.flush()
+        rig = rigs(broker.port, is_version_5=version_5)
+        (kept,) = rig.deliveries(1)
+        sensor.publish("in/Küche/1", b"\xff\x00")
+        sensor.publish("in/zero", b"", qos=0)
+        _, first, zero = (d.message for d in rig.deliveries(3))
+    assert (kept.message.topic, kept.message.retained) == ("in/kept", True)
+    assert (first.topic, first.payload, first.retained, first.dup) == (
+        "in/Küche/1",
+        b"\xff\x00",
+        False,
+        False,
+    )
+    assert first.mid > 0
+    assert (zero.mid, zero.payload) == (0, b"")
+    assert kept.message.received_ns < zero.received_ns
+
+
+def test_link_unacknowledged_come_again_acknowledged_do_not(
+    rigs: Callable[..., Rig], broker: Broker, version_5: bool
+) -> None:
+    """What was acknowledged never comes again; what was not comes again, marked, after the connection was lost."""
+    rig = rigs(broker.port, is_version_5=version_5)
+    rig.wait_for(Subscribed)
+    with peer(broker.port) as sensor:
+        for n in range(6):
+            sensor.publish("in/x", str(n))
+        seen = rig.deliveries(6)
+        rig.link.acknowledge(seen[:4])
+        rig.drop()
+        again = rig.deliveries(8)[6:]
+        sensor.publish("in/x", "new")
+        last = rig.deliveries(9)[8:]
+    assert [(d.message.payload, d.message.dup) for d in again] == [(b"4", True), (b"5", True)]
+    assert [d.message.mid for d in again] == [d.message.mid for d in seen[4:]], (
+        "the session's packet ids stay"
+    )
+    assert last[0].message.payload == b"new"
+    assert [c.is_session_present for c in rig.of(Connected)] == [False, True]
+
+
+def test_link_ack_of_older_connection_dropped(rigs: Callable[..., Rig], broker: Broker) -> None:
+    """An acknowledgement for a delivery of an earlier connection is not sent: its packet id may mean another now."""
+    rig = rigs(broker.port)
+    rig.wait_for(Subscribed)
+    with peer(broker.port) as sensor:
+        sensor.publish("in/x", "1")
+        old = rig.deliveries(1)
+        rig.drop()
+        rig.wait_for(Subscribed, 2)
+        rig.deliveries(2)
+        rig.link.acknowledge(old)
+        rig.drop()
+        again = rig.deliveries(3)
+        rig.wait_for(Subscribed, 3)
+        rig.link.acknowledge(again[2:])
+        rig.drop()
+        rig.wait_for(Subscribed, 4)
+        sensor.publish("in/x", "2")
+        assert [d.message.payload for d in rig.deliveries(4)] == [b"1", b"1", b"1", b"2"]
+
+
+def test_link_session_outlives_process(rigs: Callable[..., Rig], broker: Broker, version_5: bool) -> None:
+    """A new process with the same client id gets what was published while nobody was there."""
+    rig = rigs(broker.port, is_version_5=version_5)
+    rig.wait_for(Subscribed)
+    rig.link.close()
+    with peer(broker.port) as sensor:
+        sensor.publish("in/x", "missed")
+        sensor.flush()
+    other = rigs(broker.port, is_version_5=version_5)
+    assert other.deliveries(1)[0].message.payload == b"missed"
+    assert other.of(Connected)[0].is_session_present
+
+
+def test_link_broker_away_retried_until_it_comes(rigs: Callable[..., Rig], tmp_path: Path) -> None:
+    """An unreachable broker is reported with the delay to the next try, and tried again until it is there."""
+    broker = Broker(tmp_path / "broker")
+    rig = rigs(broker.port)
+    faults = rig.wait_for(Unreachable, 3)
+    assert "refused" in faults[0].reason
+    assert 0 < faults[0].retry_s <= 0.2
+    broker.start()
+    rig.wait_for(Subscribed)
+    broker.stop()
+    rig.wait_for(Disconnected)
+    broker.start()
+    assert rig.wait_for(Connected, 2)[1].is_session_present
+    broker.kill()
+
+
+def test_link_name_unknown_reported(rigs: Callable[..., Rig]) -> None:
+    """A host name that does not resolve, or cannot be encoded, is a value, not an exception."""
+    for host in ("no-such-host.invalid", "a" * 70 + ".invalid"):
+        rig = rigs(1883, host=host)
+        assert rig.wait_for(Unreachable)[0].reason
+
+
+def test_link_silent_server_given_up(rigs: Callable[..., Rig], version_5: bool) -> None:
+    """A server that accepts the connection and never answers is given up, with a hint at the protocol version."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        rig = rigs(port, is_version_5=version_5, connack_timeout_s=0.1)
+        fault = rig.wait_for(Unreachable)[0]
+    assert "MQTT version" in fault.reason
+
+
+@pytest.mark.parametrize(
+    "noise", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff\xff\xff", b"\x00" * 64]
+)
+def test_link_other_protocol_survived(rigs: Callable[..., Rig], noise: bytes) -> None:
+    """A server that speaks something else is reported and tried again; nothing is raised."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        rig = rigs(server.getsockname()[1], connack_timeout_s=0.2)
+        rig.until(lambda: rig.link._client.socket() is not None, "connected")
+        opened, _ = server.accept()
+        opened.sendall(noise)
+        rig.wait_for(Unreachable)
+        opened.close()
+
+
+def test_link_wrong_password_refused_and_retried(
+    rigs: Callable[..., Rig], tmp_path: Path, version_5: bool
+) -> None:
+    """A refusal is told as such, with the broker's reason, and tried again."""
+    lines = ["allow_anonymous false"]
+    with running_broker(tmp_path / "broker", *lines) as broker:
+        rig = rigs(broker.port, is_version_5=version_5, username="me", password="wrong")
+        refusals = rig.wait_for(Refused, 2)
+    assert "ot authorized" in refusals[0].reason
+    assert rig.of(Unreachable) == []
+    assert rig.of(Connected) == []
+
+
+def test_link_states_while_away_latest_wins(rigs: Callable[..., Rig], tmp_path: Path) -> None:
+    """Of states published while the broker is away, one per topic goes out, the latest; while it is there, all do."""
+    broker = Broker(tmp_path / "broker")
+    rig = rigs(broker.port)
+    for n in range(5):
+        rig.link.publish(Outgoing("out/a", str(n).encode()))
+    rig.link.publish(Outgoing("out/b", b"kept", retain=True))
+    assert rig.link.superseded == 4
+    broker.start()
+    watcher = Peer(broker.port, "out/#")
+    rig.until(lambda: len(watcher.received) >= 2, "states arrive")
+    for n in range(5, 8):
+        rig.link.publish(Outgoing("out/a", str(n).encode()))
+    rig.until(lambda: len(watcher.received) >= 5, "all arrive")
+    assert watcher.texts("out/a") == ["4", "5", "6", "7"]
+    assert watcher.texts("out/b") == ["kept"]
+    watcher.close()
+    broker.kill()
+
+
+def alert(n: int) -> Outgoing:
+    """Make an alert."""
+    return Outgoing("out/alert", f"alert {n}".encode(), qos=1, alert_id=f"a{n}")
+
+
+def test_link_alerts_kept_until_acknowledged(
+    rigs: Callable[..., Rig], broker: Broker, version_5: bool
+) -> None:
+    """Each alert arrives at least once, in order, though the connection is lost in between; then none is kept."""
+    rig = rigs(broker.port, is_version_5=version_5)
+    count = 3 * MAX_ALERTS_IN_FLIGHT
+    for n in range(count // 2):
+        rig.link.publish(alert(n))
+    assert len(rig.link.unacknowledged()) == count // 2
+    with peer(broker.port, "out/alert") as watcher:
+        rig.wait_for(Subscribed)
+        rig.drop()
+        for n in range(count // 2, count):
+            rig.link.publish(alert(n))
+        rig.until(lambda: not rig.link.unacknowledged(), "all acknowledged")
+        wait_until(lambda: len(set(watcher.texts("out/alert"))) == count, "all received")
+        first_seen = list(dict.fromkeys(watcher.texts("out/alert")))
+    assert first_seen == [f"alert {n}" for n in range(count)]
+
+
+def test_link_same_alert_twice_kept_once(rigs: Callable[..., Rig], tmp_path: Path) -> None:
+    """The same event derived again, with the same bytes, waits once; another event of the same alert is another."""
+    rig = rigs(free_port())
+    opened = alert(1)
+    rig.link.publish(opened)
+    rig.link.publish(opened)
+    rig.link.publish(msgspec.structs.replace(opened, payload=b"cleared"))
+    assert [a.payload for a in rig.link.unacknowledged()] == [b"alert 1", b"cleared"]
+
+
+def test_link_outbox_full_oldest_dropped_and_counted(
+    rigs: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outbox has a bound; beyond it the oldest alert is given up, and counted."""
+    monkeypatch.setattr("edgeseq.adapters.mqtt.MAX_OUTBOX", 3)
+    rig = rigs(free_port())
+    for n in range(5):
+        rig.link.publish(alert(n))
+    assert [a.payload for a in rig.link.unacknowledged()] == [b"alert 2", b"alert 3", b"alert 4"]
+    assert rig.link.alerts_dropped == 2
+
+
+def test_link_will_after_loss_not_after_goodbye(
+    rigs: Callable[..., Rig], broker: Broker, version_5: bool
+) -> None:
+    """A lost connection publishes the will; a goodbye publishes what it was given instead."""
+    with peer(broker.port, "out/#") as watcher:
+        rig = rigs(broker.port, is_version_5=version_5)
+        rig.wait_for(Subscribed)
+        rig.link.close([Outgoing(WILL.topic, b"stopped", retain=True)])
+        wait_until(lambda: watcher.received, "goodbye seen")
+        lost = rigs(broker.port, is_version_5=version_5)
+        lost.wait_for(Connected)
+        lost.drop()
+        wait_until(lambda: len(watcher.received) >= 2, "will seen")
+    assert watcher.texts(WILL.topic) == ["stopped", "offline"]
+
+
+def test_link_full_inbox_pauses_reading_and_loses_nothing(
+    rigs: Callable[..., Rig], broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the inbox is full nothing more is read; afterwards everything comes, in order."""
+    monkeypatch.setattr("edgeseq.adapters.inbox.CAPACITY", 50)
+    rig = rigs(broker.port)
+    rig.wait_for(Subscribed)
+    rig.items.clear()
+    with peer(broker.port) as sensor:
+        for n in range(300):
+            sensor.publish("in/x", str(n))
+        sensor.flush()
+        while len(rig.inbox) < 50:
+            rig.link.wait(0.05)
+        for _ in range(5):
+            rig.link.wait(0.0)
+        assert len(rig.inbox) == 50
+        arrived = rig.deliveries(300)
+    assert [int(d.message.payload) for d in arrived] == list(range(300))
+
+
+def test_link_receive_maximum_bounds_what_is_under_way(rigs: Callable[..., Rig], broker: Broker) -> None:
+    """MQTT 5: the broker sends no more unacknowledged messages than the configuration says."""
+    rig = rigs(broker.port, inflight=7)
+    rig.wait_for(Subscribed)
+    with peer(broker.port) as sensor:
+        for n in range(20):
+            sensor.publish("in/x", str(n))
+        sensor.flush()
+        rig.deliveries(7)
+        for _ in range(5):
+            rig.turn()
+        assert len(rig.of(Delivery)) == 7
+        rig.link.acknowledge(rig.of(Delivery))
+        rig.deliveries(14)
+
+
+def test_link_stale_subscription_ended(rigs: Callable[..., Rig], broker: Broker, version_5: bool) -> None:
+    """A subscription that an earlier configuration left in the session is ended."""
+    rig = rigs(broker.port, is_version_5=version_5, filters=("in/#", "old/#"))
+    rig.wait_for(Subscribed)
+    rig.link.close()
+    rig = rigs(broker.port, is_version_5=version_5, stale_filters=("old/#",))
+    rig.wait_for(Subscribed)
+    with peer(broker.port) as sensor:
+        rig.turn()
+        sensor.publish("in/ready", "")
+        rig.deliveries(1)
+        sensor.publish("old/x", "")
+        sensor.publish("in/x", "")
+        topics = [d.message.topic for d in rig.deliveries(2)]
+    assert topics == ["in/ready", "in/x"]
+
+
+# Paho drops the socket of a failed handshake without closing it; reference counting does.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_link_tls_checks_the_broker(rigs: Callable[..., Rig], tmp_path: Path) -> None:
+    """With TLS messages go through where the authority is the broker's, and a stranger's is refused, clearly."""
+    ca, cert, key = make_certificates(tmp_path / "right")
+    stranger, _, _ = make_certificates(tmp_path / "wrong")
+    with running_broker(tmp_path / "b", f"cafile {ca}", f"certfile {cert}", f"keyfile {key}") as broker:
+        rig = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(ca))
+        rig.wait_for(Subscribed)
+        rig.link.publish(Outgoing("in/own", b"x" * 20_000))
+        assert len(rig.deliveries(1)[0].message.payload) == 20_000
+        rig.link.close()
+        lost = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(stranger))
+        assert "certificate verify failed" in lost.wait_for(Unreachable)[0].reason
+
+
+def test_link_tls_file_missing_raises(rigs: Callable[..., Rig], tmp_path: Path) -> None:
+    """A missing authority file is a fault of set-up: it raises before anything is connected."""
+    rig = rigs(1)
+    settings = msgspec.structs.replace(rig.settings, is_tls=True, ca_file=str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        Link(settings, rig.inbox)
