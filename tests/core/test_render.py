@@ -382,7 +382,7 @@ def test_bridge_messages_validate() -> None:
 
 def test_render_cut_anywhere_same_forecasts_and_alerts() -> None:
     """Cutting the events anywhere changes no forecast, status or alert."""
-    events = [
+    events: list[Event] = [
         status(),
         forecast(),
         alert(),

@@ -33,7 +33,10 @@ def _parse(payload: bytes) -> object:
     def refuse(word: str) -> object:
         raise AssertionError(f"{word} is no JSON: {payload!r}")
 
-    parsed: object = json.loads(payload, parse_constant=refuse)
+    try:
+        parsed: object = json.loads(payload, parse_constant=refuse)
+    except ValueError as error:
+        raise AssertionError(f"{error} is no JSON: {payload!r}") from error
     return parsed
 
 

@@ -1,0 +1,110 @@
+"""The JSON Schemas are valid, complete and tell right from wrong."""
+
+from __future__ import annotations
+
+import tomllib
+
+import msgspec
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from edgeseq.core import payloads
+from edgeseq.core.render import RenderContext, RenderState, render
+from edgeseq.core.types import Forecast, StreamInfo, StreamRule
+from edgeseq.docstrings import field_docs
+from edgeseq.sample import sample
+from edgeseq.schema import config_schema, message_names, message_of, message_schema
+from tests.support.validate import validate
+
+RULE = StreamRule(key="r", period_ns=10**9, topics=("t",))
+CONTEXT = RenderContext("e", "n", [StreamInfo("t", "r", "t", None, 0)], {"r": RULE}, {})
+ONE, PATH = np.array([12.5]), np.array([[12.5]])
+FORECAST = Forecast(0, 0, 1, 0, ONE, PATH, PATH, PATH, ONE, "baseline", ONE)
+
+STRUCTS = [
+    struct
+    for struct in vars(payloads).values()
+    if isinstance(struct, type)
+    and issubclass(struct, msgspec.Struct)
+    and struct.__module__ == payloads.__name__
+]
+
+
+@pytest.mark.parametrize("name", message_names())
+def test_message_schema_is_a_schema(name: str) -> None:
+    """The schema of each message is valid JSON Schema with a title."""
+    schema = message_schema(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema["title"] == f"edgeseq {name}"
+
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
+def test_payload_field_has_a_sentence(struct: type[msgspec.Struct]) -> None:
+    """Each field of each payload is explained, and the explanation stands in the schema."""
+    docs = field_docs(struct)
+    assert [
+        f.name for f in msgspec.structs.fields(struct) if not docs.get(f.name, "").endswith((".", ")"))
+    ] == []
+
+
+def test_message_schema_carries_docstrings() -> None:
+    """Subscribers find the sentences in the published schema."""
+    properties = message_schema("forecast")["$defs"]["ForecastPayload"]["properties"]
+    assert properties["coverage"]["description"] == field_docs(payloads.ForecastPayload)["coverage"]
+    assert all("description" in described for described in properties.values())
+
+
+def test_config_schema_takes_the_sample_and_no_typo() -> None:
+    """The schema of the file accepts the sample and refuses an unknown key."""
+    schema = config_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    good = tomllib.loads(sample())
+    assert validator.is_valid(good)
+    assert not validator.is_valid({**good, "stream": []})
+    assert not validator.is_valid({"streams": [{"topic": "a"}]})
+    assert not validator.is_valid({"mqtt": {"port": 0}})
+
+
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [
+        ("edgeseq/attic/cellar-temperature/forecast", "forecast"),
+        ("edgeseq/attic/pump1/flow/alert", "alert"),
+        ("a/b/c/attic/bridge/alerts", "bridge/alerts"),
+        ("edgeseq/attic/pump1/anomaly", "anomaly"),
+        ("edgeseq/attic/bridge/unknown", None),
+        ("edgeseq/attic/pump1/state", None),
+    ],
+)
+def test_message_of_topic(topic: str, name: str | None) -> None:
+    """A topic's last levels name its message."""
+    assert message_of(topic) == name
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "says"),
+    [
+        ("e/n/bridge/state", b'{"state":"gone"}', "'gone' is not one of"),
+        ("e/n/bridge/state", b'{"state":"online","since":1}', "'since' was unexpected"),
+        ("e/n/bridge/state", b"online", "is no JSON"),
+        ("e/n/s/anomaly", b"on", "'on' is not one of"),
+        ("e/n/s/status", b'{"schema":2,"phase":"live","data":"ok","alert":"none"}', "2 is not one of"),
+        ("e/n/s/status", b'{"schema":1,"phase":"live","data":"ok"}', "'alert' is a required property"),
+        ("e/n/s/status", b'{"schema":1,"phase":"live","data":NaN,"alert":"none"}', "NaN is no JSON"),
+        ("e/n/s/else", b"{}", "no message is documented"),
+    ],
+)
+def test_validate_wrong_message_fails(topic: str, payload: bytes, says: str) -> None:
+    """The check that the other tests rely on does fail."""
+    with pytest.raises(AssertionError, match=says):
+        validate(topic, payload)
+
+
+def test_validate_too_many_digits_fail() -> None:
+    """A forecast with more digits than promised fails."""
+    (sent, *_) = render(CONTEXT, RenderState(), [FORECAST])
+    validate(sent.topic, sent.payload)
+    with pytest.raises(AssertionError, match="significant digits"):
+        validate(sent.topic, sent.payload.replace(b"12.5", b"12.500001"))
