@@ -63,13 +63,25 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     """Of the running mean and scale, in readings."""
     taps: int
     """Fixed linear features of the ring; the first is the ridge's forecast of the next step."""
+    rank: int = 0
+    """Rank of the head where there are many leads; 0: full."""
     architecture: str = "highway-1"
     """Name of this text; another architecture gets another name."""
 
     @property
+    def channel_features(self) -> int:
+        """Count the features of one channel."""
+        return self.taps + len(EXTRA_FEATURES)
+
+    @property
     def features(self) -> int:
         """Count the inputs of the cell, all channels."""
-        return self.channels * (self.taps + len(EXTRA_FEATURES))
+        return self.channels * self.channel_features
+
+    @property
+    def outputs(self) -> int:
+        """Count what the head says of one channel: for each lead gate, correction and Q - 1 widths."""
+        return self.horizon * (len(self.levels) + 1)
 
 
 EXTRA_FEATURES = ("level", "innovation", "volatility", "roughness", "age", "youth")
@@ -108,6 +120,27 @@ def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
     names = CELLS[spec.cell].states
     cells = [StateSpec(f"{name}{layer}", (spec.units,)) for layer in range(spec.layers) for name in names]
     return (*front, *cells)
+
+
+def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """List all weights: the fixed ones of the front, the highway, the cell layer by layer, the head."""
+    R, H, U, C = spec.ring, spec.horizon, spec.units, spec.channels
+    shapes: dict[str, tuple[int, ...]] = {
+        "taps": (R, spec.taps), "next": (R, 1), "roughness": (R - 1, 2), "lead_scale": (H,), "highway": (R, H),
+    }  # fmt: skip
+    cell = CELLS[spec.cell]
+    for layer in range(spec.layers):
+        wide = cell.gates * U
+        full = {"kernel": (U if layer else spec.features, wide), "recurrent": (U, wide), "bias": (wide,)}
+        full["recurrent_bias"] = (wide,)
+        shapes |= {f"cell{layer}.{name}": full[name] for name in cell.weights}
+    if C > 1:
+        shapes["head.mix"] = (U, C * U)
+    shapes["head.kernel"] = (U + spec.channel_features, spec.rank or spec.outputs)
+    if spec.rank:
+        shapes["head.basis"] = (spec.rank, spec.outputs)
+    shapes["head.bias"] = (spec.outputs,)
+    return shapes
 
 
 def step(
@@ -219,22 +252,33 @@ def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tens
     Median = x + gate · (highway - x) + scale · r · correction; outward from it cumulative softplus widths, in units
     of scale · r: quantiles cannot cross. r (H,) is the ridge's error per lead, so that all leads learn alike.
     """
-    C, H, Q = spec.channels, spec.horizon, len(spec.levels)
-    half = Q // 2
-    raw = ops.matmul(ops.concat([output, view.features], 1), weights["head.kernel"]) + weights["head.bias"]
-    raw = ops.reshape(raw, (-1, H, Q + 1))
-    # Channel rows: (V, H)
+    H, Q = spec.horizon, len(spec.levels)
+    raw = ops.reshape(_speak(ops, spec, weights, view, output), (-1, H, Q + 1))
     linear = ops.matmul(view.difference, weights["highway"])
     unit = ops.reshape(view.scale, (-1, 1)) * weights["lead_scale"]
     gate = 1.0 + 0.5 * ops.tanh(raw[:, :, 0])
     median = ops.reshape(view.base, (-1, 1)) + gate * linear + unit * raw[:, :, 1]
     widths = [softplus(ops, raw[:, :, 2 + k]) * unit for k in range(Q - 1)]
+    half = Q // 2
     below, above = [median], [median]
     for k in range(half):
         below.append(below[-1] - widths[half - 1 - k])
         above.append(above[-1] + widths[half + k])
     columns = [ops.reshape(q, (-1, H, 1)) for q in [*below[:0:-1], *above]]
-    return ops.reshape(ops.concat(columns, 2), (-1, C, H, Q))
+    return ops.reshape(ops.concat(columns, 2), (-1, spec.channels, H, Q))
+
+
+def _speak(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
+    """Say for each channel gate, correction and widths (V, H·(Q + 1)): all channels share the words."""
+    own = output
+    if spec.channels > 1:
+        # Each channel takes its own mixture of the state all channels share.
+        own = ops.reshape(ops.matmul(output, weights["head.mix"]), (-1, spec.units))
+    features = ops.reshape(view.features, (-1, spec.channel_features))
+    raw = ops.matmul(ops.concat([own, features], 1), weights["head.kernel"])
+    if spec.rank:
+        raw = ops.matmul(raw, weights["head.basis"])
+    return raw + weights["head.bias"]
 
 
 def softplus(ops: Ops, a: Tensor) -> Tensor:

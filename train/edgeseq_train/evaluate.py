@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from edgeseq.core.forecast import RecurrentState, StateSpec, initial_state
-from edgeseq.core.network import NetworkSpec, state_spec
+from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.types import F32, F64
 from edgeseq_train import ridge
-from edgeseq_train.export import SIGNATURE_KEYS
-
-
-class TfliteStepper:
-    """A variant in ai-edge-litert by its named signature; needs no bundle, so that training can measure first."""
-
-    def __init__(self, model: bytes, spec: NetworkSpec, name: str) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self.name = name
-        self.channels = spec.channels
-        self.horizon = spec.horizon
-        self.levels = spec.levels
-        self.ring = spec.ring
-        self.state_spec: tuple[StateSpec, ...] = state_spec(spec)
-        interpreters = {ours: Interpreter(model_content=model, num_threads=1) for ours in SIGNATURE_KEYS}
-        self._runners = {ours: i.get_signature_runner(SIGNATURE_KEYS[ours]) for ours, i in interpreters.items()}
-
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
-        """Advance by one step."""
-        return self._run("step", x, state)
-
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
-        """Advance by T steps."""
-        return self._run("replay", x, state)
-
-    def _run(self, signature: str, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
-        named = {s.name: a for s, a in zip(self.state_spec, state, strict=True)}
-        out = self._runners[signature](x=x, **named)
-        return out["quantiles"], tuple(out[f"{s.name}_next"] for s in self.state_spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +25,7 @@ def origins(start: int, stop: int, horizon: int) -> slice:
     return slice(start - 1, stop - horizon)
 
 
-def roll(stepper: TfliteStepper, x: F32, wanted: slice) -> Rollout:
+def roll(stepper: Stepper, x: F32, wanted: slice) -> Rollout:
     """Step through x (T, S, C) from the initial state; keep what was forecast at the wanted origins."""
     state = initial_state(stepper.state_spec, x.shape[1])
     kept, scales = [], []
@@ -170,8 +138,3 @@ def ridge_forecast(clean: F32, weights: F64, wanted: slice) -> F32:
             d = ridge.differences(column, ring, wanted.start, wanted.stop)
             out[:, s, c] = column[wanted, None] + d @ weights
     return out
-
-
-def table(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[dict[str, object]]:
-    """Flatten the table for the manifest: one row per forecaster."""
-    return [{"forecaster": name, **measures} for name, measures in rows.items()]

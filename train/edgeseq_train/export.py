@@ -30,28 +30,32 @@ each of its hundreds of weights would add up to several per cent of the scale (m
 class NamedOps(TensorFlowOps):
     """TensorFlow's operations, with the products of learned weights named, so that the quantizer finds them."""
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], *, hide_exact: bool) -> None:
         self._names = {id(a): name for name, a in weights.items()}
+        self._hide_exact = hide_exact
 
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]  # static in the parent
         """Multiply within a scope that tells the kind of weight."""
         name = self._names.get(id(b), "")
-        scope = LEARNED if name.startswith(("cell", "head")) else "exact"
-        with tf.name_scope(scope):
-            return tf.matmul(a, b)
+        if name.startswith(("cell", "head")):
+            with tf.name_scope(LEARNED):
+                return tf.matmul(a, b)
+        # The converter quantizes every constant factor; a sum with an input's zero is no constant.
+        return tf.matmul(a, b + a[0, 0] * 0.0 if self._hide_exact else b)
 
 
-def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str) -> None:
+def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str, *, hide_exact: bool = False) -> None:
     """Write the network as a SavedModel with signatures step and steps."""
     constants = {name: tf.constant(a, name=name) for name, a in weights.items()}
+    ops = NamedOps(constants, hide_exact=hide_exact)
     states = network.state_spec(spec)
     shapes = {s.name: tf.TensorSpec((None, *s.shape), tf.float32, name=s.name) for s in states}
 
     def step(x: Tensor, **state: Tensor) -> dict[str, Tensor]:
-        return _named(*_step(spec, constants, x, [state[s.name] for s in states]), spec)
+        return _named(spec, *network.step(ops, spec, constants, x, tuple(state[s.name] for s in states)))
 
     def steps(x: Tensor, **state: Tensor) -> dict[str, Tensor]:
-        return _named(*_replay(spec, constants, x, [state[s.name] for s in states]), spec)
+        return _named(spec, *_replay(ops, spec, constants, x, tuple(state[s.name] for s in states)))
 
     x_step = tf.TensorSpec((None, spec.channels), tf.float32, name="x")
     x_steps = tf.TensorSpec((None, None, spec.channels), tf.float32, name="x")
@@ -62,30 +66,26 @@ def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str) -> None:
     tf.saved_model.save(tf.Module(), folder, signatures=signatures)
 
 
-def _named(quantiles: Tensor, states: list[Tensor], spec: NetworkSpec) -> dict[str, Tensor]:
+def _named(spec: NetworkSpec, quantiles: Tensor, states: tuple[Tensor, ...]) -> dict[str, Tensor]:
     # identity gives every output a tensor of its own, whatever the graph shares
     named = {s.name: tf.identity(a) for s, a in zip(network.state_spec(spec), states, strict=True)}
     return {"quantiles": quantiles, **{f"{name}_next": a for name, a in named.items()}}
 
 
-def _step(spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    quantiles, following = network.step(NamedOps(constants), spec, constants, x, tuple(states))
-    return quantiles, list(following)
-
-
-def _replay(spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+def _replay(
+    ops: NamedOps, spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: tuple[Tensor, ...]
+) -> tuple[Tensor, Any]:
     """Advance by all steps but the last without the head, then by a whole one."""
-    ops, k = NamedOps(constants), len(FRONT_STATES)
-    last = tf.shape(x)[1] - 1
+    k, last = len(FRONT_STATES), tf.shape(x)[1] - 1
 
     def body(t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         view, front = network.front(ops, spec, constants, x[:, t], state[:k])
         _, cell = stack(ops, spec.cell, constants, view.features, state[k:])
-        fixed = [tf.ensure_shape(a, (None, *s.shape)) for a, s in zip((*front, *cell), network.state_spec(spec), strict=True)]
-        return (t + 1, *fixed)
+        pairs = zip((*front, *cell), network.state_spec(spec), strict=True)
+        return (t + 1, *(tf.ensure_shape(a, (None, *s.shape)) for a, s in pairs))
 
     _, *states = tf.while_loop(lambda t, *_: t < last, body, (tf.constant(0), *states))
-    return _step(spec, constants, x[:, last], states)
+    return network.step(ops, spec, constants, x[:, last], tuple(states))
 
 
 def float32(folder: str) -> bytes:
@@ -119,7 +119,9 @@ def int8_weights(model: bytes) -> bytes:
     from ai_edge_quantizer.qtyping import TFLOperationName
 
     tool = quantizer.Quantizer(model)
-    tool.add_weight_only_config(regex=f".*{LEARNED}.*", operation_name=TFLOperationName.FULLY_CONNECTED, num_bits=8)
+    tool.add_weight_only_config(
+        regex=f".*{LEARNED}.*", operation_name=TFLOperationName.FULLY_CONNECTED, num_bits=8
+    )
     quantized = tool.quantize(enable_progress_report=False).quantized_model
     return bytes(quantized)
 
@@ -134,13 +136,11 @@ def variants(spec: NetworkSpec, weights: Mapping[str, F32]) -> dict[str, bytes]:
     """Make all variants, by name."""
     with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
         save(spec, weights, folder)
-        exact = float32(folder)
-        return {
-            "float32": exact,
-            "float16": float16(folder),
-            "int8_weights": int8_weights(exact),
-            "dynamic": dynamic(folder),
-        }
+        exact, half = float32(folder), float16(folder)
+    with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
+        save(spec, weights, folder, hide_exact=True)
+        ranged = dynamic(folder)
+    return {"float32": exact, "float16": half, "int8_weights": int8_weights(exact), "dynamic": ranged}
 
 
 def signatures(model: bytes, spec: NetworkSpec) -> dict[str, Signature]:

@@ -17,8 +17,10 @@ from edgeseq_train import prepare, ridge, seasons, taps
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 COLD_RUNS = 16
-WIDTH_START = (0.35, 0.55, 0.75)
-"""Half-widths between levels outward from the median, in mean absolute errors: those of a Laplace-like residual."""
+FULL_OUTPUTS = 400
+"""A head with more outputs per channel is factored: leads are alike …"""
+HEAD_RANK = 24
+"""… and so many patterns over leads and levels suffice, with a quarter of the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,19 @@ def split_rows(rows: int, recipe: SplitRecipe) -> Split:
     """
     sizes = (recipe.train, recipe.validation, recipe.test)
     if any(s <= 0 for s in sizes):
-        raise ConfigError("a part of the split is empty", where="recipe: [split]", found=str(sizes), wanted="all > 0")
+        raise ConfigError(
+            "a part of the split is empty", where="recipe: [split]", found=str(sizes), wanted="all > 0"
+        )
     if all(s > 1 for s in sizes):
         a, b, c = (int(s) for s in sizes)
     else:
         a, b, c = (round(rows * s) for s in sizes)
     if a + b + c > rows + 2:
         raise ConfigError(
-            "the split needs more rows than there are", where="recipe: [split]", found=f"{rows} rows", wanted=f"{a}+{b}+{c}"
+            "the split needs more rows than there are",
+            where="recipe: [split]",
+            found=f"{rows} rows",
+            wanted=f"{a}+{b}+{c}",
         )
     return Split(a, a + b, min(a + b + c, rows))
 
@@ -81,7 +88,13 @@ def naive_error(x: F32, lag: int) -> F64:
     return np.maximum(np.nanmean(moved, axis=0), 1e-4)
 
 
-def fit(recording: Recording, horizon: int, recipe: Recipe, progress: Callable[..., None], say: Callable[[str], None]) -> Fitted:
+def fit(
+    recording: Recording,
+    horizon: int,
+    recipe: Recipe,
+    progress: Callable[..., None],
+    say: Callable[[str], None],
+) -> Fitted:
     """Train a network on the training part; everything is chosen on the validation part."""
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
@@ -159,9 +172,13 @@ def _rows(
     sample = []
     for p, scale in zip(parts, running, strict=True):
         index = np.arange(spec.ring - 1, split.train, max(1, split.train // 1000))
-        sample.append(ridge.differences(p.clean, spec.ring, spec.ring - 1, split.train, max(1, split.train // 1000)) / scale[index, None])
+        sample.append(
+            ridge.differences(p.clean, spec.ring, spec.ring - 1, split.train, max(1, split.train // 1000))
+            / scale[index, None]
+        )
     matrix = taps.taps(spec.ring, spec.seasons, solution.weights, np.concatenate(sample))
-    spec = msgspec.structs.replace(spec, taps=matrix.shape[1])
+    rank = HEAD_RANK if spec.outputs > FULL_OUTPUTS else 0
+    spec = msgspec.structs.replace(spec, taps=matrix.shape[1], rank=rank)
     weights = {
         "taps": matrix,
         "next": solution.weights[:, :1].astype(np.float32),
@@ -188,6 +205,6 @@ def _head_bias(spec: NetworkSpec) -> F32:
     levels = np.array(spec.levels)
     at = np.where(levels < 0.5, np.log(2 * levels), -np.log(2 * (1 - levels)))
     widths = np.diff(at)
-    bias = np.zeros((spec.channels, spec.horizon, len(levels) + 1))
-    bias[:, :, 2:] = np.log(np.expm1(widths))
+    bias = np.zeros((spec.horizon, len(levels) + 1))
+    bias[:, 2:] = np.log(np.expm1(widths))
     return bias.reshape(-1).astype(np.float32)

@@ -40,24 +40,22 @@ def trainable(name: str) -> bool:
 
 
 def initial_weights(spec: NetworkSpec, rng: np.random.Generator) -> dict[str, F32]:
-    """Draw the cell's weights (Glorot, orthogonal recurrence, forget gate open); the head starts at 0 = ridge."""
-    gates = cells.CELLS[spec.cell].gates
-    u, width, weights = spec.units, spec.features, {}
-    for layer in range(spec.layers):
-        limit = np.sqrt(6 / (width + u))
-        blocks = [np.linalg.qr(rng.standard_normal((u, u)))[0] for _ in range(gates)]
-        bias = np.zeros(gates * u)
-        if spec.cell == "lstm":
-            bias[u : 2 * u] = 1.0
-        weights[f"cell{layer}.kernel"] = rng.uniform(-limit, limit, (width, gates * u))
-        weights[f"cell{layer}.recurrent"] = np.concatenate(blocks, axis=1)
-        weights[f"cell{layer}.bias"] = bias
-        if spec.cell == "gru":
-            weights[f"cell{layer}.recurrent_bias"] = np.zeros(gates * u)
-        width = u
-    outputs = spec.channels * spec.horizon * (len(spec.levels) + 1)
-    weights["head.kernel"] = np.zeros((u + spec.features, outputs))
-    weights["head.bias"] = np.zeros(outputs)
+    """Draw the learned weights (Glorot, orthogonal recurrence, forget gate open); the head starts at 0 = ridge."""
+    u, weights = spec.units, {}
+    silent = {"head.basis" if spec.rank else "head.kernel", "head.bias"}
+    for name, shape in network.weight_shapes(spec).items():
+        if not trainable(name) or name == "highway":
+            continue
+        if name.endswith("recurrent"):
+            blocks = [np.linalg.qr(rng.standard_normal((u, u)))[0] for _ in range(shape[1] // u)]
+            weights[name] = np.concatenate(blocks, axis=1)
+        elif name in silent or len(shape) == 1:
+            weights[name] = np.zeros(shape)
+        else:
+            limit = np.sqrt(6 / (shape[0] + min(shape[1], u)))
+            weights[name] = rng.uniform(-limit, limit, shape)
+        if spec.cell == "lstm" and name.endswith(".bias") and name.startswith("cell"):
+            weights[name][u : 2 * u] = 1.0
     return {name: np.asarray(a, dtype=np.float32) for name, a in weights.items()}
 
 
@@ -103,7 +101,10 @@ class Trainer:
         self.data = Constants(*(tf.constant(getattr(rows, name)) for name in names))
         self.fixed = {k: tf.constant(a) for k, a in weights.items() if not trainable(k)}
         self.variables = {k: tf.Variable(a, name=k) for k, a in weights.items() if trainable(k)}
-        self.moment = {k: (tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for k, v in self.variables.items()}
+        self.moment = {
+            k: (tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v)))
+            for k, v in self.variables.items()
+        }
         self.average = {k: tf.Variable(v) for k, v in self.variables.items()}
         self.lead_weights = tf.constant(lead_weights(error))
         self.levels = tf.constant(np.array(rows.spec.levels, np.float32))
@@ -115,7 +116,9 @@ class Trainer:
         self.roll = tf.function(self._roll, reduce_retracing=True, autograph=False)
         self.score = tf.function(self._score, reduce_retracing=True, autograph=False)
 
-    def unroll(self, weights: dict[str, Tensor], x: Tensor, states: list[Tensor], dropout: float) -> tuple[Tensor, list[Tensor]]:
+    def unroll(
+        self, weights: dict[str, Tensor], x: Tensor, states: list[Tensor], dropout: float
+    ) -> tuple[Tensor, list[Tensor]]:
         """Run all layers over x (T, B, F) → outputs (T, B, U) and last states. Each layer projects all T at once."""
         kind = cells.CELLS[self.spec.cell]
         width, out = len(kind.states), []
@@ -127,7 +130,7 @@ class Trainer:
             x, last = recur(kind, w, projected, tuple(states[layer * width : (layer + 1) * width]))
             out.extend(last)
             if dropout:
-                noise = tf.random.stateless_uniform(tf.shape(x), self.seed + [layer, 0])
+                noise = tf.random.stateless_uniform(tf.shape(x), self.seed + tf.constant([layer, 0]))
                 x = tf.where(noise < dropout, 0.0, x / (1.0 - dropout))
         return x, out
 
@@ -149,15 +152,23 @@ class Trainer:
         weight = tf.gather(self.data.weight, index)[:, :, None] * mask[:, None, None]
         weight = tf.where(known, weight, 0.0)
         total = tf.reduce_sum(error * weight * self.lead_weights)
-        return total / tf.maximum(tf.reduce_sum(tf.where(known, mask[:, None, None], 0.0)), 1.0) * self.spec.horizon
+        return (
+            total
+            / tf.maximum(tf.reduce_sum(tf.where(known, mask[:, None, None], 0.0)), 1.0)
+            * self.spec.horizon
+        )
 
-    def _train_step(self, start: Tensor, burn: Tensor, offset: Tensor, rate: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _train_step(
+        self, start: Tensor, burn: Tensor, offset: Tensor, rate: Tensor, states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
         steps, stride = self.recipe.segment, self.recipe.loss_stride
         self.seed.assign_add([0, 1])
         rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
         with tf.GradientTape() as tape:
             weights = {**self.fixed, **{k: tf.convert_to_tensor(v) for k, v in self.variables.items()}}
-            output, states = self.unroll(weights, tf.gather(self.data.features, rows), states, self.recipe.dropout)
+            output, states = self.unroll(
+                weights, tf.gather(self.data.features, rows), states, self.recipe.dropout
+            )
             chosen = tf.range(offset, steps, stride)
             index = tf.reshape(tf.gather(rows, chosen), (-1,))
             taken = tf.reshape(tf.gather(output, chosen), (-1, self.spec.units))
@@ -178,7 +189,7 @@ class Trainer:
             s.assign(0.99 * s + 0.01 * g * g)
             move = (m / (1.0 - 0.9**step)) / (tf.sqrt(s / (1.0 - 0.99**step)) + 1e-8)
             own = rate * (self.recipe.highway_rate if name == "highway" else 1.0)
-            decay = self.recipe.weight_decay if name.endswith(("kernel", "recurrent")) else 0.0
+            decay = self.recipe.weight_decay if name.endswith(("kernel", "recurrent", "mix", "basis")) else 0.0
             # Decay is per unit of relative rate, as in the usual AdamW at a rate of 2e-3.
             v.assign(v - own * (move + decay * v))
             # The average warms up, else it would remember the start.
@@ -189,7 +200,9 @@ class Trainer:
         """Run the averaged cell over rows start + 0 … steps - 1 from zero states → outputs (T, B, U)."""
         rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
         states = self.zero_states(tf.shape(start)[0])
-        return self.unroll({**self.fixed, **self.average}, tf.gather(self.data.features, rows), states, 0.0)[0]
+        return self.unroll({**self.fixed, **self.average}, tf.gather(self.data.features, rows), states, 0.0)[
+            0
+        ]
 
     def _score(self, index: Tensor, output: Tensor) -> Tensor:
         return self.loss({**self.fixed, **self.average}, index, output, tf.ones_like(index, tf.float32))
@@ -219,7 +232,9 @@ class Trainer:
         full = [r for r in self.rows.runs if not r.cold and r.stop - r.train_stop > self.spec.horizon]
         groups: dict[tuple[int, int], list[object]] = {}
         for r in full:
-            groups.setdefault((r.stop - r.train_stop, min(r.train_stop - r.start, VALIDATION_WARM)), []).append(r)
+            groups.setdefault(
+                (r.stop - r.train_stop, min(r.train_stop - r.start, VALIDATION_WARM)), []
+            ).append(r)
         return list(groups.values())
 
     def fit(self, progress: Progress) -> tuple[dict[str, F32], float, float, int]:
@@ -251,7 +266,9 @@ class Trainer:
         return {k: v.numpy() for k, v in {**self.fixed, **self.average}.items()}
 
 
-def recur(kind: cells.Cell, w: dict[str, Tensor], projected: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def recur(
+    kind: cells.Cell, w: dict[str, Tensor], projected: Tensor, states: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Advance one layer over projected inputs (T, B, G·U) → outputs (T, B, U) and the last states."""
     steps = projected.shape[0] or tf.shape(projected)[0]
     outputs = tf.TensorArray(tf.float32, steps, element_shape=states[0].shape)
@@ -261,8 +278,11 @@ def recur(kind: cells.Cell, w: dict[str, Tensor], projected: Tensor, states: tup
         return t + 1, out.write(t, state[0]), state
 
     _, outputs, states = tf.while_loop(
-        lambda t, out, state: t < steps, body, (tf.constant(0), outputs, states),
-        parallel_iterations=1, maximum_iterations=steps,
+        lambda t, *_: t < steps,
+        body,
+        (tf.constant(0), outputs, states),
+        parallel_iterations=1,
+        maximum_iterations=steps,
     )
     return outputs.stack(), states
 

@@ -127,7 +127,9 @@ class Rows:
 def assemble(spec: NetworkSpec, pieces: list[tuple[Track, F32, F64, int, bool]]) -> Rows:
     """Lay runs behind one another. A piece: track (T, S, C), x, naive error (S, C), end of training, cold start."""
     before, after = spec.ring, spec.horizon
-    columns: dict[str, list[F32]] = {name: [] for name in ("clean", "target", "mask", "mean", "variance", "age", "seen")}
+    columns: dict[str, list[F32]] = {
+        name: [] for name in ("clean", "target", "mask", "mean", "variance", "age", "seen")
+    }
     weights: list[F32] = []
     runs: list[Run] = []
     position = 0

@@ -44,16 +44,16 @@ class CellRecipe(_Table):
 class TrainingRecipe(_Table):
     """[training]: truncated back-propagation through time with carried state."""
 
-    steps: int = 500
+    steps: int = 300
     """Most optimizer steps."""
     patience: int = 150
     """Stop after so many steps without a better validation loss."""
     validate_every: int = 25
-    lanes: int = 48
+    lanes: int = 96
     """Segments per step; each goes on where it stopped, with its state."""
-    segment: int = 96
+    segment: int = 32
     """Steps of time per segment."""
-    loss_stride: int = 4
+    loss_stride: int = 2
     """The loss is taken at every n-th step of a segment, from a random offset."""
     learning_rate: float = 3e-3
     highway_rate: float = 0.2
@@ -100,6 +100,32 @@ def read_recipe(path: Path | None) -> Recipe:
         raise ConfigError("cannot read the recipe", where=str(path), found=str(error)) from error
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise ConfigError(
-            "the recipe cannot be used", where=str(path), found=str(error), do="see train/recipes for examples"
+            "the recipe cannot be used",
+            where=str(path),
+            found=str(error),
+            do="see train/recipes for examples",
         ) from error
     return recipe
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """Write a recipe as TOML; what is unset is left out.
+
+    >>> read = msgspec.toml.decode(write_recipe(Recipe(every="10m")), type=Recipe)
+    >>> read == Recipe(every="10m")
+    True
+    """
+    scalars, tables = [], []
+    for key, value in msgspec.to_builtins(recipe).items():
+        if isinstance(value, dict):
+            tables.append("\n".join(["", f"[{key}]", *_lines(value)]))
+        else:
+            scalars += _lines({key: value})
+    return "\n".join([*scalars, *tables, ""])
+
+
+def _lines(values: dict[str, object]) -> list[str]:
+    # JSON strings, numbers, true/false and arrays of them are TOML too.
+    return [
+        f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items() if value is not None
+    ]

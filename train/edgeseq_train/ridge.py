@@ -129,7 +129,9 @@ def validation_error(weights: F64, parts: list[Part], ring: int, horizon: int) -
     """Mean absolute error per lead over the validation origins, in channel scales (H,)."""
     total, count = np.zeros(horizon), np.zeros(horizon)
     for p in parts:
-        error = np.abs(residuals(weights, p, ring, horizon, p.train_end - 1, len(p.clean) - horizon)) / p.scale
+        error = (
+            np.abs(residuals(weights, p, ring, horizon, p.train_end - 1, len(p.clean) - horizon)) / p.scale
+        )
         total += np.nansum(error, axis=0)
         count += np.isfinite(error).sum(axis=0)
     return total / np.maximum(count, 1)

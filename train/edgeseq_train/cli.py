@@ -1,0 +1,175 @@
+"""The command `edgeseq train`: recordings in, a signed bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from edgeseq.bundle import Manifest, write_bundle
+from edgeseq.core.durations import WANTED, parse_duration
+from edgeseq.core.instants import parse_instant
+from edgeseq.errors import ConfigError
+from edgeseq.keys import key_id, load_signing_key
+from edgeseq_train import recording as recordings
+from edgeseq_train.fit import fit, split_rows
+from edgeseq_train.recipe import Recipe, read_recipe, write_recipe
+from edgeseq_train.report import Watch, comparison
+
+PATH = click.Path(path_type=Path)
+WIDTH = 120
+
+
+@click.command(name="train")
+@click.argument("data", type=PATH)
+@click.argument("recipe", required=False, type=PATH)
+@click.option("--every", help="Grid period, such as 10m.")
+@click.option("--horizon", help="How far to forecast, such as 24h.")
+@click.option("-o", "--output", type=PATH, help="The bundle to write; default: NAME.edgeseq.")
+@click.option("--name", help="Name of the model as subscribers see it; default: the name of DATA.")
+@click.option("--time-column", help="Column of the time; default: found by name or content.")
+@click.option(
+    "--columns", "--channels", help="Comma-separated columns to train on; default: all numeric ones."
+)
+@click.option(
+    "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
+)
+@click.option("--until", help="Leave out rows from this instant on.")
+@click.option(
+    "--split", help="Training, validation and test part, such as 0.6,0.2,0.2 or 8640,2880,2880 rows."
+)
+@click.option("--seed", type=int, help="Seed of everything random; default 0.")
+@click.option("--key", type=PATH, help="Signing key; default: made on first use.")
+@click.option(
+    "--unsigned", is_flag=True, help="Do not sign; devices refuse the bundle unless told otherwise."
+)
+def train(
+    data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool, **options: Any
+) -> None:
+    """Train a forecaster on the recording DATA (CSV or Parquet) and write it as a signed bundle.
+
+    RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle.
+    """
+    chosen = _resolve(read_recipe(recipe), data, options)
+    manifest, path = run(
+        data, chosen, output, key, unsigned=unsigned, time_column=options["time_column"],
+        columns=_list(options["columns"]), until=options["until"],
+    )  # fmt: skip
+    make_console().print(f"wrote {path}  {manifest.label}  {path.stat().st_size // 1024} kB", highlight=False)
+
+
+def make_console() -> Console:
+    """Open the terminal; into a file or a pipe lines are as wide as the table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def run(
+    data: Path, recipe: Recipe, output: Path | None = None, key: Path | None = None, *, unsigned: bool = False,
+    time_column: str | None = None, columns: tuple[str, ...] = (), until: str | None = None,
+    console: Console | None = None,
+) -> tuple[Manifest, Path]:  # fmt: skip
+    """Do what the command does with a resolved recipe."""
+    console = console or make_console()
+    period_ns, horizon = _grid(recipe)
+    # An unusable key must not be found out after the training.
+    signing_key = None if unsigned else load_signing_key(key)
+    taken = recordings.read(
+        data, period_ns, recipe.aggregate, time_column=time_column, columns=columns,
+        multichannel=recipe.multichannel, until_ns=_instant(until),
+    )  # fmt: skip
+    from edgeseq_train.produce import produce  # TensorFlow takes seconds to import: not for --help
+
+    with Watch(console) as watch:
+        steps, known = len(taken.values), recordings.grid_share(taken.values)
+        watch.say(
+            f"{data.name}: {', '.join(taken.names)}; {steps} steps of {recipe.every}, {100 * known:.1f} % known"
+        )
+        fitted = fit(taken, horizon, recipe, watch, watch.say)
+        name = recipe.name or data.stem
+        manifest, files = produce(taken, fitted, recipe, name, watch.say)
+    split = split_rows(steps, recipe.split)
+    title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
+    console.print(comparison(manifest.training["table"], title))
+    console.print(_verdict(manifest), highlight=False)
+    path = output or Path(f"{name}.edgeseq")
+    write_bundle(path, manifest, files, signing_key)
+    path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
+    if signing_key:
+        console.print(f"signed by key {key_id(signing_key.public_key()).hex()}", highlight=False)
+    return manifest, path
+
+
+def _verdict(manifest: Manifest) -> str:
+    t = manifest.training
+    if not t["recurrent"]:
+        return "The recurrent part did not beat ridge on validation: ridge ships, in the same graph."
+    gain = 100 * (1 - t["validation_loss"] / t["ridge_validation_loss"])
+    return (
+        f"{t['parameters']} parameters, {t['steps']} steps in {t['seconds']} s; "
+        f"{gain:.1f} % below ridge on validation (pinball loss)"
+    )
+
+
+def _resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
+    """Let the command line win over the recipe."""
+    given = {k: options[k] for k in ("every", "horizon", "name", "seed") if options[k] is not None}
+    if options["multichannel"]:
+        given["multichannel"] = True
+    if options["split"]:
+        given["split"] = _split(options["split"], recipe)
+    recipe = msgspec.structs.replace(recipe, **given)
+    return msgspec.structs.replace(recipe, name=recipe.name or data.stem)
+
+
+def _split(text: str, recipe: Recipe) -> Any:
+    try:
+        a, b, c = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            "the split cannot be read",
+            where="--split",
+            found=text,
+            wanted="three numbers such as 0.6,0.2,0.2",
+        ) from None
+    return msgspec.structs.replace(recipe.split, train=a, validation=b, test=c)
+
+
+def _list(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+def _grid(recipe: Recipe) -> tuple[int, int]:
+    """Read period (ns) and horizon (steps)."""
+    lengths = {}
+    for name in ("every", "horizon"):
+        text = getattr(recipe, name)
+        length = parse_duration(text) if text else None
+        if length is None:
+            raise ConfigError(
+                f"{name} is no duration", where=f"--{name} or recipe", found=repr(text), wanted=WANTED
+            )
+        lengths[name] = length
+    steps, rest = divmod(lengths["horizon"], lengths["every"])
+    if rest or not steps:
+        raise ConfigError(
+            "the horizon is not a multiple of the period",
+            where="--horizon",
+            found=recipe.horizon,
+            wanted=f"n × {recipe.every}",
+        )
+    return lengths["every"], steps
+
+
+def _instant(text: str | None) -> int | None:
+    if text is None:
+        return None
+    instant = parse_instant(text)
+    if instant is None:
+        raise ConfigError(
+            "until is no time", where="--until", found=text, wanted="ISO 8601 such as 2026-03-01T10:00:00Z"
+        )
+    return instant

@@ -1,0 +1,199 @@
+"""From a trained network to a bundle: export, roll out in the real runtime, compare, prove, describe."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgeseq.adapters.interpreter.steppers import TFLiteStepper
+from edgeseq.archive import dump_arrays
+from edgeseq.bundle import GOLDEN, WEIGHTS, Channel, Manifest, SchemaVersion, Variant, bundle_id
+from edgeseq.core import features, network
+from edgeseq.core.forecast import initial_state
+from edgeseq.core.network import NetworkSpec, NetworkStepper
+from edgeseq.core.types import F32
+from edgeseq.golden import Golden, dump_golden, golden_difference, golden_steps
+from edgeseq_train import evaluate, export, prepare
+from edgeseq_train.fit import Fitted, Recording, naive_error, split_rows
+from edgeseq_train.recipe import Recipe
+
+DEFAULT_VARIANT = "int8_weights"
+RUNTIMES = ("litert", "tflite")
+"""Both know every operation of the graph; each device proves its own by the golden roll-out before it serves."""
+GOLDEN_STEPS = 320
+GOLDEN_SPIKE = (200, 25.0)
+"""Step and height in running scales."""
+GOLDEN_MISSING = 0.05
+TOLERANCE_MARGIN = 2.0
+"""Another processor may round otherwise: the tolerance is this much above what was measured here …"""
+TOLERANCE_FLOOR = 1e-4
+"""… and at least so much of a running scale."""
+
+Measures = dict[str, Any]
+
+
+def produce(
+    recording: Recording, fitted: Fitted, recipe: Recipe, name: str, say: Callable[[str], None]
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Make manifest and files of the bundle; the test part is read here, once."""
+    spec = fitted.spec
+    models = export.variants(spec, fitted.weights)
+    say(f"exported {', '.join(f'{k} {len(m) // 1024} kB' for k, m in models.items())}")
+    split = split_rows(len(recording.values), recipe.split)
+    x = features.normalise(recording.values[: split.test], fitted.anchor, fitted.unit)
+    golden = golden_rollout(spec, fitted.weights, x[: split.validation])
+    weights = dump_arrays(fitted.weights)
+    manifest = _draft(recording, fitted, recipe, name, weights, models)
+    rows, measured = measure(manifest, models, x, split.train, split.validation, fitted, golden)
+    manifest = msgspec.structs.replace(
+        manifest,
+        variants=measured,
+        training={
+            **manifest.training, "data": _digest(recording), "rows": len(recording.values),
+            "split": {"train": split.train, "validation": split.validation, "test": split.test},
+            **fitted.summary, "table": rows,
+        },
+    )  # fmt: skip
+    return manifest, {
+        WEIGHTS: weights,
+        GOLDEN: dump_golden(golden),
+        **{_file(k): m for k, m in models.items()},
+    }
+
+
+def _file(variant: str) -> str:
+    return f"{variant}.tflite"
+
+
+def _digest(recording: Recording) -> str:
+    return hashlib.sha256(np.ascontiguousarray(recording.values).tobytes()).hexdigest()
+
+
+def _draft(
+    recording: Recording,
+    fitted: Fitted,
+    recipe: Recipe,
+    name: str,
+    weights: bytes,
+    models: Mapping[str, bytes],
+) -> Manifest:
+    """Describe the model; what is measured comes later."""
+    spec = fitted.spec
+    described = msgspec.to_builtins(spec)
+    channels = recording.names if recipe.multichannel else ("value",)
+    return Manifest(
+        schema=SchemaVersion(),
+        bundle_id=bundle_id(weights, described),
+        name=name,
+        version=version("edgeseq"),
+        created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        period_ns=recording.period_ns,
+        aggregate=recipe.aggregate,
+        horizon=spec.horizon,
+        levels=spec.levels,
+        seasons=spec.seasons,
+        channels=tuple(Channel(c) for c in channels),
+        known=(),
+        state=network.state_spec(spec),
+        signatures=export.signatures(models["float32"], spec),
+        variants=(),
+        default_variant=DEFAULT_VARIANT,
+        network=described,
+        ring=spec.ring,
+        golden_steps=GOLDEN_STEPS,
+        training={
+            "seed": recipe.seed, "recipe": msgspec.to_builtins(recipe), "columns": list(recording.names),
+            "versions": {p: version(p) for p in ("tensorflow-cpu", "ai-edge-quantizer", "ai-edge-litert", "numpy")
+                         if _installed(p)} | {"python": platform.python_version()},
+        },
+    )  # fmt: skip
+
+
+def _installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32) -> Golden:
+    """Roll the float64 oracle from the start over real values of the first stream, with gaps and a spike put in."""
+    start = max(0, len(x) - GOLDEN_STEPS)
+    taken = np.resize(x[start:, 0], (GOLDEN_STEPS, spec.channels)).copy()
+    gaps = np.random.default_rng(0).random(taken.shape) < GOLDEN_MISSING
+    taken[gaps] = np.nan
+    step, height = GOLDEN_SPIKE
+    taken[step] = np.nanmean(taken, axis=0) + height * np.maximum(np.nanstd(taken, axis=0), 0.1)
+    stepper = NetworkStepper(spec, weights, np.float64)
+    state: tuple[Any, ...] = initial_state(stepper.state_spec, 1)
+    names = [s.name for s in stepper.state_spec]
+    kept = golden_steps(GOLDEN_STEPS)
+    quantiles, scales, states = [], [], []
+    for t, row in enumerate(taken):
+        q, state = stepper.step(row[None], state)
+        quantiles.append(q[0])
+        scales.append(np.sqrt(state[names.index("variance")][0]))
+        if t in kept:
+            states.append(state)
+    return Golden(
+        x=taken,
+        quantiles=np.stack(quantiles).astype(np.float32),
+        scale=np.stack(scales).astype(np.float32),
+        state_steps=kept,
+        states={n: np.stack([s[k][0] for s in states]).astype(np.float32) for k, n in enumerate(names)},
+    )
+
+
+def measure(
+    manifest: Manifest, models: Mapping[str, bytes], x: F32, train: int, validation: int, fitted: Fitted,
+    golden: Golden,
+) -> tuple[list[Measures], tuple[Variant, ...]]:  # fmt: skip
+    """Roll out every variant and every rival over the test part → table rows and variants."""
+    spec = fitted.spec
+    wanted = evaluate.origins(validation, len(x), spec.horizon)
+    mase = naive_error(x[:train], spec.seasons[0] if spec.seasons else 1)
+    truth = evaluate.truth(x, wanted, spec.horizon, mase, fitted.unit)
+    rows = rivals(fitted, x, wanted, truth)
+    variants = []
+    reference = None
+    for name, model in models.items():
+        stepper = TFLiteStepper(manifest, "litert", model)
+        rolled = evaluate.roll(stepper, x, wanted)
+        reference = reference or rolled
+        errors = evaluate.errors(rolled.quantiles[..., len(spec.levels) // 2], truth)
+        loss = evaluate.pinball(rolled.quantiles, truth, spec.levels)
+        largest, p999 = evaluate.difference(rolled, reference)
+        proof = golden_difference(stepper, golden)
+        rows.append(
+            {"forecaster": f"model {name}", **errors, "loss": loss, "kb": round(len(model) / 1024),
+             "difference": {"max": largest, "p999": p999}, "coverage": evaluate.coverage(rolled.quantiles, truth)}
+        )  # fmt: skip
+        variants.append(
+            Variant(
+                name=name, file=_file(name), sha256="", bytes=len(model), runtimes=RUNTIMES,
+                tolerance=max(TOLERANCE_FLOOR, TOLERANCE_MARGIN * proof), loss=loss, mase=errors["mase"],
+                max_difference=largest, p999_difference=p999,
+            )
+        )  # fmt: skip
+    return rows, tuple(variants)
+
+
+def rivals(fitted: Fitted, x: F32, wanted: slice, truth: evaluate.Truth) -> list[Measures]:
+    """Measure persistence, the seasonal naive forecasts and ridge on the same origins."""
+    spec = fitted.spec
+    forecasts = {"persistence": evaluate.persistence(x, wanted, spec.horizon)}
+    for season in spec.seasons:
+        forecasts[f"seasonal naive {season}"] = evaluate.seasonal_naive(x, wanted, spec.horizon, season)
+    clean = prepare.track(spec, x).clean
+    forecasts[f"ridge {spec.ring}"] = evaluate.ridge_forecast(clean, fitted.ridge_weights, wanted)
+    return [{"forecaster": name, **evaluate.errors(f, truth)} for name, f in forecasts.items()]
