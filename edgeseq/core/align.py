@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeseq.core.rounds import rounds
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import F64, I64, Bool, OnGap, Readings, StreamRule
+from edgeseq.core.types import F64, I64, Aggregate, Bool, Kind, OnGap, Readings, StreamRule
 
 NOT_STARTED = np.iinfo(np.int64).min
 """Open step of a stream that has seen no reading."""
@@ -70,31 +70,32 @@ def columns(channels: int) -> dict[str, Column]:
 def origin_ns(table: Table, rule: StreamRule, rows: I64, step: I64) -> I64:
     """Name the time of a step: the grid point for `last`, the end of the step for the other aggregates."""
     offset = rule.period_ns // 2 if rule.aggregate == "last" else rule.period_ns
-    return table["phase_ns"][rows] + step * rule.period_ns + offset
+    named: I64 = table["phase_ns"][rows] + step * rule.period_ns + offset
+    return named
 
 
 def align(
     table: Table, rule: StreamRule, ring: int, rows: I64, readings: Readings, order: I64, late: Bool
 ) -> Iterator[Samples | Resets]:
-    """Yield what readings amount to, in rounds; `late` (n,) is set where a reading came too late.
+    """Yield what one reading for each of n different rows amounts to; `late` (n,) is set where it came too late.
 
     Args:
         table: rows of the rule's streams; only the columns declared here are touched.
         rule: period, aggregate, gap rule, kind.
         ring: gaps of more steps than this reset the stream.
-        rows: (n,) row of each reading.
-        readings: in arrival order.
+        rows: (n,) row of each reading, all different.
+        readings: (n,).
         order: (n,) position of each reading in its batch.
         late: (n,) written.
     """
-    for picked in rounds(rows):
-        step = _start(table, rule, rows[picked], readings.time_ns[picked])
-        too_late = step < table["open_step"][rows[picked]]
-        late[picked[too_late]] = True
-        picked, step = picked[~too_late], step[~too_late]
-        if len(picked):
-            yield from _close_open_step(table, rule, ring, rows[picked], step, order[picked])
-            yield from _take(table, rule, rows[picked], step, readings.take(picked), order[picked])
+    step = _start(table, rule, rows, readings.time_ns)
+    late[:] = step < table["open_step"][rows]
+    on_time = np.flatnonzero(~late)
+    if len(on_time) == 0:
+        return
+    rows, step, order = rows[on_time], step[on_time], order[on_time]
+    yield from _close_open_step(table, rule, ring, rows, step, order)
+    yield from _take(table, rule, rows, step, readings.take(on_time), order)
 
 
 def _start(table: Table, rule: StreamRule, rows: I64, time_ns: I64) -> I64:
@@ -106,7 +107,8 @@ def _start(table: Table, rule: StreamRule, rows: I64, time_ns: I64) -> I64:
         table["phase_ns"][rows[new]] = phase
         step = (time_ns[new] - table["phase_ns"][rows[new]]) // rule.period_ns
         table["open_step"][rows[new]] = step
-    return (time_ns - table["phase_ns"][rows]) // rule.period_ns
+    steps: I64 = (time_ns - table["phase_ns"][rows]) // rule.period_ns
+    return steps
 
 
 def _close_open_step(
@@ -169,7 +171,7 @@ def _uncount(table: Table, rows: I64, channel: I64, step: I64, raw: F64) -> F64:
     valid = ~np.isnan(raw)
     table["counter_raw"][rows[valid], channel[valid]] = raw[valid]
     table["counter_step"][rows[valid], channel[valid]] = step[valid]
-    return rise
+    return np.asarray(rise, dtype=np.float64)
 
 
 def _aggregate(table: Table, rule: StreamRule, rows: I64, channel: I64, value: F64) -> None:
@@ -215,7 +217,12 @@ def _sample(table: Table, rule: StreamRule, rows: I64, order: I64) -> Samples:
 
 
 def to_grid(
-    time_ns: I64, values: F64, period_ns: int, aggregate: str = "last", on_gap: OnGap = "missing", kind: str = "gauge"
+    time_ns: I64,
+    values: F64,
+    period_ns: int,
+    aggregate: Aggregate = "last",
+    on_gap: OnGap = "missing",
+    kind: Kind = "gauge",
 ) -> F64:
     """Put a whole recording on the grid: the samples that `align` would commit, at once.
 
@@ -233,9 +240,7 @@ def to_grid(
     >>> to_grid(np.array([0, 10, 31]), np.array([[1.0], [2.0], [3.0]]), period_ns=10).ravel()
     array([ 1.,  2., nan,  3.])
     """
-    rule = StreamRule(
-        key="grid", period_ns=period_ns, aggregate=aggregate, on_gap=on_gap, kind=kind  # type: ignore[arg-type]
-    )
+    rule = StreamRule(key="grid", period_ns=period_ns, aggregate=aggregate)
     n, channels = values.shape
     if n == 0:
         return np.empty((0, channels))

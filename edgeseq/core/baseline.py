@@ -22,7 +22,7 @@ class BaselineStepper:
     """Persistence and seasonal naive as a Stepper with the median as its only quantile."""
 
     name = "baseline"
-    levels = (0.5,)
+    levels: tuple[float, ...] = (0.5,)
 
     def __init__(self, channels: int, horizon: int, season_steps: int) -> None:
         self.channels = channels
@@ -31,7 +31,7 @@ class BaselineStepper:
         self.leads = tuple(lead for lead in CALIBRATED_LEADS if lead <= horizon)
         self.ring = max(season_steps, self.leads[-1])
         c, k = channels, len(self.leads)
-        self.state_spec = (
+        self.state_spec: tuple[StateSpec, ...] = (
             StateSpec("ring", (c, self.ring), init=np.nan),
             StateSpec("last", (c,), init=np.nan),
             StateSpec("persistence_error", (c, k)),

@@ -34,17 +34,18 @@ SCALE_CLIP = 8.0
 ALERT_MISS = 0.001
 """The alert band is left by one outcome in a thousand."""
 
-ALERT_STEP = 2.0
-"""Scales by which one outcome outside widens the alert band; 1/1000 of it is what each one inside narrows it."""
+ALERT_START = 3.0
+"""First width of the alert band in half-widths of the 90 % interval: an exponential tail that has 10 % beyond the
+interval has 0.1 % beyond three of it."""
 
-ALERT_FLOOR = 4.0
-"""Least half-width of the alert band beyond the interval's raw edge, in mean absolute errors (Gaussian: 99.9 %)."""
+ALERT_LEAST, ALERT_MOST = 2.0, 10.0
+"""Bounds of that width: 2 is the Gaussian tail; beyond 10 a stream would be blind after a few outages."""
 
-ALERT_MARGIN = 1.25
-"""The first alert band is so many times the largest miss seen while learning."""
+ALERT_STEP = 0.35
+"""Step of the tracked logarithm of that width: an episode widens by 42 %, a thousand calm outcomes undo it."""
 
-ALERT_START_LIMIT = 10.0
-"""But at most so many mean absolute errors: an outage seen while learning must not blind the stream."""
+CALM_AFTER = 6
+"""Outcomes inside that end an episode: the outcomes of one outage count once."""
 
 
 def leads_up_to(horizon: int) -> tuple[int, ...]:
@@ -68,15 +69,16 @@ def columns(channels: int, horizon: int) -> dict[str, Column]:
         "scored": Column(fck, "int64", 0),
         "paired_error": Column(fck, init=np.nan),
         "paired": Column(fck[1:], "int64", 0),
-        "alert_offset": Column(fc, init=np.nan),
-        "largest_miss": Column(fc, init=0.0),
+        "alert_width": Column(fc, init=ALERT_START),
+        "calm": Column(fc, "int64", CALM_AFTER),
     }
 
 
 def slots(leads: tuple[int, ...], step: I64) -> I64:
     """Place each lead's forecast for origin `step` (n,) in the packed ring → (n, K)."""
     starts = np.cumsum([0, *leads[:-1]])
-    return starts[None, :] + step[:, None] % np.array(leads)[None, :]
+    at: I64 = starts[None, :] + step[:, None] % np.array(leads)[None, :]
+    return at
 
 
 def push(table: Table, leads: tuple[int, ...], rows: I64, step: I64, raw: F64) -> None:
@@ -94,16 +96,12 @@ def due(table: Table, leads: tuple[int, ...], rows: I64, step: I64) -> F64:
     return np.take_along_axis(pending, at[:, None, None, None, :], axis=-1)
 
 
-def learn(
-    table: Table, leads: tuple[int, ...], rows: I64, outcome: F64, forecasts: F64, learning_steps: int, frozen: Bool
-) -> None:
+def learn(table: Table, leads: tuple[int, ...], rows: I64, outcome: F64, forecasts: F64) -> None:
     """Move offsets, errors and alert bands after outcomes (test-then-train: the forecasts were published before).
 
     Args:
         outcome: (n, C), NaN where missing.
         forecasts: (n, F, C, 3, K) from `due`.
-        learning_steps: outcomes at lead 1 before the alert band holds.
-        frozen: (n, C) where an alert is open: its outcomes do not widen the alert band.
     """
     y = outcome[:, None, :, None]
     lower, value, upper = (forecasts[:, :, :, i] for i in (LOWER, VALUE, UPPER))
@@ -111,14 +109,14 @@ def learn(
     absolute = np.abs(y - value)
     valid = np.isfinite(miss)
     before = table["scored"][rows]
+    _learn_alert_width(table, rows, outcome, forecasts[..., 0])
     scale = _learn_errors(table, rows, absolute, valid)
     _learn_offset(table, leads, rows, miss, valid, before, scale)
-    _learn_alert_band(table, rows, miss[..., 0], valid[..., 0], scale[..., 0], learning_steps, frozen)
     _learn_pairs(table, rows, absolute)
 
 
 def _ewma(old: F64, new: F64, count: NDArray[Any], valid: Bool) -> F64:
-    """Running mean with the memory ERROR_HALF_LIFE_STEPS; unchanged where not valid."""
+    """Move a running mean with the memory ERROR_HALF_LIFE_STEPS; unchanged where not valid."""
     rate = np.maximum(1.0 / (count + 1), 1 - 0.5 ** (1 / ERROR_HALF_LIFE_STEPS))
     started = np.where(np.isnan(old), new, old)
     return np.where(valid, started + rate * (new - started), old)
@@ -146,26 +144,49 @@ def _learn_offset(
     table["offset"][rows] = np.where(valid, moved, old)
 
 
-def _learn_alert_band(
-    table: Table, rows: I64, miss: F64, valid: Bool, scale: F64, learning_steps: int, frozen: Bool
-) -> None:
-    """Widen or narrow the 99.9 % band of lead 1; arrays (n, F, C)."""
-    count = table["scored"][rows][..., 0]
-    learning = valid & (count <= learning_steps)
-    largest = table["largest_miss"][rows]
-    table["largest_miss"][rows] = np.where(learning, np.maximum(largest, miss), largest)
-    old = table["alert_offset"][rows]
-    seen = ALERT_MARGIN * table["largest_miss"][rows]
-    first = np.clip(seen, ALERT_FLOOR * scale, ALERT_START_LIMIT * scale)
-    moved = old + ALERT_STEP * scale * ((miss > old) - ALERT_MISS)
-    new = np.where(np.isnan(old), first, np.maximum(moved, ALERT_FLOOR * scale))
-    due_now = valid & (count >= learning_steps) & ~(frozen[:, None, :] & ~np.isnan(old))
-    table["alert_offset"][rows] = np.where(due_now, new, old)
+def _learn_alert_width(table: Table, rows: I64, outcome: F64, forecasts: F64) -> None:
+    """Widen the alert band after the first outcome of an episode outside, narrow it after each calm one.
+
+    Args:
+        outcome: (n, C).
+        forecasts: (n, F, C, 3) of lead 1.
+    """
+    lower, upper = alert_band(table["offset"][rows][..., 0], table["alert_width"][rows], forecasts)
+    y = outcome[:, None, :]
+    judged = np.isfinite(y) & np.isfinite(lower)
+    with np.errstate(invalid="ignore"):
+        outside = judged & ((y < lower) | (y > upper))
+    calm = table["calm"][rows]
+    moving = judged & (calm >= CALM_AFTER)
+    table["calm"][rows] = np.where(outside, 0, calm + judged)
+    moved = table["alert_width"][rows] * np.exp(ALERT_STEP * (outside - ALERT_MISS))
+    width = np.clip(moved, ALERT_LEAST, ALERT_MOST)
+    table["alert_width"][rows] = np.where(moving, width, table["alert_width"][rows])
+
+
+def alert_band(offset: F64, width: F64, forecasts: F64) -> tuple[F64, F64]:
+    """Stretch the 90 % interval of lead 1 around its value to the 99.9 % band.
+
+    Args:
+        offset: (...) calibration offset of lead 1.
+        width: (...) half-widths of the interval.
+        forecasts: (..., 3) lower, value, upper before calibration.
+
+    Returns:
+        lower and upper edge (...); NaN while nothing was scored.
+
+    >>> alert_band(np.array(1.0), np.array(3.0), np.array([9.0, 10.0, 12.0]))
+    (np.float64(4.0), np.float64(19.0))
+    """
+    lower, value, upper = (forecasts[..., i] for i in (LOWER, VALUE, UPPER))
+    below = np.maximum(value - lower + offset, 0)
+    above = np.maximum(upper + offset - value, 0)
+    return value - width * below, value + width * above
 
 
 def _learn_pairs(table: Table, rows: I64, absolute: F64) -> None:
     """Compare model and baseline where both had a forecast; (n, F, C, K)."""
-    both = np.isfinite(absolute).all(axis=1)
+    both: Bool = np.all(np.isfinite(absolute), axis=1)
     count = table["paired"][rows]
     old = table["paired_error"][rows]
     new = _ewma(old, absolute, count[:, None], both[:, None])
@@ -217,4 +238,5 @@ def _between_leads(offset: F64, leads: tuple[int, ...], horizon: int) -> F64:
         return np.broadcast_to(offset, (*offset.shape[:-1], horizon)).copy()
     left = right - 1
     weight = np.clip((at - grid[left]) / (grid[right] - grid[left]), 0.0, 1.0)
-    return offset[..., left] * (1 - weight) + offset[..., right] * weight
+    spread: F64 = offset[..., left] * (1 - weight) + offset[..., right] * weight
+    return spread

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeseq.core.rounds import rounds
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import Bool, I64, Readings
+from edgeseq.core.types import I64, Bool, Readings
 
 RECENT_IDS = 32
 """Identities kept per stream and channel: the broker's redeliveries after a crash fit in (design: 32 x 8 bytes)."""

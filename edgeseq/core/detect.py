@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import AlertEvent, AlertKind, Bool, F64, I64, Source
+from edgeseq.core.types import F64, I64, AlertEvent, AlertKind, Bool, Source
 
 KINDS = (AlertKind.SPIKE, AlertKind.STUCK, AlertKind.OUT_OF_RANGE, AlertKind.SILENT)
 SPIKE, STUCK, OUT_OF_RANGE, SILENT = range(4)
@@ -29,8 +29,9 @@ CLEAR_AFTER = 6
 RUN_LENGTHS = np.array([3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096])
 """Lengths of equal-value runs whose frequency is learned; 3 is the shortest that can be called stuck."""
 
-STUCK_SHARE = 1 / 200
-"""A run is stuck when the history reached its length in at most this share of its samples."""
+STUCK_SHARE = 1 / 336
+"""A run is stuck when at most this share of the samples reached its length, nor the next shorter one: half as long
+again as what the stream is used to. Two weeks of hours without such a run are the least that can say so."""
 
 SILENT_FACTOR = 6.0
 """Deadline in typical gaps. For readings at random times (Poisson) the 90 % gap is 2.3 mean gaps, so the chance that
@@ -96,7 +97,9 @@ def score(value: F64, band: Band) -> F64:
     above = value > band.expected
     half_width = np.where(above, band.upper - band.expected, band.expected - band.lower)
     distance = np.abs(value - band.expected)
-    return np.divide(distance, half_width, out=np.full(value.shape, np.nan), where=half_width > 0)
+    unknown = np.full(value.shape, np.nan)
+    scores: F64 = np.divide(distance, half_width, out=unknown, where=half_width > 0)
+    return scores
 
 
 def p_value(scores: float) -> float:
@@ -155,7 +158,9 @@ def commit(table: Table, rows: I64) -> None:
     """Make what `observe` said of the open step final."""
     table["good"][rows] = np.where(table["alert_open"][rows], table["good_now"][rows], 0)
     advanced = table["run_now"][rows] != table["run"][rows]
-    advanced |= (table["run_value_now"][rows] != table["run_value"][rows]) & np.isfinite(table["run_value_now"][rows])
+    advanced |= (table["run_value_now"][rows] != table["run_value"][rows]) & np.isfinite(
+        table["run_value_now"][rows]
+    )
     table["run_samples"][rows] += advanced
     reached = (table["run_now"][rows][..., None] == RUN_LENGTHS) & advanced[..., None]
     table["run_reached"][rows] += reached
@@ -171,7 +176,8 @@ def _runs(table: Table, rows: I64, value: F64, observed: Bool, learning_steps: i
     table["run_value_now"][rows] = np.where(observed, value, table["run_value"][rows])
     samples = table["run_samples"][rows][..., None]
     rare = (table["run_reached"][rows] + 1) <= STUCK_SHARE * (samples + 1)
-    stuck = ((run[..., None] == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
+    rare[..., 1:] &= rare[..., :-1]
+    stuck: Bool = ((run[..., None] == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
     return same, stuck & same
 
 

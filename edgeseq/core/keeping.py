@@ -16,7 +16,7 @@ from edgeseq.core.types import StreamInfo
 
 def dump(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     """Give the state as a JSON-able header and named arrays; they share no memory with the state."""
-    arrays = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
     for group in state.groups:
         columns = dump_group(group)
         arrays |= {f"{group.rule.key}\n{name}": column for name, column in columns.items()}

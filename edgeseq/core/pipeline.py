@@ -10,7 +10,8 @@ The composition root (daemon, replay) does for each batch, in this order:
     events = advance(state, batch.readings)          # the only function that moves the streams
     outgoing = render(context, render_state, events)
 
-and for each Tick `events = tick(state, now_ns)`. At start: `keeping.load` a snapshot, `recover` every journal record, `resume`. `keeping.dump` makes the snapshot.
+and for each Tick `events = tick(state, now_ns)`. At start: `keeping.load` a snapshot, `recover` every journal
+record, `resume`. `keeping.dump` makes the snapshot.
 The state is owned by one thread and changed in place. No clock, no I/O, no randomness: the same readings give the
 same state and events, however they were cut into batches.
 """
@@ -209,22 +210,29 @@ def _take(state: State, readings: Readings, clock: I64, order: I64) -> list[Even
 def _take_group(
     state: State, group: Group, rows: I64, readings: Readings, clock: I64, order: I64
 ) -> list[Event]:
+    """Take readings of one rule's streams in rounds: each stream at most once in a round."""
     events: list[Event] = []
-    rule, table = group.rule, group.table
     for picked in rounds(rows):
-        r, o = rows[picked], order[picked]
-        new = table["arrivals"][r] == 0
-        events += [StreamCreated(int(i), int(s)) for i, s in zip(o[new], table["stream"][r[new]], strict=True)]
-        arrived = detect.arrive(
-            table, r, o, clock[picked], readings.time_ns[picked], rule.period_ns, rule.silent_after_ns
-        )
-        events += arrived
+        one = readings.take(picked)
+        events += _take_round(state, group, rows[picked], one, clock[picked], order[picked])
+    return events
+
+
+def _take_round(
+    state: State, group: Group, rows: I64, readings: Readings, clock: I64, order: I64
+) -> list[Event]:
+    """Take one reading for each of different rows."""
+    rule, table = group.rule, group.table
+    new = table["arrivals"][rows] == 0
+    told = zip(order[new].tolist(), table["stream"][rows[new]].tolist(), strict=True)
+    events: list[Event] = [StreamCreated(position, stream) for position, stream in told]
+    events += detect.arrive(table, rows, order, clock, readings.time_ns, rule.period_ns, rule.silent_after_ns)
     late = np.zeros(len(rows), dtype=np.bool_)
     for item in align(table, rule, group.ring, rows, readings, order, late):
         events += stepping.reset(group, item) if isinstance(item, Resets) else stepping.take(group, item)
     state.counts.late += int(late.sum())
     state.counts.applied += int((~late).sum())
-    return events
+    return [*events, *stepping.statuses(group, rows, order)]
 
 
 def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeseq.core import calibrate, detect
 from edgeseq.core.align import Resets, Samples, origin_ns
-from edgeseq.core.calibrate import BASELINE, LOWER, MODEL, UPPER, VALUE
+from edgeseq.core.calibrate import BASELINE, MODEL, VALUE
 from edgeseq.core.features import denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.group import (
@@ -71,11 +71,12 @@ def _commit(group: Group, rows: I64) -> None:
     step, value = table["next_step"][rows], table["next_value"][rows]
     outcome = value - table["base_anchor"][rows]
     forecasts = calibrate.due(table, group.leads, rows, step)
-    frozen = table["alert_open"][rows][..., detect.SPIKE]
-    calibrate.learn(table, group.leads, rows, outcome, forecasts, group.learning_steps, frozen)
+    calibrate.learn(table, group.leads, rows, outcome, forecasts)
     detect.commit(table, rows)
     table["history"][rows, :, step % group.ring] = value
-    table["first_step"][rows] = np.where(table["first_step"][rows] == NONE_YET, step, table["first_step"][rows])
+    table["first_step"][rows] = np.where(
+        table["first_step"][rows] == NONE_YET, step, table["first_step"][rows]
+    )
     for forecaster in range(len(group.steppers)):
         write_state(group, forecaster, "committed", rows, read_state(group, forecaster, "next", rows))
     calibrate.push(table, group.leads, rows, step, table["next_raw"][rows])
@@ -184,26 +185,28 @@ def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
         )
     scores = np.where(samples.observed, detect.score(samples.values, band), np.nan)
     forecasts = _forecasts(group, samples, raw, scores)
-    return [*forecasts, *alerts, *statuses(group, rows, samples.order)]
+    return [*forecasts, *alerts]
 
 
 def _band(group: Group, rows: I64) -> detect.Band:
     """Give the 99.9 % band of the open step: of the serving forecaster, or of the baseline while that one learns."""
     table = group.table
     here = np.arange(len(rows))
-    learned = table["scored"][rows][..., 0] >= group.learning_steps
+    scored: I64 = table["scored"][rows][..., 0]
+    learned = scored >= group.learning_steps
     serving = table["serving"][rows]
     source = np.where(learned[here, serving].all(axis=1), serving, BASELINE)
     live = learned[here, source]
-    base = table["base_anchor"][rows][:, None, :]
     # Lead 1 is the first slot of the packed ring whatever the step.
-    edges = table["pending"][rows, source][..., 0].transpose(0, 2, 1) + base
-    offset = table["alert_offset"][rows, source]
+    forecasts = table["pending"][rows, source][..., 0]
+    offset, width = table["offset"][rows, source][..., 0], table["alert_width"][rows, source]
+    lower, upper = calibrate.alert_band(offset, width, forecasts)
+    base = table["base_anchor"][rows]
     return detect.Band(
-        expected=edges[:, VALUE],
-        lower=edges[:, LOWER] - offset,
-        upper=edges[:, UPPER] + offset,
-        live=live & np.isfinite(offset),
+        expected=forecasts[..., VALUE] + base,
+        lower=lower + base,
+        upper=upper + base,
+        live=live,
         source=_names(source),
     )
 
@@ -252,7 +255,8 @@ def _names(source: I64) -> list[Source]:
 def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
     """Tell the status of rows whose status changed."""
     table = group.table
-    learned = (table["scored"][rows][..., 0] >= group.learning_steps).any(axis=1).all(axis=1)
+    scored: I64 = table["scored"][rows][..., 0]
+    learned = np.all((scored >= group.learning_steps).any(axis=1), axis=1)
     alerts = table["alert_open"][rows]
     ratio = table["mean_gap_ns"][rows] / group.rule.period_ns
     # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.

@@ -201,8 +201,8 @@ class Readings:
     @staticmethod
     def from_rows(rows: list[tuple[int, int, int, int, int, float, int, bool]]) -> Readings:
         """Make columns from tuples in the order of the fields."""
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(READING_DTYPES)
-        arrays = [np.array(c, dtype=t) for c, t in zip(columns, READING_DTYPES, strict=True)]
+        columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) or [()] * len(READING_DTYPES)
+        arrays: list[Any] = [np.array(c, dtype=t) for c, t in zip(columns, READING_DTYPES, strict=True)]
         return Readings(*arrays)
 
 

@@ -1,0 +1,39 @@
+"""A small honest forecaster for tests: exponential smoothing with a fixed spread."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.forecast import RecurrentState, StateSpec
+from edgeseq.core.types import F32
+
+
+class FakeStepper:
+    """Forecast the smoothed level at every lead; quantiles at level -1, 0, +1 (in the stream's unit).
+
+    It keeps to the Stepper protocol and to its laws: rows are independent, missing values leave the level alone.
+    """
+
+    name = "fake@00000000"
+    levels: tuple[float, ...] = (0.05, 0.5, 0.95)
+
+    def __init__(self, channels: int = 1, horizon: int = 4, ring: int = 40, rate: float = 0.5) -> None:
+        self.channels = channels
+        self.horizon = horizon
+        self.ring = ring
+        self.rate = np.float32(rate)
+        self.state_spec: tuple[StateSpec, ...] = (StateSpec("level", (channels,)), StateSpec("steps", (1,)))
+
+    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Smooth: x (B, C) → quantiles (B, C, H, 3) and the next state."""
+        level, steps = state
+        level = np.where(np.isnan(x), level, level + self.rate * (x - level)).astype(np.float32)
+        quantiles = level[:, :, None, None] + np.array([-1, 0, 1], dtype=np.float32)
+        quantiles = np.repeat(quantiles, self.horizon, axis=2)
+        return quantiles, (level, steps + np.float32(1))
+
+    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Step through x (B, T, C)."""
+        for t in range(x.shape[1]):
+            quantiles, state = self.step(x[:, t], state)
+        return quantiles, state
