@@ -147,13 +147,13 @@ def _outages() -> tuple[Window, ...]:
 
 
 def _gaps(recording: Recording) -> tuple[Window, ...]:
-    """Find the recording's own gaps of SILENCE_H or more."""
+    """Find the recording's own gaps of SILENCE_H or more: from the first missing hour to the next reading."""
     hours = np.diff(recording.time_ns) // HOUR_NS
     return tuple(
         Window(
             f"gap of {hours[i]} h",
             PIPELINE,
-            int(recording.time_ns[i]),
+            int(recording.time_ns[i]) + HOUR_NS,
             int(recording.time_ns[i + 1]),
             (AlertKind.SILENT,),
         )
