@@ -1,0 +1,179 @@
+"""What every Stepper must do, whatever computes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseq.adapters.interpreter import GuardedStepper, available_runtimes, runtime_fault, verify_golden
+from edgeseq.bundle import Bundle
+from edgeseq.core.forecast import RecurrentState, Stepper, initial_state
+from edgeseq.core.types import F32
+from edgeseq.golden import golden_difference, load_golden
+from tests.runtimes.conftest import MODELS, RUNTIME
+
+BATCHES = (1, 2, 3, 8, 9, 63, 64, 65, 300, 511, 512, 513)
+
+
+def make_x(stepper: Stepper, steps: int, batch: int, seed: int = 1) -> F32:
+    """Draw inputs (T, B, C) with 10 % gaps."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((steps, batch, stepper.channels)).cumsum(axis=0)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    return x.astype(np.float32)
+
+
+def run(stepper: Stepper, x: F32, state: RecurrentState | None = None) -> tuple[F32, RecurrentState]:
+    """Step through x (T, B, C)."""
+    state = initial_state(stepper.state_spec, x.shape[1]) if state is None else state
+    for row in x:
+        quantiles, state = stepper.step(row, state)
+    return quantiles, state
+
+
+def assert_same(found: tuple[F32, RecurrentState], wanted: tuple[F32, RecurrentState]) -> None:
+    """Compare quantiles and states bit by bit; NaN equals NaN."""
+    for a, b in zip((found[0], *found[1]), (wanted[0], *wanted[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def rows(result: tuple[F32, RecurrentState], selection: slice) -> tuple[F32, RecurrentState]:
+    """Select rows of a batch."""
+    return result[0][selection], tuple(a[selection] for a in result[1])
+
+
+def test_environment_has_the_runtime_it_is_here_for() -> None:
+    """The suite proves nothing about a runtime that is not installed."""
+    assert runtime_fault(RUNTIME) is None
+    assert available_runtimes() == (RUNTIME, "numpy")
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3, 70])
+def test_shapes_and_types_are_those_of_the_specification(stepper: Stepper, batch: int) -> None:
+    """Quantiles are (B, C, H, Q), each state (B, ...), all float32, for any batch and even none."""
+    state = initial_state(stepper.state_spec, batch)
+    quantiles, following = stepper.step(np.ones((batch, stepper.channels), np.float32), state)
+    assert quantiles.shape == (batch, stepper.channels, stepper.horizon, len(stepper.levels))
+    assert [a.shape for a in following] == [(batch, *spec.shape) for spec in stepper.state_spec]
+    assert {a.dtype for a in (quantiles, *following)} == {np.dtype(np.float32)}
+
+
+def test_arguments_are_not_changed_and_results_share_no_memory(stepper: Stepper) -> None:
+    """A step is a function: nothing it was given changes, and nothing it gave changes later."""
+    for batch in (1, 2, 5, 64):
+        x = make_x(stepper, 2, batch)
+        before = run(stepper, make_x(stepper, 3, batch, seed=2))[1]
+        kept = [a.copy() for a in (x[0], *before)]
+        result = stepper.step(x[0], before)
+        copies = result[0].copy(), tuple(a.copy() for a in result[1])
+        stepper.step(x[1], result[1])
+        assert_same(result, copies)
+        for given, copy in zip((x[0], *before), kept, strict=True):
+            np.testing.assert_array_equal(given, copy)
+            assert not any(np.may_share_memory(given, made) for made in (result[0], *result[1]))
+        for i, made in enumerate((result[0], *result[1])):
+            assert not any(np.may_share_memory(made, other) for other in result[1][i:])
+
+
+def test_row_equals_itself_in_any_batch(stepper: Stepper) -> None:
+    """What a stream gets does not depend, in any bit, on who else is in its batch."""
+    x = make_x(stepper, 4, max(BATCHES))
+    whole = run(stepper, x)
+    for batch in BATCHES:
+        assert_same(run(stepper, x[:, :batch]), rows(whole, slice(0, batch)))
+        assert_same(run(stepper, x[:, -batch:]), rows(whole, slice(max(BATCHES) - batch, None)))
+
+
+def test_strided_views_are_as_good_as_arrays(stepper: Stepper) -> None:
+    """The core gathers rows as it likes: memory layout changes nothing."""
+    x = make_x(stepper, 5, 64)
+    state = run(stepper, x[:4])[1]
+    whole = stepper.step(x[4], state)
+    strided = stepper.step(x[4, ::2], tuple(np.asfortranarray(a)[::2] for a in state))
+    assert_same(strided, rows(whole, slice(0, None, 2)))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 64, 65, 66, 150])
+def test_replay_equals_steps(stepper: Stepper, steps: int) -> None:
+    """Catching up by replay gives the state and the forecast that steps would have given, bit for bit."""
+    for batch in (1, 3, 9):
+        x = make_x(stepper, steps, batch)
+        start = run(stepper, make_x(stepper, 3, batch, seed=5))[1]
+        replayed = stepper.replay(np.moveaxis(x, 0, 1), start)
+        assert_same(replayed, run(stepper, x, start))
+
+
+def test_replay_may_be_cut_anywhere(stepper: Stepper) -> None:
+    """Replaying in two parts equals replaying at once."""
+    x = np.moveaxis(make_x(stepper, 130, 2), 0, 1)
+    start = initial_state(stepper.state_spec, 2)
+    whole = stepper.replay(x, start)
+    for cut in (1, 64, 100):
+        assert_same(stepper.replay(x[:, cut:], stepper.replay(x[:, :cut], start)[1]), whole)
+
+
+def test_levels_and_quantiles_ascend(stepper: Stepper) -> None:
+    """Quantiles never cross, not even after a spike."""
+    x = make_x(stepper, 60, 3)
+    x[30] *= 1e6
+    assert list(stepper.levels) == sorted(set(stepper.levels))
+    state = initial_state(stepper.state_spec, 3)
+    for row in x:
+        quantiles, state = stepper.step(row, state)
+        assert not (np.diff(quantiles, axis=-1) < 0).any()
+
+
+def test_gaps_only_leave_a_forecast_or_none_but_never_a_fault(stepper: Stepper) -> None:
+    """A stream that has seen nothing but gaps stays usable."""
+    gaps = np.full((40, 2, stepper.channels), np.nan, np.float32)
+    state = run(stepper, gaps)[1]
+    quantiles, _ = run(stepper, np.ones((3, 2, stepper.channels), np.float32), state)
+    assert np.isfinite(quantiles).all()
+
+
+HOSTILE = (np.nan, np.inf, -np.inf, 1e30, -1e30, 3e38, 2e9, -2e9, 1e-40)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_input_poisons_a_model(model: GuardedStepper, value: float) -> None:
+    """Whatever one reading is, state and forecasts stay finite, without the guard's help, and the row recovers."""
+    x = make_x(model, 40, 2)
+    state = run(model, x[:20])[1]
+    struck = np.full((2, model.channels), value, np.float32)
+    for row in (struck, struck, *x[20:]):
+        quantiles, state = model.step(row, state)
+        assert all(np.isfinite(a).all() for a in (quantiles, *state))
+    assert model.faults == 0
+
+
+def test_hostile_row_leaves_its_neighbours_alone(stepper: Stepper) -> None:
+    """A poisoned row of a batch changes no bit of another."""
+    x = make_x(stepper, 10, 9)
+    clean = run(stepper, x)
+    x[5, 4] = np.inf
+    struck = run(stepper, x)
+    assert_same(rows(struck, slice(0, 4)), rows(clean, slice(0, 4)))
+    assert_same(rows(struck, slice(5, None)), rows(clean, slice(5, None)))
+
+
+@pytest.mark.parametrize(("runtime", "variant"), MODELS, ids=lambda p: p)
+def test_golden_roll_out_is_reproduced(bundle: Bundle, runtime: str, variant: str) -> None:
+    """Each variant stays within its own tolerance of the float64 roll-out, over gaps, a spike and a shift."""
+    from edgeseq.adapters.interpreter import open_stepper
+
+    stepper = open_stepper(bundle, runtime, variant)
+    difference = verify_golden(stepper, bundle, variant)
+    print(f"{runtime} {variant}: {difference:.3g} tolerances")
+    assert difference <= 1
+
+
+def test_golden_check_notices_a_changed_value(model: GuardedStepper, bundle: Bundle) -> None:
+    """The proof can fail: one wrong quantile, state or NaN is seen."""
+    golden = load_golden(bundle)
+    quantiles = golden.quantiles.copy()
+    quantiles[-2, 0, 0, 0] += 50 * golden.scale[-2, 0]
+    changed = type(golden)(golden.x, quantiles, golden.scale, golden.state_steps, golden.states)
+    assert golden_difference(model, changed) > 40
+    states = {**golden.states, "mean": golden.states["mean"] + 100}
+    changed = type(golden)(golden.x, golden.quantiles, golden.scale, golden.state_steps, states)
+    assert golden_difference(model, changed) > 0.9
