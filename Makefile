@@ -9,10 +9,10 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: bench-etth1 help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed ## train, serve and watch real recordings; ends with build/demo/report.html
 	$(BIN)/edgeseq demo
@@ -47,6 +47,10 @@ unit-file: setup ## the service's exposure is at most 1.0
 fix: .venv/.installed ## let ruff repair and format
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
+
+bench-etth1: .venv/.installed ## forecast error on ETTh1 as the device makes it: make bench-etth1 DATA=ETTh1.csv
+	@test -n "$(DATA)" || { echo "say where the file is: make bench-etth1 DATA=path/to/ETTh1.csv" >&2; exit 2; }
+	$(BIN)/python tests/bench/etth1.py --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS))
 
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel

@@ -14,7 +14,7 @@ from edgeseq.core.types import F32, F64
 WARM_READINGS = 32
 """Valid grid values that settle anchor and unit: enough that one of them, however wrong, changes little."""
 
-RELATIVE_CONSTANT = 1e-9
+RELATIVE_CONSTANT = 1e-13
 """A spread below this share of the level is rounding of decimal numbers, not signal."""
 
 X_LIMIT = 1e9

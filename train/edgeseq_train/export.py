@@ -34,7 +34,7 @@ class NamedOps(TensorFlowOps):
         self._names = {id(a): name for name, a in weights.items()}
         self._hide_exact = hide_exact
 
-    def matmul(self, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]  # static in the parent
+    def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply within a scope that tells the kind of weight."""
         name = self._names.get(id(b), "")
         if name.startswith(("cell", "head")):

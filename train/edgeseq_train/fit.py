@@ -85,7 +85,7 @@ def split_rows(rows: int, recipe: SplitRecipe) -> Split:
 def naive_error(x: F32, lag: int) -> F64:
     """Mean |x_t - x_{t-lag}| of the training part (S, C): the denominator of MASE."""
     moved = np.abs(x[lag:].astype(np.float64) - x[:-lag])
-    return np.maximum(np.nanmean(moved, axis=0), 1e-4)
+    return np.asarray(np.maximum(np.nanmean(moved, axis=0), 1e-4))
 
 
 def fit(

@@ -7,7 +7,7 @@ at some steps of the segment. Loss: pinball over leads and levels, in units of e
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from edgeseq.core import cells, network
 from edgeseq.core.network import NetworkSpec, View
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32, F64
-from edgeseq_train.prepare import Rows
+from edgeseq_train.prepare import Rows, Run
 from edgeseq_train.recipe import TrainingRecipe
 from edgeseq_train.tf_ops import TENSORFLOW
 
@@ -121,7 +121,8 @@ class Trainer:
     ) -> tuple[Tensor, list[Tensor]]:
         """Run all layers over x (T, B, F) → outputs (T, B, U) and last states. Each layer projects all T at once."""
         kind = cells.CELLS[self.spec.cell]
-        width, out = len(kind.states), []
+        width = len(kind.states)
+        out: list[Tensor] = []
         for layer in range(self.spec.layers):
             w = cells.layer_weights(weights, layer)
             steps, batch = x.shape[0] or tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
@@ -189,7 +190,9 @@ class Trainer:
             s.assign(0.99 * s + 0.01 * g * g)
             move = (m / (1.0 - 0.9**step)) / (tf.sqrt(s / (1.0 - 0.99**step)) + 1e-8)
             own = rate * (self.recipe.highway_rate if name == "highway" else 1.0)
-            decay = self.recipe.weight_decay if name.endswith(("kernel", "recurrent", "mix", "basis")) else 0.0
+            decay = (
+                self.recipe.weight_decay if name.endswith(("kernel", "recurrent", "mix", "basis")) else 0.0
+            )
             # Decay is per unit of relative rate, as in the usual AdamW at a rate of 2e-3.
             v.assign(v - own * (move + decay * v))
             # The average warms up, else it would remember the start.
@@ -228,9 +231,9 @@ class Trainer:
                 counts.append(len(index))
         return float(np.average(losses, weights=counts))
 
-    def _validation_groups(self) -> list[list[object]]:
+    def _validation_groups(self) -> list[list[Run]]:
         full = [r for r in self.rows.runs if not r.cold and r.stop - r.train_stop > self.spec.horizon]
-        groups: dict[tuple[int, int], list[object]] = {}
+        groups: dict[tuple[int, int], list[Run]] = {}
         for r in full:
             groups.setdefault(
                 (r.stop - r.train_stop, min(r.train_stop - r.start, VALIDATION_WARM)), []
@@ -291,7 +294,7 @@ def one_cycle(progress: float) -> float:
     """Rise over the first 15 %, then fall as a cosine (OneCycle, arXiv 1708.07120): 0 … 1."""
     if progress < 0.15:
         return 0.1 + 0.9 * progress / 0.15
-    return 0.5 * (1 + np.cos(np.pi * (progress - 0.15) / 0.85)) + 1e-3
+    return 0.5 * (1 + math.cos(math.pi * (progress - 0.15) / 0.85)) + 1e-3
 
 
 class Lanes:
@@ -329,8 +332,3 @@ class Lanes:
         run = self.full[self.rng.choice(len(self.full), p=lengths / lengths.sum())]
         start = int(self.rng.integers(run.start, run.train_stop - self.segment - self.horizon + 1))
         return start, run.train_stop, 0 if start == run.start else BURN_IN_STEPS
-
-
-def elapsed(start: float) -> float:
-    """Seconds since start."""
-    return time.perf_counter() - start

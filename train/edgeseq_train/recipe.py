@@ -14,7 +14,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A table of the recipe: unknown keys are errors."""
 
 
-class SplitRecipe(_Table):
+class SplitRecipe(_Table, frozen=True):
     """[split]: by time. Fractions of the rows, or counts of rows where all are > 1."""
 
     train: float = 0.6
@@ -22,7 +22,7 @@ class SplitRecipe(_Table):
     test: float = 0.2
 
 
-class FrontRecipe(_Table):
+class FrontRecipe(_Table, frozen=True):
     """[front]: what is computed before anything is learned."""
 
     seasons: tuple[int, ...] | None = None
@@ -33,7 +33,7 @@ class FrontRecipe(_Table):
     """Of the running mean and scale in steps; default min(7 seasons, rows / 8)."""
 
 
-class CellRecipe(_Table):
+class CellRecipe(_Table, frozen=True):
     """[cell]: the recurrent part."""
 
     kind: Literal["gru", "lstm", "rnn"] = "gru"
@@ -41,7 +41,7 @@ class CellRecipe(_Table):
     units: int = 48
 
 
-class TrainingRecipe(_Table):
+class TrainingRecipe(_Table, frozen=True):
     """[training]: truncated back-propagation through time with carried state."""
 
     steps: int = 300
@@ -67,7 +67,7 @@ class TrainingRecipe(_Table):
     """Share of lanes that start cold, with an empty ring."""
 
 
-class Recipe(_Table):
+class Recipe(_Table, frozen=True):
     """The whole file. `every` and `horizon` may come from the command line instead."""
 
     name: str | None = None

@@ -10,7 +10,7 @@ import polars as pl
 
 from edgeseq.core.align import to_grid
 from edgeseq.core.instants import parse_instant
-from edgeseq.core.types import F64, I64
+from edgeseq.core.types import F64, I64, Aggregate
 from edgeseq.errors import InputError
 from edgeseq_train.fit import Recording
 
@@ -21,7 +21,7 @@ MISSING = ["", "nan", "NaN", "NA", "null", "None"]
 
 
 def read(
-    path: Path, period_ns: int, aggregate: str, *, time_column: str | None = None, columns: Sequence[str] = (),
+    path: Path, period_ns: int, aggregate: Aggregate, *, time_column: str | None = None, columns: Sequence[str] = (),
     multichannel: bool = False, until_ns: int | None = None,
 ) -> Recording:  # fmt: skip
     """Read a CSV or Parquet file and put it on the grid.

@@ -37,9 +37,10 @@ def taps(ring: int, seasons: tuple[int, ...], ridge: F64, sample: F64) -> F32:
         column[ring - 1 - lag] = 1.0
         columns.append(column)
     columns += [ridge[:, lead - 1] for lead in RIDGE_LEADS if lead <= horizon]
-    matrix = np.stack(columns, axis=1)
+    matrix: F64 = np.stack(columns, axis=1)
     spread = np.abs(sample @ matrix).mean(axis=0) * 1.25
-    return (matrix / np.maximum(spread, 1e-3)).astype(np.float32)
+    scaled: F32 = (matrix / np.maximum(spread, 1e-3)).astype(np.float32)
+    return scaled
 
 
 def roughness(ring: int) -> F32:
