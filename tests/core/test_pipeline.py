@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import msgspec
@@ -92,7 +93,7 @@ def run(state: pipeline.State, messages: list[Message], cuts: list[int] | None =
     """Feed messages in batches that end at `cuts`."""
     events: list[Event] = []
     edges = [0, *sorted(cuts or []), len(messages)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         batch = pipeline.accept(state, messages[start:stop])
         events += pipeline.advance(state, batch.readings)
     return events

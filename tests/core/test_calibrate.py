@@ -1,0 +1,93 @@
+"""Calibration: coverage is what was promised, whatever the forecaster says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseq.core import calibrate
+from edgeseq.core.table import Table
+from edgeseq.core.types import F64
+
+LEADS = calibrate.leads_up_to(24)
+
+
+def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
+    """Run N streams whose forecaster says 0 +- spread at every lead → share inside, by lead (K,)."""
+    streams, steps = outcomes.shape
+    table = Table(calibrate.columns(1, 24))
+    for _ in range(streams):
+        table.add_row()
+    rows = np.arange(streams)
+    raw = np.empty((streams, 2, 1, 3, len(LEADS)))
+    raw[..., calibrate.LOWER, :], raw[..., calibrate.VALUE, :], raw[..., calibrate.UPPER, :] = (
+        -spread,
+        0,
+        spread,
+    )
+    inside, told = np.zeros(len(LEADS)), 0
+    for step in range(steps):
+        outcome = outcomes[:, step, None]
+        offset = table["offset"][:, 0, 0].copy()
+        forecasts = calibrate.due(table, LEADS, rows, np.full(streams, step))
+        if step >= from_step:
+            inside += (np.abs(outcome) <= spread + offset).sum(axis=0)
+            told += streams
+        calibrate.learn(table, LEADS, rows, outcome, forecasts)
+        calibrate.push(table, LEADS, rows, np.full(streams, step), raw)
+    return inside / told
+
+
+@pytest.mark.parametrize("spread", [0.0, 2.0, 4.0])
+def test_coverage_is_ninety_percent_whatever_the_raw_interval(spread: float) -> None:
+    """Intervals of no width, of about the right one and of twice that all come to 90 % within 1.5 points at every lead."""
+    outcomes = np.random.default_rng(5).standard_t(4, (20, 1500))
+    assert coverage(outcomes, spread, from_step=500) == pytest.approx(0.9, abs=0.015)
+
+
+def test_coverage_returns_after_the_scale_doubles() -> None:
+    """Two hundred outcomes after a doubling of the scale coverage is within 5 points again at short leads."""
+    outcomes = np.random.default_rng(6).normal(size=(50, 1100))
+    outcomes[:, 700:] *= 2
+    assert coverage(outcomes, 1.0, from_step=900)[:3] == pytest.approx(0.9, abs=0.05)
+
+
+def test_due_gives_the_forecast_made_lead_steps_ago() -> None:
+    """The packed ring returns to each lead what was pushed so many steps before, and NaN before that."""
+    table = Table(calibrate.columns(1, 24))
+    row = np.array([table.add_row()])
+    for step in range(60):
+        forecasts = calibrate.due(table, LEADS, row, np.array([step]))
+        expected = [step - lead if step >= lead else np.nan for lead in LEADS]
+        assert np.array_equal(forecasts[0, 0, 0, 1], np.array(expected, dtype=float), equal_nan=True)
+        calibrate.push(table, LEADS, row, np.array([step]), np.full((1, 2, 1, 3, len(LEADS)), float(step)))
+
+
+def test_interval_contains_its_value_and_widens_smoothly() -> None:
+    """Between calibrated leads offsets are interpolated; a negative offset never pushes an edge past the value."""
+    table = Table(calibrate.columns(1, 24))
+    row = np.array([table.add_row()])
+    table["offset"][0, 0, 0] = [-5.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+    raw = np.zeros((1, 1, 3, 24))
+    lower, value, upper = calibrate.interval(table, LEADS, row, np.array([0]), raw)
+    assert (lower <= value).all()
+    assert (value <= upper).all()
+    assert (np.diff(upper[0, 0]) >= 0).all()
+    assert upper[0, 0, 23] == pytest.approx(4.0)
+
+
+def test_alert_width_counts_an_episode_once() -> None:
+    """Ten outcomes outside in a row widen the alert band as one does."""
+    widths = []
+    for outside in (1, 10):
+        table = Table(calibrate.columns(1, 24))
+        row = np.array([table.add_row()])
+        raw = np.zeros((1, 2, 1, 3, len(LEADS)))
+        for step in range(200):
+            y = 100.0 if 150 <= step < 150 + outside else float(np.sin(step))
+            forecasts = calibrate.due(table, LEADS, row, np.array([step]))
+            calibrate.learn(table, LEADS, row, np.array([[y]]), forecasts)
+            calibrate.push(table, LEADS, row, np.array([step]), raw)
+        widths.append(float(table["alert_width"][0, 0, 0]))
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+    assert widths[0] > calibrate.ALERT_START * 1.2
