@@ -47,7 +47,7 @@ kind = "counter"
 
 def resolved(text: str, base: Path = Path("/etc/edgeseq"), environment: Mapping[str, str] = {}) -> Resolved:
     """Load and resolve a text in an environment without anything else."""
-    return resolve(parse_config(text), base, environment={"HOME": "/home/pi", **environment})
+    return resolve(parse_config(text), base, environment={"HOME": "/srv/pi", **environment})
 
 
 def refusal(text: str) -> ConfigError | None:
@@ -89,7 +89,7 @@ def test_resolve_documented_example_becomes_rules() -> None:
     )
     assert got.bundles == {"house.edgeseq": Path("/etc/edgeseq/house.edgeseq")}
     assert got.filters == ("zigbee2mqtt/+", "plc/p1/flow", "plc/p1")
-    assert got.state_dir == Path("/home/pi/.local/state/edgeseq")
+    assert got.state_dir == Path("/srv/pi/.local/state/edgeseq")
     assert got.trusted_keys == Path("/etc/edgeseq/trusted_keys")
     assert (got.port, got.client_id, got.session_expiry_s) == (1883, "edgeseq-edgeseq", 7 * 86_400)
     assert got.snapshot_every_s == 3600
@@ -133,7 +133,7 @@ def test_resolve_limits_without_channel_hold_for_all() -> None:
     [
         ({"STATE_DIRECTORY": "/var/lib/edgeseq:/var/lib/other", "XDG_STATE_HOME": "/x"}, "/var/lib/edgeseq"),
         ({"XDG_STATE_HOME": "/x"}, "/x/edgeseq"),
-        ({}, "/home/pi/.local/state/edgeseq"),
+        ({}, "/srv/pi/.local/state/edgeseq"),
     ],
 )
 def test_resolve_state_dir_of_environment(environment: dict[str, str], folder: str) -> None:
