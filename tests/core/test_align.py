@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgeseq.core import align
 from edgeseq.core.rounds import rounds
 from edgeseq.core.table import Table
-from edgeseq.core.types import F64, I64, Readings, StreamRule
+from edgeseq.core.types import F64, I64, Aggregate, Kind, OnGap, Readings, StreamRule
 
 PERIOD = 100
 law = settings(max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -63,7 +63,9 @@ def recordings(draw: st.DrawFn) -> tuple[I64, F64]:
     st.sampled_from(["missing", "hold"]),
     st.sampled_from(["gauge", "counter"]),
 )
-def test_to_grid_equals_what_align_commits(recording, aggregate, on_gap, kind) -> None:  # type: ignore[no-untyped-def]  # strategies say the types
+def test_to_grid_equals_what_align_commits(
+    recording: tuple[I64, F64], aggregate: Aggregate, on_gap: OnGap, kind: Kind
+) -> None:
     """The grid of a recording equals, bit for bit, the samples the device commits from the same readings."""
     time_ns, values = recording
     kept = ~np.isnan(values).all(axis=1)

@@ -40,7 +40,7 @@ def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
 
 @pytest.mark.parametrize("spread", [0.0, 2.0, 4.0])
 def test_coverage_is_ninety_percent_whatever_the_raw_interval(spread: float) -> None:
-    """Intervals of no width, of about the right one and of twice that all come to 90 % within 1.5 points at every lead."""
+    """Intervals of no width, about right and twice too wide all come to 90 % within 1.5 points at every lead."""
     outcomes = np.random.default_rng(5).standard_t(4, (20, 1500))
     assert coverage(outcomes, spread, from_step=500) == pytest.approx(0.9, abs=0.015)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from edgeseq.core.types import (
     Forecast,
     Limits,
     Message,
+    OnGap,
     Options,
     Readings,
     StreamReset,
@@ -59,7 +61,7 @@ MEAN = StreamRule(
 )
 
 
-def pair_rule(on_gap: str = "missing") -> StreamRule:
+def pair_rule(on_gap: OnGap = "missing") -> StreamRule:
     """Make a rule of one stream with two channels."""
     from edgeseq.core.types import ChannelSource
 
@@ -99,7 +101,7 @@ def run(state: pipeline.State, messages: list[Message], cuts: list[int] | None =
     return events
 
 
-def plain(events: list[Event]) -> list[str]:
+def plain(events: Sequence[Event]) -> list[str]:
     """Make events comparable, apart from their place in a batch."""
     return [
         str([v for k, v in zip(e.__struct_fields__, _fields(e), strict=True) if k != "order"]) for e in events
