@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 from edgeseq.demo import scenario as s
 from edgeseq.demo.play import NODE, PREFIX
 from edgeseq.demo.recordings import Recording, iso
+from edgeseq.errors import ConfigError
 from edgeseq.keys import load_signing_key, write_public_key
+
+MARKER = ".edgeseq-demo"
+"""File that tells that a folder is the demo's, to be removed by the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,27 @@ class Folder:
         return self.root / "daemon.log"
 
 
+def clear(folder: Folder) -> None:
+    """Remove what an earlier demo left, and nothing else: a folder with other things in it is refused.
+
+    Raises:
+        ConfigError: the folder is not the demo's.
+    """
+    marker = folder.root / MARKER
+    if folder.root.exists() and any(folder.root.iterdir()) and not marker.exists():
+        raise ConfigError(
+            "the folder holds other things than a demo",
+            where=str(folder.root),
+            wanted="a folder that is empty or does not exist",
+            do="name another one with --folder",
+        )
+    shutil.rmtree(folder.root, ignore_errors=True)
+    folder.root.mkdir(parents=True)
+    marker.touch()
+
+
 def write_inputs(folder: Folder, scenario: s.Scenario, *, quick: bool) -> None:
     """Write what training and replay read."""
-    folder.root.mkdir(parents=True, exist_ok=True)
     write_csv(folder.training, scenario.training)
     write_csv(folder.history, scenario.history)
     name = "recipe-quick.toml" if quick else "recipe.toml"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import time
@@ -46,7 +45,7 @@ def run_demo(root: Path, *, quick: bool = False, fault: Break | None = None) -> 
     """
     signal.signal(signal.SIGTERM, _interrupt)
     folder, plan, seconds = files.Folder(root), scenario.make(), dict[str, float]()
-    shutil.rmtree(root, ignore_errors=True)
+    files.clear(folder)
     files.write_inputs(folder, plan, quick=quick)
     with _timed(seconds, "training", "Training on two years of traffic, all but the last five weeks"):
         _train(folder)

@@ -1,0 +1,84 @@
+"""`edgeseq replay`: what the daemon would have published for a recording."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from edgeseq import replay as r
+from edgeseq.capture import read_capture
+from edgeseq.core.types import ChannelSource
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--config", type=FILE, default=Path("edgeseq.toml"), show_default=True, help="The daemon's configuration."
+)
+@click.option(
+    "--input", "recording", type=FILE, required=True, help="JSON lines of messages, or CSV (a time, values)."
+)
+@click.option("-o", "--output", type=FILE, help="Where to write JSON lines; default: standard output.")
+@click.option(
+    "--topics",
+    default="forecast,alert,status",
+    show_default=True,
+    help="Last levels of the topics to write, comma-separated; all writes everything, none nothing.",
+)
+@click.option(
+    "--column", "columns", multiple=True, metavar="NAME=TOPIC[#FIELD]", help="Where a CSV column goes."
+)
+@click.option("--save-state", is_flag=True, help="Go on from the state folder, and leave the state there.")
+@click.option("--state-dir", type=FILE, help="The state folder; default: the configuration's.")
+def replay(
+    config: Path,
+    recording: Path,
+    output: Path | None,
+    topics: str,
+    columns: tuple[str, ...],
+    state_dir: Path | None,
+    *,
+    save_state: bool,
+) -> None:
+    """Feed a recording to the daemon's core at full speed and write what it publishes.
+
+    With --save-state a daemon started with the same configuration goes on from the recording's end: this gives a
+    new daemon its history, so that its streams need not learn for weeks.
+    """
+    if state_dir is not None and not save_state:
+        raise click.UsageError("--state-dir needs --save-state: without it nothing is read or kept.")
+    targets = dict(_column(text) for text in columns)
+    kinds = [] if topics == "all" else topics.split(",")
+    tally = r.Tally()
+    node = r.open_for_replay(config, state_dir, save_state=save_state)
+    with ExitStack() as stack:
+        stack.callback(r.close, node)
+        out = stack.enter_context(_opened(output))
+        messages = read_capture(recording, node.resolved.rules, targets)
+        for outgoing in r.wanted_only(r.replay(node, messages, tally), kinds):
+            out.write(r.to_line(outgoing))
+        if save_state:
+            r.save(node)
+    click.echo(r.summary(node, tally), err=True)
+
+
+def _column(text: str) -> tuple[str, ChannelSource]:
+    name, _, target = text.partition("=")
+    topic, _, field = target.partition("#")
+    if not name or not topic:
+        raise click.BadParameter(f"{text!r} is not NAME=TOPIC or NAME=TOPIC#FIELD", param_hint="--column")
+    return name, ChannelSource(topic, field or None)
+
+
+def _opened(output: Path | None) -> nullcontext[BinaryIO] | BinaryIO:
+    if output is None:
+        return nullcontext(sys.stdout.buffer)
+    try:
+        return output.open("wb")
+    except OSError as error:
+        raise click.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from error
