@@ -1,8 +1,8 @@
 """The journal: readings on disk before the broker is told that it may forget them.
 
 One append-only file per generation. File header: magic, format version, generation, CRC32. Then records: marker,
-length, CRC32, and a msgpack array of (created streams, columns of the readings, tick). A tick is journaled only
-where it moved something, so that replaying the journal gives the very same state.
+length, CRC32, and a msgpack array: created streams and columns of readings, or a tick that moved something, or the
+moment from which on we listened again. So replaying the journal gives the very same state.
 
 Reading stops at the first record that does not check. If nothing valid follows, it is the torn end of the last
 write: cut off, it was never acknowledged. If something valid follows, the medium has lost data that was promised:
@@ -34,11 +34,12 @@ _DTYPES = tuple(np.dtype(t).newbyteorder("<") for t in READING_DTYPES)
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """One commit: the streams it created and its readings as raw columns, or a tick."""
+    """One commit: the streams it created and its readings as raw columns, or one of the other two."""
 
-    created: list[StreamInfo]
-    columns: list[bytes]
+    created: list[StreamInfo] = []
+    columns: list[bytes] = []
     tick_ns: int | None = None
+    resumed_ns: int | None = None
 
     def readings(self) -> Readings:
         """Decode the columns."""
@@ -76,7 +77,11 @@ class Journal:
 
     def append_tick(self, now_ns: int) -> None:
         """Commit a tick that moved something."""
-        self._commit(Record([], [], now_ns))
+        self._commit(Record(tick_ns=now_ns))
+
+    def append_resumption(self, now_ns: int) -> None:
+        """Commit that nobody listened until now: silence is counted from here."""
+        self._commit(Record(resumed_ns=now_ns))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,41 +1,36 @@
-"""What the daemon has done since it started: plain counters, published as bridge/health."""
+"""What the daemon has done since it started, beside what the core counts."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from edgeseq.core.types import Counts
 
 
 @dataclass(slots=True)
 class Metrics:
-    """Counters beside those of the core."""
+    """Plain counters."""
 
+    started_s: float = field(default_factory=time.monotonic)
     messages: int = 0
     batches: int = 0
     largest_batch: int = 0
-    published: int = 0
-    superseded: int = 0
-    """Forecasts and states replaced by newer ones while the broker was away or slow."""
-    alerts_dropped: int = 0
     connections: int = 0
     sessions_lost: int = 0
     storage_faults: int = 0
     snapshots: int = 0
 
+    def count_batch(self, messages: int) -> None:
+        """Count a batch."""
+        self.messages += messages
+        self.batches += 1
+        self.largest_batch = max(self.largest_batch, messages)
 
-def collect(metrics: Metrics, counts: Counts) -> dict[str, Any]:
-    """Put all counters together. received = applied + late + duplicate + the sum of rejected, always."""
-    readings = {
-        "received": counts.received,
-        "applied": counts.applied,
-        "late": counts.late,
-        "duplicate": counts.duplicate,
-        "rejected": {str(reason): n for reason, n in sorted(counts.rejected.items())},
-    }
-    return {"readings": readings, **asdict(metrics)}
+    def fields(self) -> dict[str, int | float]:
+        """Give all of them for a log line."""
+        counters = asdict(self)
+        started_s = counters.pop("started_s")
+        return {"uptime_s": round(time.monotonic() - started_s, 1), **counters}
 
 
 def resident_bytes() -> int:

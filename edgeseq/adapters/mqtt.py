@@ -151,15 +151,18 @@ class Sink(Protocol):
 class Link:
     """A connection that is made again whenever it is lost. Only `wait` moves it; one thread uses it."""
 
-    def __init__(self, settings: Settings, sink: Sink, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, settings: Settings, sink: Sink, *, generation: int = 0, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.settings = settings
+        self.generation = generation
+        """Of the present connection; a link that follows another one goes on counting."""
         self.is_connected = False
         self.published = 0
         self.superseded = 0
         self.alerts_dropped = 0
-        self._settings = settings
         self._sink = sink
         self._now_ns = now_ns
-        self._generation = 0
         self._client = _new_client(settings)
         self._listen()
         self._selector = selectors.DefaultSelector()
@@ -203,7 +206,7 @@ class Link:
     def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         """Tell the broker that it may forget these, in order. Those of an earlier connection are left out."""
         for delivery in deliveries:
-            if delivery.message.mid and delivery.generation == self._generation and self.is_connected:
+            if delivery.message.mid and delivery.generation == self.generation and self.is_connected:
                 self._client.ack(delivery.message.mid, 1)
 
     def publish(self, out: Outgoing) -> None:
@@ -221,6 +224,13 @@ class Link:
     def unacknowledged(self) -> list[Outgoing]:
         """List the alerts that the broker may not have, oldest first."""
         return list(self._outbox.values())
+
+    def hand_over(self) -> list[Outgoing]:
+        """Give all that has not gone out to whoever follows; nothing is left here."""
+        left = [*self._outbox.values(), *self._states.values()]
+        self._outbox.clear()
+        self._states.clear()
+        return left
 
     @property
     def waiting(self) -> int:
@@ -248,7 +258,7 @@ class Link:
             fault = self._outcome.pop()
             self._attempt = None
             if fault is None:
-                self._deadline_s = now_s + self._settings.connack_timeout_s
+                self._deadline_s = now_s + self.settings.connack_timeout_s
             else:
                 self._sink.deliver(Unreachable(fault, self._back_off()))
         elif self._attempt is None and self._client.socket() is None and now_s >= self._next_attempt_s:
@@ -269,7 +279,7 @@ class Link:
         self._sink.wake()
 
     def _back_off(self) -> float:
-        shortest_s, longest_s = self._settings.backoff_s
+        shortest_s, longest_s = self.settings.backoff_s
         delay_s = min(longest_s, shortest_s * 2.0**self._failures)
         self._failures = min(self._failures + 1, 16)
         # Jitter, so that a house full of daemons does not come back in step.
@@ -354,14 +364,14 @@ class Link:
         if reason.is_failure:
             self._sink.deliver(Refused(str(reason), self._back_off()))
             return
-        self._generation += 1
+        self.generation += 1
         self.is_connected = True
         self._since_s = time.monotonic()
         self._subscribe(client)
         self._sink.deliver(Connected(bool(flags.session_present)))
 
     def _subscribe(self, client: Client) -> None:
-        settings = self._settings
+        settings = self.settings
         if settings.stale_filters:
             client.unsubscribe(list(settings.stale_filters))
         if not settings.filters:
@@ -395,7 +405,7 @@ class Link:
         mid = found.mid if found.qos else 0
         payload = bytes(found.payload)
         message = Message(topic, payload, self._now_ns(), retained=found.retain, dup=found.dup, mid=mid)
-        self._sink.deliver(Delivery(message, self._generation))
+        self._sink.deliver(Delivery(message, self.generation))
 
     def _on_publish(self, client: Client, _: Any, mid: int, reason: ReasonCode, __: Any) -> None:
         if not self._is_reading:  # written; a QoS 0 message, whose mid may equal an alert's
@@ -409,7 +419,7 @@ class Link:
 
     def _on_subscribe(self, client: Client, _: Any, mid: int, reasons: list[ReasonCode], __: Any) -> None:
         self._packets += 1
-        pairs = list(zip(self._settings.filters, reasons, strict=False))
+        pairs = list(zip(self.settings.filters, reasons, strict=False))
         refused = tuple(f for f, reason in pairs if reason.is_failure)
         if refused:
             text = next(str(reason) for _, reason in pairs if reason.is_failure)

@@ -42,15 +42,17 @@ def test_journal_batch_read_back_bit_equal(tmp_path: Path, count: int) -> None:
     opened = journal.begin(path, 3, Disk())
     opened.append([INFO], readings(count))
     opened.append_tick(99)
+    opened.append_resumption(100)
     opened.append([], readings(count, seed=1))
     opened.close()
-    first, tick, second = journal.read(path, 3).records
+    first, tick, resumption, second = journal.read(path, 3).records
     assert first.created == [INFO]
     assert is_equal(first.readings(), readings(count))
     assert [getattr(first.readings(), n).dtype for n in Readings.__slots__] == [
         np.dtype(t) for t in READING_DTYPES
     ]
-    assert (tick.tick_ns, len(tick.readings())) == (99, 0)
+    assert (tick.tick_ns, tick.resumed_ns, len(tick.readings())) == (99, None, 0)
+    assert (resumption.tick_ns, resumption.resumed_ns, len(resumption.readings())) == (None, 100, 0)
     assert is_equal(second.readings(), readings(count, seed=1))
 
 

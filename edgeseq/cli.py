@@ -1,0 +1,136 @@
+"""The command line: finds the command and maps errors to exit codes. A command is imported when it is called.
+
+Exit codes are those of sysexits.h: 64 usage, 70 a bug, 75 try again later, 78 a human must change something.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from edgeseq import __version__
+from edgeseq.errors import (
+    EXIT_INTERNAL,
+    EXIT_OK,
+    EXIT_RETRY,
+    EXIT_USAGE,
+    EdgeseqError,
+    InternalError,
+    OperatorError,
+)
+
+COMMANDS = {
+    "run": ("edgeseq.commands.run", "run", "Run the daemon."),
+    "train": ("edgeseq_train.cli", "train", "Train a model on recordings and bundle it (workstation)."),
+    "bundle": ("edgeseq.commands.bundle", "bundle", "Show, verify and list bundles."),
+    "keygen": ("edgeseq.commands.bundle", "keygen", "Make the key that signs bundles."),
+    "config": ("edgeseq.commands.config", "config", "Check, show and describe the configuration."),
+    "replay": (
+        "edgeseq.commands.replay",
+        "replay",
+        "Feed recorded messages through the same core, at full speed.",
+    ),
+    "watch": ("edgeseq.commands.watch", "watch", "Show readings, bands and alerts live in the terminal."),
+    "demo": ("edgeseq.commands.demo", "demo", "Train, serve and watch real recordings."),
+}
+"""Name → module, attribute, and what it does: known without importing anything."""
+
+EXTRAS = {
+    "ai_edge_litert": "edge",
+    "ai_edge_quantizer": "train",
+    "amqtt": "demo",
+    "edgeseq_train": "train",
+    "keras": "train",
+    "polars": "train",
+    "rich": "demo",
+    "tensorflow": "train",
+}
+"""Package → the extra that brings it."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgeseq")
+def edgeseq() -> None:
+    """Forecast sensor streams at the edge, one reading at a time, and say when they misbehave."""
+
+
+def main() -> None:
+    """Run a command and leave with its exit code."""
+    sys.exit(exit_code(lambda: edgeseq(standalone_mode=False)))
+
+
+def exit_code(command: Callable[[], Any]) -> int:
+    """Run a command; say on stderr what went wrong, and give the exit code that tells who must act."""
+    try:
+        status = command()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as fault:
+        fault.show()
+        return EXIT_USAGE
+    except click.ClickException as fault:
+        fault.show()
+        return fault.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + 2  # as a shell tells of SIGINT
+    except ModuleNotFoundError as fault:
+        return _fail(_advice(fault))
+    except EdgeseqError as fault:
+        return _fail(fault)
+    except BrokenPipeError:  # the reader of our output has gone: no fault
+        sys.stdout = None  # nothing to flush at exit
+        return EXIT_OK
+    except OSError as fault:
+        click.echo(f"edgeseq: {fault}", err=True)
+        return EXIT_RETRY
+    except Exception:  # noqa: BLE001 - the last line: our bug, told with its traceback
+        traceback.print_exc()
+        return EXIT_INTERNAL
+    return status if isinstance(status, int) else EXIT_OK
+
+
+def _fail(fault: EdgeseqError) -> int:
+    click.echo(f"edgeseq: {fault}", err=True)
+    if isinstance(fault, InternalError) and fault.__cause__:
+        traceback.print_exception(fault.__cause__)
+    return fault.exit_code
+
+
+def _advice(fault: ModuleNotFoundError) -> EdgeseqError:
+    """Say what to install where a package is missing."""
+    package = (fault.name or "").partition(".")[0]
+    extra = EXTRAS.get(package)
+    if extra is None:
+        return InternalError("a module is missing", found=str(fault))
+    is_large = " on a workstation; it is large" if extra == "train" else ""
+    return OperatorError(
+        f"this command needs {package}, which is not installed",
+        wanted=f"the extra {extra}",
+        do=f"pip install 'edgeseq[{extra}]'{is_large}",
+    )

@@ -1,0 +1,199 @@
+"""Start-up, as the daemon and replay share it: bundles verified, streams made, state read back from disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgeseq import __version__
+from edgeseq.adapters.journal import Record
+from edgeseq.adapters.log import Log
+from edgeseq.bundle import read_bundle
+from edgeseq.core import keeping, pipeline
+from edgeseq.core.forecast import Stepper
+from edgeseq.core.pipeline import State
+from edgeseq.core.render import RenderContext, RenderState, render
+from edgeseq.core.types import Counts, Event, Outgoing
+from edgeseq.keys import TrustedKeys
+from edgeseq.resolve import Resolved
+from edgeseq.store import Found, Store, open_store
+
+
+@dataclass(slots=True)
+class Node:
+    """A node ready to take readings."""
+
+    resolved: Resolved
+    steppers: Mapping[str, Stepper]
+    state: State
+    context: RenderContext
+    render_state: RenderState = field(default_factory=RenderState)
+    store: Store | None = None
+    """None where nothing is kept (replay)."""
+    is_restored: bool = False
+    """The state folder held something: the broker should know our session."""
+    backlog: list[Outgoing] = field(default_factory=list)
+    """To be published (again): alerts that the broker may not have, and the newest of all else that was recovered."""
+    old_filters: tuple[str, ...] = ()
+    """Subscriptions that the session may still have."""
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Name what computes the state: with the same, bit for bit; with another, within tolerance."""
+        models = {key: f"{s.name} {_runtime(s)}".strip() for key, s in sorted(self.steppers.items())}
+        return {"edgeseq": __version__, "numpy": np.__version__, "machine": os.uname().machine, **models}
+
+    def render(self, events: Iterable[Event]) -> list[Outgoing]:
+        """Turn events into messages."""
+        return render(self.context, self.render_state, list(events))
+
+    def keep(self, unacknowledged: Iterable[Outgoing]) -> None:
+        """Take a snapshot and begin a new journal. Raises StorageError; then the present journal stays in use."""
+        if self.store is None:
+            return
+        header, arrays = keeping.dump(self.state)
+        content = {
+            "core": header,
+            "outbox": [msgspec.to_builtins(out) for out in unacknowledged],
+            "filters": list(self.resolved.filters),
+        }
+        self.store.rotate(self.fingerprint, content, arrays, is_journaling=is_journaling(self.resolved))
+
+
+def is_journaling(resolved: Resolved) -> bool:
+    """Tell whether readings are made durable before they are acknowledged."""
+    return resolved.config.journal.durability != "none"
+
+
+def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log) -> Node:
+    """Verify the bundles, make the streams' state and read it back.
+
+    Args:
+        resolved: the configuration.
+        state_dir: folder of snapshot and journal, or None to begin with nothing and keep nothing.
+        log: called with the name of an event and its fields.
+
+    Raises:
+        BundleError: a bundle cannot be trusted, read or run.
+        ConfigError: another process uses the state folder.
+        StorageError: the disk refuses.
+    """
+    node = _new_node(resolved, state_dir, log)
+    if state_dir is None:
+        return node
+    store, found = open_store(state_dir, is_journaling=is_journaling(resolved), notify=log)
+    node.store = store
+    _restore(node, found, log)
+    return node
+
+
+def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
+    """Make a node of a new configuration that goes on with the state of the old one, as far as rules are unchanged.
+
+    The old node is not touched, but for its store, which both name: whoever keeps the old one has lost nothing.
+
+    Raises:
+        BundleError: a bundle cannot be trusted, read or run.
+    """
+    node = _new_node(resolved, resolved.state_dir, log)
+    dropped = keeping.load(node.state, *keeping.dump(old.state))
+    node.state.counts = replace(old.state.counts, rejected=dict(old.state.counts.rejected))
+    node.store, node.is_restored, node.old_filters = old.store, True, old.resolved.filters
+    node.render(pipeline.describe(node.state))
+    _tell_dropped(dropped, log)
+    return node
+
+
+def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
+    steppers = _open_steppers(resolved, cache_folder, log)
+    state = pipeline.new_state(resolved.rules, steppers, resolved.options)
+    context = RenderContext(
+        prefix=resolved.config.mqtt.topic_prefix,
+        node=resolved.config.node.name,
+        infos=state.registry.infos,
+        rules=state.registry.rules,
+        bundles={rule.key: steppers[rule.bundle].name for rule in resolved.rules if rule.bundle is not None},
+    )
+    return Node(resolved, steppers, state, context)
+
+
+def _open_steppers(resolved: Resolved, cache_folder: Path | None, log: Log) -> dict[str, Stepper]:
+    if not resolved.bundles:
+        return {}
+    from edgeseq.adapters.interpreter import open_proven  # heavy, and of no use without a bundle
+
+    settings = resolved.config.bundles
+    trusted = TrustedKeys.from_dir(resolved.trusted_keys)
+    if cache_folder:
+        cache_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    steppers: dict[str, Stepper] = {}
+    for key, path in resolved.bundles.items():
+        bundle = read_bundle(path, trusted, allow_unsigned=settings.allow_unsigned)
+        stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=cache_folder)
+        log(
+            "bundle.opened",
+            path=str(path),
+            bundle=stepper.name,
+            runtime=stepper.runtime,
+            variant=stepper.variant,
+        )
+        steppers[key] = stepper
+    return steppers
+
+
+def _runtime(stepper: Stepper) -> str:
+    return f"{getattr(stepper, 'runtime', '')} {getattr(stepper, 'variant', '')}".strip()
+
+
+# --- reading back -----------------------------------------------------------------------------------------------
+
+
+def _restore(node: Node, found: Found, log: Log) -> None:
+    """Fill the node from the newest snapshot and all records since."""
+    waiting: dict[tuple[str, bytes], Outgoing] = {}
+    if found.snapshot:
+        content: dict[str, Any] = found.snapshot.content
+        dropped = keeping.load(node.state, content["core"], found.snapshot.arrays)
+        _tell_dropped(dropped, log)
+        node.old_filters = tuple(content["filters"])
+        for out in msgspec.convert(content["outbox"], list[Outgoing]):
+            waiting[_identity(out)] = out
+        if found.snapshot.fingerprint != node.fingerprint:
+            log("state.carried", found=found.snapshot.fingerprint, here=node.fingerprint)
+    # What subscribers were told before is not told again, only remembered.
+    node.render(pipeline.describe(node.state))
+    readings = 0
+    for record in found.records:
+        readings += len(record.readings())
+        for out in node.render(_recover(node.state, record)):
+            waiting[_identity(out)] = out
+    node.backlog = list(waiting.values())
+    node.is_restored = found.snapshot is not None or bool(found.records)
+    # Counters tell what this process did.
+    node.state.counts = Counts()
+    log("state.restored", streams=len(node.state.registry), readings=readings, records=len(found.records))
+
+
+def _identity(out: Outgoing) -> tuple[str, bytes]:
+    """Of states the latest of a topic is enough; alerts are all different."""
+    return (out.topic, b"" if out.alert_id is None else out.payload)
+
+
+def _recover(state: State, record: Record) -> list[Event]:
+    if record.tick_ns is not None:
+        return pipeline.tick(state, record.tick_ns)
+    if record.resumed_ns is not None:
+        pipeline.resume(state, record.resumed_ns)
+        return []
+    return pipeline.recover(state, record.created, record.readings())
+
+
+def _tell_dropped(dropped: Iterable[str], log: Log) -> None:
+    for stream in dropped:
+        log("stream.dropped", stream=stream)

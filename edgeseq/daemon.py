@@ -1,0 +1,355 @@
+"""The daemon: one thread that owns the state, and the loop that moves it.
+
+    wait ─▶ read all that is there ─▶ accept ─▶ journal + fdatasync ─▶ PUBACKs ─▶ advance ─▶ render ─▶ publish
+
+While a batch is in work the next one gathers: batches grow by themselves with the load, without a timer. Everything
+that happens is a value in the inbox and is taken in order.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from edgeseq import __version__
+from edgeseq.adapters import mqtt
+from edgeseq.adapters.filewatch import FileWatch
+from edgeseq.adapters.inbox import Inbox
+from edgeseq.adapters.journal import Journal
+from edgeseq.adapters.log import Log, OncePerMinute, open_log
+from edgeseq.adapters.metrics import Metrics
+from edgeseq.adapters.schedule import LookForChanges, ReportHealth, Schedule, TakeSnapshot
+from edgeseq.adapters.sdnotify import Notifier
+from edgeseq.compose import Node, is_journaling, open_node, renew_node
+from edgeseq.config import load_config
+from edgeseq.core.bridge import bridge_state
+from edgeseq.core.payloads import HealthPayload
+from edgeseq.core.pipeline import accept, advance, resume, tick
+from edgeseq.core.render import announce
+from edgeseq.core.types import Event, Outgoing, Reload, Stop, Tick
+from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageError
+from edgeseq.failpoint import reach
+from edgeseq.linking import link_settings, open_link, tell_fault
+from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
+from edgeseq.resolve import Resolved, resolve
+
+MAX_BATCH = 512
+"""Messages taken at once; more would only make the first of them wait longer."""
+
+WAIT_S = 1.0
+LONGEST_STALL_S = 10.0
+"""An inbox whose oldest value is older makes no progress: the watchdog is not fed."""
+
+STORAGE_RETRY_S = (1.0, 30.0)
+SNAPSHOT_JOURNAL_BYTES = 8 * 2**20
+"""Some 150,000 readings: beyond it a snapshot is taken early, so that the next start stays short."""
+
+RETAIN_HEALTH_EVERY = 10
+"""Reports of health; the broker writes what is retained to its disk."""
+
+SIGNALS = {signal.SIGTERM: Stop("SIGTERM"), signal.SIGINT: Stop("SIGINT"), signal.SIGHUP: Reload()}
+
+
+class CaughtUp(msgspec.Struct, frozen=True):
+    """What had gathered while the disk refused has been taken; silence is counted anew from here."""
+
+
+class Daemon:
+    """All parts of a running node; `loop` is the program."""
+
+    def __init__(self, path: Path, node: Node, log: Log, notifier: Notifier) -> None:
+        self.path = path
+        self.node = node
+        self.log = log
+        self.notifier = notifier
+        self.inbox = Inbox()
+        self.link = open_link(node, self.inbox)
+        self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
+        self.files = FileWatch([path, *node.resolved.bundles.values()])
+        self.metrics = Metrics()
+        self.limit = OncePerMinute()
+        self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
+        self.reports = 0
+        self.is_session_expected = node.is_restored
+        self.stop_reason: str | None = None
+
+    def loop(self) -> None:
+        """Take what happens, in order, until told to stop."""
+        while self.stop_reason is None:
+            self.link.wait(0.0 if len(self.inbox) else WAIT_S)
+            if items := self.inbox.take(MAX_BATCH):
+                self.take(items)
+
+    def take(self, items: list[object]) -> None:
+        """Do what a run of values of one type asks for."""
+        match items[0]:
+            case mqtt.Delivery():
+                self.take_messages(cast("list[mqtt.Delivery]", items))
+            case Tick(now_ns):
+                self.take_tick(now_ns)
+            case mqtt.Connected(is_session_present):
+                self.greet(is_session_present=is_session_present)
+            case TakeSnapshot():
+                self.take_snapshot()
+            case ReportHealth():
+                self.report()
+            case Reload() | LookForChanges() as asked:
+                if isinstance(asked, Reload) or self.files.is_changed():
+                    self.reload()
+            case CaughtUp():
+                self.listen_from(time.time_ns())
+            case Stop(reason):
+                self.stop_reason = reason
+            case item:
+                tell_fault(self.log, self.node.resolved, item)
+
+    # --- what happens
+
+    def take_messages(self, deliveries: list[mqtt.Delivery]) -> None:
+        """Make messages durable, tell the broker, and let them move the state."""
+        messages = [delivery.message for delivery in deliveries]
+        state = self.node.state
+        batch = accept(state, messages)
+        if len(batch.readings) or batch.created:
+            self.commit(lambda journal: journal.append(batch.created, batch.readings))
+        self.link.acknowledge(deliveries)
+        reach("messages.acknowledged")
+        late = state.counts.late
+        events = advance(state, batch.readings)
+        reach("state.advanced")
+        self.publish(events)
+        reach("events.published")
+        self.metrics.count_batch(len(messages))
+        late = state.counts.late - late
+        tell_rejections(self.log, self.limit, batch.rejections, late=late, topic=messages[-1].topic)
+        if self.journal_bytes() > self.snapshot_at_bytes:
+            self.take_snapshot()
+
+    def take_tick(self, now_ns: int) -> None:
+        """Let time go on. While nobody listens, silence says nothing about the sensors."""
+        if self.link.is_connected and (events := tick(self.node.state, now_ns)):
+            self.commit(lambda journal: journal.append_tick(now_ns))
+            self.publish(events)
+        if self.inbox.oldest_age_s() < LONGEST_STALL_S:
+            self.notifier.watchdog()
+
+    def greet(self, *, is_session_present: bool) -> None:
+        """Begin to listen on a new connection, and tell who we are."""
+        host = self.node.resolved.config.mqtt.host
+        self.metrics.connections += 1
+        self.log("broker.connected", host=host, is_session_present=is_session_present)
+        if self.is_session_expected and not is_session_present:
+            self.metrics.sessions_lost += 1
+            self.log("session.lost", host=host, client_id=self.node.resolved.client_id)
+        self.is_session_expected = True
+        self.listen_from(time.time_ns())
+        self.send(bridge_state(self.node.context.root, "online"))
+        self.send(info(self.node))
+        self.send(health(self.node, self.health()))
+        for out in announce(self.node.context, self.node.render_state):
+            self.send(out)
+
+    def listen_from(self, now_ns: int) -> None:
+        """Count silence from now on."""
+        self.commit(lambda journal: journal.append_resumption(now_ns))
+        resume(self.node.state, now_ns)
+
+    def report(self) -> None:
+        """Publish health; now and then retained, with a summary in the log."""
+        payload = self.health()
+        is_retained = self.reports % RETAIN_HEALTH_EVERY == 0
+        self.reports += 1
+        self.send(msgspec.structs.replace(health(self.node, payload), retain=is_retained))
+        if is_retained:
+            counters = {**msgspec.to_builtins(payload), **self.metrics.fields()}
+            link = {"published": self.link.published, "superseded": self.link.superseded}
+            self.log("daemon.summary", alerts_waiting=len(self.link.unacknowledged()), **link, **counters)
+
+    def health(self) -> HealthPayload:
+        """Put together how the node fares."""
+        return health_of(self.node, self.metrics, inbox_messages=len(self.inbox))
+
+    # --- doing it
+
+    def publish(self, events: list[Event]) -> None:
+        """Tell subscribers, and the log where an operator will want to know."""
+        tell_events(self.log, self.node, events)
+        for out in self.node.render(events):
+            self.send(out)
+
+    def send(self, out: Outgoing) -> None:
+        """Hand over one message; alerts beyond the outbox's bound are told to be lost."""
+        dropped = self.link.alerts_dropped
+        self.link.publish(out)
+        if self.link.alerts_dropped > dropped and self.limit.allow("outbox", time.monotonic()) is not None:
+            self.log("alert.dropped", alerts_dropped=self.link.alerts_dropped)
+
+    def commit(self, write: Callable[[Journal], None]) -> None:
+        """Write to the journal. While the disk refuses, wait and try again: nothing is acknowledged until it works.
+
+        Raises StorageError only when told to stop meanwhile.
+        """
+        journal = self.node.store.journal if self.node.store else None
+        if journal is None:
+            return
+        delay_s, longest_s = STORAGE_RETRY_S
+        while True:
+            try:
+                write(journal)
+                break
+            except StorageError as fault:
+                self.metrics.storage_faults += 1
+                if self.inbox.has(Stop):
+                    raise
+                self.log("storage.failed", error=str(fault), retry_s=delay_s)
+                self.notifier.status(f"waiting for the disk: {fault.found}")
+                self.hold(delay_s)
+                delay_s = min(2 * delay_s, longest_s)
+        if delay_s > STORAGE_RETRY_S[0]:
+            self.log("storage.recovered")
+            self.notifier.status(self.status())
+            self.inbox.put(CaughtUp())
+
+    def hold(self, duration_s: float) -> None:
+        """Keep the connection alive for a while without taking anything; waiting is progress, too."""
+        end_s = time.monotonic() + duration_s
+        while (rest_s := end_s - time.monotonic()) > 0 and not self.inbox.has(Stop):
+            self.link.wait(min(rest_s, WAIT_S))
+            self.notifier.watchdog()
+
+    def take_snapshot(self) -> bool:
+        """Keep the whole state; where the disk refuses, the journal goes on."""
+        try:
+            self.node.keep(self.link.unacknowledged())
+        except StorageError as fault:
+            self.metrics.storage_faults += 1
+            self.snapshot_at_bytes = self.journal_bytes() + SNAPSHOT_JOURNAL_BYTES
+            self.log("snapshot.failed", error=str(fault))
+            return False
+        self.metrics.snapshots += 1
+        self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
+        self.log("snapshot.taken")
+        return True
+
+    def journal_bytes(self) -> int:
+        """Tell the journal's length; 0 without one."""
+        journal = self.node.store.journal if self.node.store else None
+        return journal.length_bytes if journal else 0
+
+    def status(self) -> str:
+        """Put it in a line for systemctl status."""
+        return f"{len(self.node.state.registry)} streams of {len(self.node.resolved.rules)} rules"
+
+    # --- beginning, changing, ending
+
+    def start(self) -> None:
+        """Be ready: bundles are verified and the state is restored; the broker may come when it likes."""
+        for number, item in SIGNALS.items():
+            signal.signal(number, lambda *_, item=item: self.inbox.put(item))
+        for out in self.node.backlog:
+            self.send(out)
+        self.node.backlog = []
+        self.schedule.start()
+        self.log("daemon.ready", streams=len(self.node.state.registry), rules=len(self.node.resolved.rules))
+        self.notifier.ready(self.status())
+
+    def reload(self) -> None:
+        """Take a new configuration and new bundles into force, or keep what is if anything about them is wrong."""
+        self.notifier.reloading()
+        try:
+            resolved = read_config(self.path)
+            _require_same_place(self.node.resolved, resolved)
+            node = renew_node(self.node, resolved, self.log)
+            link = self.link
+            if link_settings(node) != link.settings:
+                link = open_link(node, self.inbox, generation=link.generation)
+            node.keep(self.link.unacknowledged())
+        except EdgeseqError as fault:
+            self.log("config.rejected", path=str(self.path), error=str(fault))
+        else:
+            self.change_to(node, link)
+            self.log("config.reloaded", path=str(self.path), rules=len(resolved.rules))
+        self.notifier.ready(self.status())
+
+    def change_to(self, node: Node, link: mqtt.Link) -> None:
+        """Put a new configuration into force."""
+        if link is not self.link:
+            waiting = self.link.hand_over()
+            self.link.close(timeout_s=0.0)
+            self.link = link
+            for out in waiting:
+                self.send(out)
+        old, self.node = self.node.resolved, node
+        self.files = FileWatch([self.path, *node.resolved.bundles.values()])
+        self.log = open_log(node.resolved.config.log.level)
+        if node.resolved.snapshot_every_s != old.snapshot_every_s:
+            self.schedule.stop()
+            self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
+            self.schedule.start()
+        for out in (info(node), *announce(node.context, node.render_state)):
+            self.send(out)
+
+    def stop(self) -> None:
+        """Tell everybody, keep the state, and go. Raises StorageError where the state could not be kept at all."""
+        self.notifier.stopping()
+        self.schedule.stop()
+        self.link.close([bridge_state(self.node.context.root, "stopped")])
+        is_kept = self.take_snapshot() or is_journaling(self.node.resolved)
+        if self.node.store:
+            self.node.store.close()
+        if not is_kept:
+            raise StorageError("the state could not be kept", where=str(self.node.resolved.state_dir))
+        self.log("daemon.stopped", reason=self.stop_reason)
+
+
+def run(path: Path) -> None:
+    """Run the daemon until it is told to stop.
+
+    Raises:
+        OperatorError: a human must change something.
+        StorageError: told to stop while the disk refuses; nothing that was acknowledged is lost.
+        InternalError: a bug.
+    """
+    resolved = read_config(path)
+    log = open_log(resolved.config.log.level)
+    log("daemon.started", version=__version__, config=str(path), state_dir=str(resolved.state_dir))
+    node = open_node(resolved, state_dir=resolved.state_dir, log=log)
+    daemon = Daemon(path, node, log, Notifier(os.environ.get("NOTIFY_SOCKET")))
+    try:
+        daemon.start()
+        daemon.loop()
+        daemon.stop()
+    except EdgeseqError:
+        raise
+    except Exception as fault:
+        log("daemon.failed", exc_info=fault)
+        raise InternalError("the daemon failed", found=f"{type(fault).__name__}: {fault}") from fault
+
+
+def read_config(path: Path) -> Resolved:
+    """Read and resolve the configuration file. Raises ConfigError."""
+    return resolve(load_config(path), path.parent, name=path.name)
+
+
+def _require_same_place(old: Resolved, new: Resolved) -> None:
+    """Refuse by a reload what would leave topics or files of the old configuration behind."""
+    pairs = {
+        "node.name": (old.config.node.name, new.config.node.name),
+        "node.state_dir": (str(old.state_dir), str(new.state_dir)),
+        "mqtt.topic_prefix": (old.config.mqtt.topic_prefix, new.config.mqtt.topic_prefix),
+    }
+    for where, (present, wished) in pairs.items():
+        if present != wished:
+            raise ConfigError(
+                "this can only be changed by a restart",
+                where=where,
+                found=wished,
+                wanted=present,
+                do="restart edgeseq",
+            )

@@ -1,0 +1,79 @@
+"""Between configuration and broker link: its settings, and what to say of its faults."""
+
+from __future__ import annotations
+
+from edgeseq.adapters import mqtt
+from edgeseq.adapters.log import Log
+from edgeseq.compose import Node
+from edgeseq.core.bridge import bridge_state
+from edgeseq.errors import ConfigError
+from edgeseq.resolve import Resolved
+
+MAX_PACKET_BYTES = 2**20
+"""Larger messages are not even sent to us (MQTT 5); smaller ones beyond max_payload_bytes are refused and counted."""
+
+
+def open_link(node: Node, sink: mqtt.Sink, *, generation: int = 0) -> mqtt.Link:
+    """Make the link of a node. Raises ConfigError where the TLS files cannot be used."""
+    try:
+        return mqtt.Link(link_settings(node), sink, generation=generation)
+    except OSError as fault:
+        raise ConfigError(
+            "TLS cannot be set up",
+            where="mqtt.ca_file, mqtt.cert_file, mqtt.key_file",
+            found=str(fault),
+            wanted="certificates and a key in PEM format that belong together",
+            do="check the files and that this user may read them",
+        ) from fault
+
+
+def link_settings(node: Node) -> mqtt.Settings:
+    """Collect what the link needs to know."""
+    resolved = node.resolved
+    settings = resolved.config.mqtt
+    return mqtt.Settings(
+        host=settings.host,
+        port=resolved.port,
+        client_id=resolved.client_id,
+        filters=resolved.filters,
+        will=bridge_state(node.context.root, "offline"),
+        is_version_5=settings.version == "5",
+        username=settings.username,
+        password=resolved.password,
+        keepalive_s=settings.keepalive_s,
+        qos=settings.qos,
+        inflight=settings.inflight,
+        session_expiry_s=resolved.session_expiry_s,
+        max_packet_bytes=max(MAX_PACKET_BYTES, 2 * resolved.config.node.max_payload_bytes),
+        is_tls=settings.tls,
+        ca_file=_text(resolved.ca_file),
+        cert_file=_text(resolved.cert_file),
+        key_file=_text(resolved.key_file),
+        stale_filters=tuple(f for f in node.old_filters if f not in resolved.filters),
+    )
+
+
+def tell_fault(log: Log, resolved: Resolved, item: object) -> None:
+    """Log what the link says: what, where, and what to do."""
+    where = f"{resolved.config.mqtt.host}:{resolved.port}"
+    match item:
+        case mqtt.Disconnected(reason):
+            taken = "another client uses this client_id" if "taken over" in reason.lower() else None
+            log("broker.disconnected", where=where, reason=reason, do=taken or "nothing: it is tried again")
+        case mqtt.Unreachable(reason, retry_s):
+            do = "check mqtt.host, mqtt.port and mqtt.version, and that the broker runs"
+            log("broker.missed", where=where, reason=reason, retry_s=retry_s, do=do)
+        case mqtt.Refused(reason, retry_s):
+            do = "check mqtt.username and the password, and what the broker allows this client"
+            user = resolved.config.mqtt.username
+            log("broker.refused", where=where, reason=reason, username=user, retry_s=retry_s, do=do)
+        case mqtt.SubscriptionRefused(filters, reason):
+            do = "let the broker's access list allow this user to read these topics"
+            log("subscription.refused", where=where, filters=list(filters), reason=reason, do=do)
+        case mqtt.PublishRefused(topic, reason):
+            do = "let the broker's access list allow this user to write below this topic"
+            log("publish.refused", where=where, topic=topic, reason=reason, do=do)
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,93 @@
+"""What the daemon tells of itself: bridge/info, bridge/health and its log lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from edgeseq import __version__
+from edgeseq.adapters.log import Log, OncePerMinute
+from edgeseq.adapters.metrics import Metrics, resident_bytes
+from edgeseq.compose import Node
+from edgeseq.core.bridge import bridge_health, bridge_info
+from edgeseq.core.instants import format_instant
+from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo
+from edgeseq.core.types import AlertEvent, Event, Outgoing, Reason, Rejection, StreamCreated, StreamReset
+
+
+def info(node: Node) -> Outgoing:
+    """Tell what runs here."""
+    rules = [
+        RuleInfo(rule.key, _seconds(rule.period_ns), rule.channel_names, node.context.bundles.get(rule.key))
+        for rule in node.resolved.rules
+    ]
+    return bridge_info(
+        node.context.root, InfoPayload(version=__version__, node=node.context.node, rules=rules)
+    )
+
+
+def health_of(node: Node, metrics: Metrics, *, inbox_messages: int) -> HealthPayload:
+    """Put together how the node fares."""
+    counts = node.state.counts
+    return HealthPayload(
+        time=format_instant(time.time_ns()),
+        uptime_s=round(time.monotonic() - metrics.started_s, 1),
+        streams=len(node.state.registry),
+        open_alerts=sum(len(view.open) for view in node.render_state.views.values()),
+        received=counts.received,
+        applied=counts.applied,
+        late=counts.late,
+        duplicate=counts.duplicate,
+        rejected={str(reason): n for reason, n in sorted(counts.rejected.items())},
+        rss_bytes=resident_bytes() or None,
+        inbox_messages=inbox_messages,
+    )
+
+
+def health(node: Node, payload: HealthPayload) -> Outgoing:
+    """Tell how the node fares."""
+    return bridge_health(node.context.root, payload)
+
+
+def tell_events(log: Log, node: Node, events: Iterable[Event]) -> None:
+    """Log what an operator wants to find later: alerts, new streams, resets. Never forecasts."""
+    for event in events:
+        match event:
+            case AlertEvent() if event.event_type != "updated":
+                info_ = node.context.infos[event.stream]
+                channel = node.context.rule_of(event.stream).channel_names[event.channel]
+                kind = str(event.kind)
+                log("alert.changed", stream=info_.id, channel=channel, kind=kind, event_type=event.event_type)
+            case StreamCreated():
+                info_ = node.context.infos[event.stream]
+                log("stream.created", stream=info_.id, topic=info_.topic, field=info_.field)
+            case StreamReset():
+                log("stream.reset", stream=node.context.infos[event.stream].id, gap_steps=event.gap_steps)
+            case _:
+                pass
+
+
+def tell_rejections(
+    log: Log, limit: OncePerMinute, rejections: Iterable[Rejection], *, late: int, topic: str
+) -> None:
+    """Log the first rejection of each reason in a minute, with how many were not told before it."""
+    now_s = time.monotonic()
+    for rejection in rejections:
+        held_back = limit.allow(rejection.reason, now_s)
+        if held_back is not None:
+            reason = str(rejection.reason)
+            log(
+                "reading.rejected",
+                reason=reason,
+                topic=rejection.topic,
+                detail=rejection.detail,
+                untold=held_back,
+            )
+    if late and (held_back := limit.allow(Reason.LATE, now_s)) is not None:
+        detail = f"{late} older than the newest step"
+        log("reading.rejected", reason=str(Reason.LATE), topic=topic, detail=detail, untold=held_back)
+
+
+def _seconds(period_ns: int) -> int | float:
+    whole, rest = divmod(period_ns, 10**9)
+    return period_ns / 1e9 if rest else whole
