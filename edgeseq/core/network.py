@@ -212,7 +212,8 @@ def _clip(
     outside = ops.where(ops.abs(deviation) > CLIP_SCALES * ops.sqrt(variance), mask, mask * 0.0)
     # A missing value neither ends nor prolongs a streak.
     streak = ops.minimum(streak + 1.0, COUNT_LIMIT) * outside + streak * (1.0 - mask)
-    return mean + ops.maximum(ops.minimum(deviation, bound), -bound), streak
+    # Not mean + clip(deviation): a value within the bound shall pass unchanged to the last bit.
+    return ops.maximum(ops.minimum(x, mean + bound), mean - bound), streak
 
 
 def observe(
