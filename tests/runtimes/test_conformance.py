@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseq.adapters.interpreter import GuardedStepper, available_runtimes, runtime_fault, verify_golden
+from edgeseq.adapters.interpreter import (
+    GuardedStepper,
+    available_runtimes,
+    open_stepper,
+    runtime_fault,
+    verify_golden,
+)
+from edgeseq.adapters.interpreter.calls import make_call
+from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Bundle
 from edgeseq.core.forecast import RecurrentState, Stepper, initial_state
 from edgeseq.core.types import F32
@@ -103,6 +111,23 @@ def test_replay_equals_steps(stepper: Stepper, steps: int) -> None:
         assert_same(replayed, run(stepper, x, start))
 
 
+@pytest.mark.parametrize("variant", [v for r, v in MODELS if r == RUNTIME])
+def test_replay_signature_computes_what_steps_compute(bundle: Bundle, variant: str) -> None:
+    """The file's own loop agrees with steps: to the bit where the adapter uses it, else closely."""
+    stepper = TFLiteStepper(bundle.manifest, RUNTIME, bundle.files[bundle.manifest.variant(variant).file])
+    exact = RUNTIME == "litert" and variant != "float16"
+    assert stepper._replay_is_exact is exact
+    shape = (8, 64, stepper.channels)
+    x = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+    call = make_call(
+        bundle.manifest, "replay", RUNTIME, bundle.files[bundle.manifest.variant(variant).file], shape
+    )
+    looped = call((x, *initial_state(stepper.state_spec, 8)))
+    quantiles, state = run(stepper, np.moveaxis(x, 1, 0))
+    for a, b in zip(looped, (quantiles, *state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=0 if exact else 0.02 * max(1, np.abs(b).max()))
+
+
 def test_replay_may_be_cut_anywhere(stepper: Stepper) -> None:
     """Replaying in two parts equals replaying at once."""
     x = np.moveaxis(make_x(stepper, 130, 2), 0, 1)
@@ -159,8 +184,6 @@ def test_hostile_row_leaves_its_neighbours_alone(stepper: Stepper) -> None:
 @pytest.mark.parametrize(("runtime", "variant"), MODELS, ids=lambda p: p)
 def test_golden_roll_out_is_reproduced(bundle: Bundle, runtime: str, variant: str) -> None:
     """Each variant stays within its own tolerance of the float64 roll-out, over gaps, a spike and a shift."""
-    from edgeseq.adapters.interpreter import open_stepper
-
     stepper = open_stepper(bundle, runtime, variant)
     difference = verify_golden(stepper, bundle, variant)
     print(f"{runtime} {variant}: {difference:.3g} tolerances")

@@ -13,12 +13,17 @@ from edgeseq.bundle import TrustedKeys, read_bundle
 from edgeseq.errors import EXIT_CONFIG, BundleError
 
 
-def main() -> None:
-    """Take FILE DIGEST RUNTIME VARIANT and print one line of JSON: the difference, or the fields of a BundleError."""
-    file, digest, runtime, variant = sys.argv[1:]
+def set_limits() -> None:
+    """Bound memory and CPU time of this process for good, and leave no core file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+
+
+def main() -> None:
+    """Take FILE DIGEST RUNTIME VARIANT and print one line of JSON: the difference, or the fields of a BundleError."""
+    file, digest, runtime, variant = sys.argv[1:]
+    set_limits()
     try:
         bundle = read_bundle(Path(file), TrustedKeys(), known_digest=digest)
         stepper = open_stepper(bundle, runtime, None if runtime == "numpy" else variant)

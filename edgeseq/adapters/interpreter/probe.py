@@ -24,7 +24,7 @@ from edgeseq.errors import BundleError
 
 MEMORY_LIMIT_BYTES = 2**30
 """Address space of the child. A runtime with a model maps 200-400 MB, most of it never touched."""
-CPU_LIMIT_S = 30
+CPU_LIMIT_S = 20
 _TIMEOUT_S = 60
 """The child takes 0.5 s on a workstation; this leaves room for the slowest board under load."""
 _CACHE_FILE = "probes.json"

@@ -170,7 +170,10 @@ def plan(rows: int) -> tuple[int, ...]:
     >>> plan(1), plan(9), plan(63), plan(70), plan(513)
     ((2,), (8, 2), (64,), (64, 8), (512, 2))
     """
-    if rows <= 0:
+    largest = BUCKETS[-1]
+    if rows > largest:
+        return (largest,) * (rows // largest) + plan(rows % largest)
+    if rows == 0:
         return ()
     above = [(bucket,) for bucket in BUCKETS if bucket >= rows][:1]
     below = [(bucket, *plan(rows - bucket)) for bucket in BUCKETS if bucket < rows][-1:]
