@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from edgeseq.archive import NAME
+from edgeseq.core.durations import format_duration
 from edgeseq.core.forecast import StateSpec
 from edgeseq.core.types import Aggregate, StreamRule
 from edgeseq.errors import BundleError
@@ -239,7 +240,7 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
     laws = (
         (
             rule.period_ns == manifest.period_ns,
-            ("period", f"{rule.period_ns / 1e9:g} s", f"{manifest.period_ns / 1e9:g} s", "every"),
+            ("period", format_duration(rule.period_ns), format_duration(manifest.period_ns), "every"),
         ),
         (
             rule.aggregate == manifest.aggregate,

@@ -479,7 +479,7 @@ def test_bundle_of_one_channel_fits_any_stream_of_one_channel() -> None:
 @pytest.mark.parametrize(
     ("changes", "match", "wanted"),
     [
-        ({"period_ns": 10**9}, "another period", "600 s"),
+        ({"period_ns": 10**9}, "another period", "10m"),
         ({"aggregate": "mean"}, "another aggregate", "last"),
         (
             {"channels": {"a": ChannelSource("t"), "b": ChannelSource("u")}},

@@ -49,9 +49,7 @@ HERE = ("litert", "tflite")
 @pytest.fixture(scope="session")
 def bundle(request: pytest.FixtureRequest) -> Bundle:
     """Give the tiny bundle, verified."""
-    cache = request.config.cache
-    assert cache is not None
-    return read_tiny_bundle(tiny_bundle_path(cache))
+    return read_tiny_bundle(tiny_bundle_path(request.config))
 
 
 def changed(

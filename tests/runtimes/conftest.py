@@ -26,9 +26,7 @@ BASELINES: dict[str, Callable[[], Stepper]] = {
 @pytest.fixture(scope="session")
 def bundle_path(request: pytest.FixtureRequest) -> Path:
     """Give the path of the tiny bundle."""
-    cache = request.config.cache
-    assert cache is not None
-    return tiny_bundle_path(cache)
+    return tiny_bundle_path(request.config)
 
 
 @pytest.fixture(scope="session")

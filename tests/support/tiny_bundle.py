@@ -32,14 +32,21 @@ SOURCES = (
 """What decides the bundle's bytes."""
 
 
-def tiny_bundle_path(cache: pytest.Cache) -> Path:
+def tiny_bundle_path(config: pytest.Config) -> Path:
     """Give the path of the tiny bundle; its signing key lies beside it. Builds both if the sources have changed."""
     if given := os.environ.get(BUNDLE_VARIABLE):
         return Path(given)
     digest = hashlib.sha256(b"".join((ROOT / source).read_bytes() for source in SOURCES)).hexdigest()[:16]
-    path = Path(cache.mkdir("tiny-bundle")) / f"{digest}.edgeseq"
+    assert config.cache is not None, "the bundle is kept in pytest's cache"
+    path = Path(config.cache.mkdir("tiny-bundle")) / f"{digest}.edgeseq"
     if not path.exists():
-        command = [sys.executable, "-m", "tests.support.tiny_model", str(path), str(path.parent / "signing.key")]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.tiny_model",
+            str(path),
+            str(path.parent / "signing.key"),
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
     return path

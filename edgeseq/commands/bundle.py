@@ -1,0 +1,201 @@
+"""`edgeseq keygen` and `edgeseq bundle`: make the signing key; show, verify and list bundles."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from edgeseq.adapters.interpreter import available_runtimes, probe
+from edgeseq.bundle import Bundle, Manifest, TrustedKeys, read_bundle
+from edgeseq.core.durations import format_duration
+from edgeseq.errors import EXIT_FAILED_CHECK, BundleError
+from edgeseq.keys import (
+    KEY_FILE,
+    default_key_path,
+    key_id,
+    load_signing_key,
+    public_pem,
+    write_public_key,
+)
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the key; default: $XDG_CONFIG_HOME/edgeseq.",
+)
+def keygen(folder: Path | None) -> None:
+    """Make the key that signs bundles, or show the one that is there, and write its public half beside it."""
+    path = folder / KEY_FILE if folder else default_key_path()
+    is_new = not path.exists()
+    public = load_signing_key(path).public_key()
+    published = write_public_key(public, path.parent)
+    click.echo(f"signing key {'made' if is_new else 'kept'}: {path}")
+    click.echo(f"public key {key_id(public).hex()}: {published}")
+    click.echo(public_pem(public).decode(), nl=False)
+    click.echo(
+        f"copy {published.name} into the folder trusted_keys of each device that shall load your bundles"
+    )
+
+
+@click.group()
+def bundle() -> None:
+    """Show, verify and list bundles."""
+
+
+@bundle.command()
+@_FILE
+@click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
+def show(file: Path, *, as_json: bool) -> None:
+    """Say what a bundle is. Its files are checked, its signature is not: see `edgeseq bundle verify`."""
+    found = _read_intact(file)
+    if as_json:
+        text = msgspec.json.encode({**_identity(found), "manifest": found.manifest})
+        click.echo(msgspec.json.format(text, indent=2))
+        return
+    for line in _description(found):
+        click.echo(line)
+
+
+@bundle.command()
+@_FILE
+@click.option(
+    "--trusted",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of trusted *.pub files; default: the own signing key.",
+)
+@click.option("--runtime", "runtimes", multiple=True, help="Only on this runtime; may be repeated.")
+@click.option("--allow-unsigned", is_flag=True, help="Accept a bundle without a signature.")
+def verify(file: Path, trusted: Path | None, runtimes: tuple[str, ...], *, allow_unsigned: bool) -> int:
+    """Verify signature and files, then run the golden roll-out of each variant on each runtime that is installed."""
+    keys = TrustedKeys.from_dir(trusted) if trusted else _own_key()
+    found = read_bundle(file, keys, allow_unsigned=allow_unsigned)
+    click.echo(f"{file}: {found.manifest.label}, {_signature(found)}, {len(found.files)} files intact")
+    outcomes = [_prove(found, runtime, variant) for runtime, variant in _proofs(found, runtimes)]
+    if not outcomes:
+        raise BundleError(
+            "no variant runs on the runtimes that are installed",
+            where=str(file),
+            found="; ".join(f"{v.name} on {', '.join(v.runtimes)}" for v in found.manifest.variants),
+            wanted=" or ".join(runtimes or available_runtimes()),
+            do="install a runtime that the bundle was proven on: pip install 'edgeseq[edge]'",
+        )
+    return 0 if all(outcomes) else EXIT_FAILED_CHECK
+
+
+@bundle.command("list")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
+def list_bundles(folder: Path) -> int:
+    """List the bundles of a folder. Exit code 1 if one is damaged."""
+    paths = sorted(folder.glob("*.edgeseq"))
+    if not paths:
+        click.echo(f"no *.edgeseq in {folder}")
+    return EXIT_FAILED_CHECK if [path for path in paths if not _list_one(path)] else 0
+
+
+# --- reading without trust: for eyes only ---------------------------------------------------------------------------
+
+
+def _read_intact(path: Path) -> Bundle:
+    """Read a bundle for display: complete and undamaged as `read_bundle` demands, whoever signed it."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        digest = ""  # read_bundle says what is wrong
+    return read_bundle(path, TrustedKeys(), known_digest=digest)
+
+
+def _own_key() -> TrustedKeys:
+    path = default_key_path()
+    return (
+        TrustedKeys.of(load_signing_key(path, create=False).public_key()) if path.exists() else TrustedKeys()
+    )
+
+
+# --- proving --------------------------------------------------------------------------------------------------------
+
+
+def _proofs(found: Bundle, wished: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Pair each runtime with the variants that are said to run on it. A wished runtime need not be installed."""
+    for runtime in wished or available_runtimes():
+        if runtime == "numpy":
+            names = [variant.name for variant in found.manifest.variants if variant.name == "float32"]
+        else:
+            names = [variant.name for variant in found.manifest.variants if runtime in variant.runtimes]
+        yield from ((runtime, name) for name in names)
+
+
+def _prove(found: Bundle, runtime: str, variant: str) -> bool:
+    try:
+        share = probe(found, runtime, variant)
+    except BundleError as fault:
+        click.echo(f"  {runtime:<8}{variant:<14}FAILED")
+        click.echo("    " + str(fault).replace("\n", "\n    "))
+        return False
+    click.echo(f"  {runtime:<8}{variant:<14}ok, differs by {share:.2g} of its tolerance")
+    return True
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def _identity(found: Bundle) -> dict[str, Any]:
+    return {"path": str(found.path), "sha256": found.digest, "key": found.key_id, "bytes": found.size_bytes}
+
+
+def _signature(found: Bundle) -> str:
+    return f"signed by {found.key_id}" if found.signed else "not signed"
+
+
+def _description(found: Bundle) -> Iterator[str]:
+    m = found.manifest
+    channels = ", ".join(c.name + (f" ({c.unit})" if c.unit else "") for c in m.channels)
+    facts = {
+        "file": f"{found.path}, {found.size_bytes / 1e3:.0f} kB",
+        "signature": f"{_signature(found)} (not checked here)" if found.signed else "none",
+        "version": f"{m.version}, made {m.created}",
+        "channels": channels,
+        "period": f"{format_duration(m.period_ns)}, {m.aggregate}",
+        "horizon": f"{m.horizon} steps ({format_duration(m.horizon * m.period_ns)})",
+        "levels": ", ".join(map(str, m.levels)),
+        "seasons": ", ".join(map(str, m.seasons)) or "none",
+        "history": f"{m.ring} steps warm it up",
+        "state": f"{sum(math.prod(s.shape) for s in m.state)} numbers a stream in {len(m.state)} arrays",
+    }
+    yield m.label
+    yield from (f"  {name + ':':<11}{text}" for name, text in facts.items())
+    yield f"  {'variant':<14}{'kB':>8}{'loss':>9}{'differs':>9}  runtimes"
+    yield from _variant_lines(m)
+
+
+def _variant_lines(m: Manifest) -> Iterator[str]:
+    """Give the variants as a table: pinball loss in seasonal-naive errors, largest difference in running scales."""
+    for v in m.variants:
+        mark = " (default)" if v.name == m.default_variant else ""
+        numbers = f"{v.bytes / 1e3:>8.1f}{v.loss:>9.4f}{v.max_difference:>9.2g}"
+        yield f"  {v.name:<14}{numbers}  {', '.join(v.runtimes) or 'none'}{mark}"
+
+
+def _list_one(path: Path) -> bool:
+    try:
+        found = _read_intact(path)
+    except BundleError as fault:
+        click.echo(f"{path.name}: {fault.what}")
+        return False
+    m = found.manifest
+    channels = f"{len(m.channels)} channel{'s' if len(m.channels) > 1 else ''}"
+    span = f"every {format_duration(m.period_ns)}, {format_duration(m.horizon * m.period_ns)} ahead"
+    click.echo(f"{path.name}: {m.label}, version {m.version}, {channels}, {span}, {_signature(found)}")
+    return True
