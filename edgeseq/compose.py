@@ -14,7 +14,7 @@ import numpy as np
 from edgeseq import __version__
 from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log
-from edgeseq.bundle import read_bundle
+from edgeseq.bundle import check_fits, read_bundle
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
@@ -135,6 +135,9 @@ def _open_steppers(resolved: Resolved, cache_folder: Path | None, log: Log) -> d
     steppers: dict[str, Stepper] = {}
     for key, path in resolved.bundles.items():
         bundle = read_bundle(path, trusted, allow_unsigned=settings.allow_unsigned)
+        for rule in resolved.rules:
+            if rule.bundle == key:
+                check_fits(bundle.manifest, rule)
         stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=cache_folder)
         log(
             "bundle.opened",
