@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -205,37 +205,43 @@ _READERS = {"forecast": _take_forecast, "alert": _take_alert, "status": _take_st
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table: the narrower the terminal, the fewer are shown."""
+    """A column of the table: as wide as its texts need, and dropped where the terminal is too narrow."""
 
     title: str
-    width: int
+    max_width: int
     rank: int
     """0 is dropped last."""
     right: bool = False
 
 
 COLUMNS = {
-    "stream": Column("stream", 22, 0),
+    "stream": Column("stream", 32, 0),
     "spark": Column("readings", 0, 2),
-    "now": Column("now", 9, 1, right=True),
-    "band": Column("next, 90 % band", 23, 3),
-    "source": Column("by", 9, 4),
-    "skill": Column("skill", 6, 5, right=True),
-    "state": Column("state", 16, 1),
+    "now": Column("now", 12, 1, right=True),
+    "band": Column("next, 90 % band", 32, 3),
+    "source": Column("by", 10, 4),
+    "skill": Column("skill", 7, 5, right=True),
+    "state": Column("state", 20, 1),
 }
-SPARK_MIN = 8
+SPARK_MIN = 12
+GAP = "  "
+
+Cells = dict[str, tuple[str, str]]
+"""Column → text and tint."""
 
 
 def draw(view: View, width: int, height: int, paint: Paint, footer: Iterable[str] = ()) -> list[str]:
     """Draw the view as at most `height` lines of `width` columns."""
     footer = list(footer)
-    columns, spark_width = _layout(width)
-    lines = [_header(view, width, paint), "", _titles(columns, spark_width, paint)]
-    room = height - len(lines) - len(footer) - min(len(view.log), LOG_LINES) - 2
+    head = [_header(view, width, paint), ""]
+    room = height - len(head) - len(footer) - min(len(view.log), LOG_LINES) - 3
     names = _by_urgency(view, max(room, 1))
-    lines += [_draw_row(name, view.rows[name], columns, spark_width, paint) for name in names]
+    rows = {name: _texts(name, view.rows[name]) for name in names}
+    widths = _layout(width, rows.values())
+    lines = [*head, _titles(widths, paint)]
+    lines += [_draw_row(view.rows[name], texts, widths, paint) for name, texts in rows.items()]
     if len(view.rows) > len(names):
-        lines.append(paint(f"… and {len(view.rows) - len(names)} more", DIM))
+        lines.append(paint(fit(f"… and {len(view.rows) - len(names)} more", width), DIM))
     lines.append("")
     lines += [paint(fit(text, width), tint) for text, tint in view.log]
     lines += [fit(text, width) for text in footer]
@@ -251,14 +257,21 @@ def _by_urgency(view: View, room: int) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def _layout(width: int) -> tuple[list[str], int]:
-    """Choose the columns that fit → their names, and the width left for the sparkline."""
-    for rank in range(5, -1, -1):
-        names = [name for name, column in COLUMNS.items() if column.rank <= rank]
-        left = width - sum(COLUMNS[name].width + 2 for name in names)
-        if ("spark" in names and left >= SPARK_MIN) or (left >= 0 and "spark" not in names):
-            return names, min(left, SPARK_READINGS)
-    return ["stream"], 0
+def _layout(width: int, rows: Collection[Cells]) -> dict[str, int]:
+    """Choose the columns that fit and how wide they are; the sparkline takes what is left."""
+    wanted = {
+        name: min(max([cells(column.title), *(cells(row[name][0]) for row in rows)]), column.max_width)
+        for name, column in COLUMNS.items()
+        if name != "spark"
+    }
+    for rank in range(5, 0, -1):
+        widths = {name: wanted.get(name, 0) for name, column in COLUMNS.items() if column.rank <= rank}
+        left = width - sum(widths.values()) - len(GAP) * (len(widths) - 1)
+        if "spark" in widths and left >= SPARK_MIN:
+            return {**widths, "spark": min(left, SPARK_READINGS)}
+        if "spark" not in widths and left >= 0:
+            return widths
+    return {"stream": min(wanted["stream"], width)}
 
 
 def _header(view: View, width: int, paint: Paint) -> str:
@@ -269,34 +282,38 @@ def _header(view: View, width: int, paint: Paint) -> str:
     right = f"{time}{view.forecasts:,} forecasts · {opened} open alert{'' if opened == 1 else 's'}"
     if view.unreadable:
         right += f" · {view.unreadable} unreadable"
+    right = fit(right, max(width - cells(left) - cells(view.state) - 3, 0))
     gap = max(width - cells(left) - cells(view.state) - cells(right) - 2, 1)
     tint = GREEN if view.state == "online" else YELLOW
     return f"{paint(left, BOLD)}  {paint(view.state, tint)}{' ' * gap}{right}"
 
 
-def _titles(columns: list[str], spark_width: int, paint: Paint) -> str:
-    texts = [_cell(COLUMNS[name].title, name, spark_width) for name in columns]
-    return paint("  ".join(texts).rstrip(), DIM)
+def _titles(widths: dict[str, int], paint: Paint) -> str:
+    texts = [_cell(COLUMNS[name].title, name, width) for name, width in widths.items()]
+    return paint(GAP.join(texts).rstrip(), DIM)
 
 
-def _draw_row(name: str, row: Row, columns: list[str], spark_width: int, paint: Paint) -> str:
+def _texts(name: str, row: Row) -> Cells:
+    """Write the cells of a row; the sparkline is drawn when its width is known."""
     last = row.last
-    state, tint = _state(row)
-    texts = {
+    return {
         "stream": (name, BOLD),
         "now": (number(last.observed) if last else "–", PLAIN),
         "band": (band(last) if last else "–", PLAIN),
         "source": (printable(last.source) if last else "–", BLUE if last and last.source == "model" else DIM),
         "skill": (f"{last.skill:+.0%}" if last and last.skill is not None else "–", PLAIN),
-        "state": (state, tint),
+        "state": _state(row),
     }
+
+
+def _draw_row(row: Row, texts: Cells, widths: dict[str, int], paint: Paint) -> str:
     drawn = [
-        spark(row.readings, spark_width, paint)
-        if column == "spark"
-        else paint(_cell(texts[column][0], column, spark_width), texts[column][1])
-        for column in columns
+        spark(row.readings, width, paint)
+        if name == "spark"
+        else paint(_cell(texts[name][0], name, width), texts[name][1])
+        for name, width in widths.items()
     ]
-    return "  ".join(drawn).rstrip()
+    return GAP.join(drawn).rstrip()
 
 
 def _state(row: Row) -> tuple[str, str]:
@@ -310,8 +327,7 @@ def _state(row: Row) -> tuple[str, str]:
     return data or "–", STATE_COLORS.get(data, PLAIN)
 
 
-def _cell(text: str, column: str, spark_width: int) -> str:
-    width = spark_width if column == "spark" else COLUMNS[column].width
+def _cell(text: str, column: str, width: int) -> str:
     fitted = fit(text, width)
     pad = " " * (width - cells(fitted))
     return pad + fitted if COLUMNS[column].right else fitted + pad

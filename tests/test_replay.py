@@ -19,12 +19,7 @@ from edgeseq.errors import InputError
 HOUR_NS = 3_600 * 10**9
 START_NS = 1_640_995_200 * 10**9  # 2022-01-01
 
-CONFIG = """\
-[node]
-name = "test"
-clock = "readings"
-state_dir = "state"
-
+STREAMS = """
 [[streams]]
 topic = "room/+"
 field = "temperature"
@@ -38,6 +33,12 @@ time = "at"
 channels = { flow = "pump#flow", load = "pump#load" }
 limits = { flow = { max = 90 } }
 """
+CONFIG = f"""
+[node]
+name = "test"
+clock = "readings"
+state_dir = "state"
+{STREAMS}"""
 
 
 def messages(hours: int = 420) -> list[Message]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeseq.demo.accuracy import Comparison
 from edgeseq.demo.evidence import Alert, Evidence
-from edgeseq.demo.recordings import iso
+from edgeseq.demo.recordings import clock
 from edgeseq.demo.scenario import Reading, Scenario, Window
 
 MAX_OTHERS = 3
@@ -45,7 +45,7 @@ def _answered(stream: str, live: Sequence[Reading], evidence: Evidence) -> Check
     forecasts = evidence.of(stream)
     sent = [reading for reading in live if reading.stream == stream]
     lost = [r for r in sent if not _shows(forecasts.get(r.time_ns), r.value)]
-    found = f"{len(sent) - len(lost):,}" + (f"; the first lost is {iso(lost[0].time_ns)}" if lost else "")
+    found = f"{len(sent) - len(lost):,}" + (f"; the first lost is {clock(lost[0].time_ns)}" if lost else "")
     return Check(f"{stream}: a forecast for every reading", f"{len(sent):,}", found, not lost)
 
 
@@ -60,13 +60,13 @@ def named(window: Window, evidence: Evidence) -> Check:
     hits = [alert for alert in evidence.alerts.values() if belongs(alert, window)]
     right = [alert for alert in hits if alert.kind in window.kinds]
     names = " or ".join(kind.value for kind in window.kinds)
-    wanted = f"{names} alert from {iso(window.start_ns)}" + (", cleared" if window.must_clear else "")
+    wanted = f"{names} alert from {clock(window.start_ns)}" + (", cleared" if window.must_clear else "")
     if not right:
         found = "no alert" if not hits else "only " + ", ".join(sorted({alert.kind for alert in hits}))
         return Check(_title(window), wanted, found, passed=False)
     first = min(right, key=lambda alert: alert.opened_ns)
     open_ones = [alert for alert in hits if alert.cleared_ns is None]
-    found = f"{first.kind} opened {iso(first.opened_ns)}" + (", still open" if open_ones else ", cleared")
+    found = f"{first.kind} opened {clock(first.opened_ns)}" + (", still open" if open_ones else ", cleared")
     return Check(_title(window), wanted, found, not (open_ones and window.must_clear))
 
 
@@ -87,7 +87,7 @@ def others(windows: Sequence[Window], evidence: Evidence) -> list[Alert]:
 def no_others(windows: Sequence[Window], evidence: Evidence) -> Check:
     """Check that hardly anything else was alerted."""
     rest = sorted(others(windows, evidence), key=lambda alert: alert.opened_ns)
-    texts = [f"{alert.stream} {alert.kind} {iso(alert.opened_ns)}" for alert in rest]
+    texts = [f"{alert.stream} {alert.kind} {clock(alert.opened_ns)}" for alert in rest]
     found = f"{len(rest)}" + (f": {'; '.join(texts)}" if texts else "")
     return Check("other alerts", f"at most {MAX_OTHERS}", found, len(rest) <= MAX_OTHERS)
 

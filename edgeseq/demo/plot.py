@@ -21,8 +21,10 @@ from edgeseq.demo.recordings import HOUR_NS
 DAY_NS = 24 * HOUR_NS
 WIDTH, HEIGHT = 1000.0, 100.0
 """The drawing's own units."""
-NAME_WIDTH = 0.16
+NAME_WIDTH = 0.15
 """Room of an alert's name, in parts of the width."""
+FLIP = 0.8
+"""Names of alerts further right stand on the left."""
 HEADROOM = 0.08
 """Free space above and below the values, in parts of their range."""
 
@@ -213,15 +215,17 @@ def _texts(plot: Plot, axes: _Axes) -> str:
 
 
 def _marks(plot: Plot, axes: _Axes) -> list[str]:
-    """Draw the alerts; a name is left out where it would lie on the one before."""
-    drawn, named_until = [], -1.0
-    for mark in plot.marks:
-        x = axes.x(mark.time_ns)
-        if not 0 <= x <= 1:
-            continue
-        named = plot.labels and x >= named_until
-        named_until = x + NAME_WIDTH if named else named_until
-        drawn.append(_mark(mark, axes, named=named))
+    """Draw the alerts; a name is left out where it would lie on a neighbour."""
+    marks = sorted((m for m in plot.marks if 0 <= axes.x(m.time_ns) <= 1), key=lambda mark: mark.time_ns)
+    places = [axes.x(mark.time_ns) for mark in marks]
+    drawn = []
+    for i, mark in enumerate(marks):
+        taken = [x for x in places if x != places[i]] if places[i] <= FLIP else places[:i]
+        reach = (
+            (places[i], places[i] + NAME_WIDTH) if places[i] <= FLIP else (places[i] - NAME_WIDTH, places[i])
+        )
+        free = not any(reach[0] <= x <= reach[1] for x in taken)
+        drawn.append(_mark(mark, axes, named=plot.labels and free))
     return drawn
 
 
@@ -232,7 +236,7 @@ def _mark(mark: Mark, axes: _Axes, *, named: bool) -> str:
         if mark.value is None or not math.isfinite(mark.value)
         else min(max(axes.y(mark.value), 0.02), 0.98)
     )
-    side = " left" if x > 0.8 else ""
+    side = " left" if x > FLIP else ""
     label = f"<b>{escape(mark.name)}</b>" if named else ""
     return (
         f'<i class="mark{side}" style="left:{_percent(x)};top:{_percent(y)}" '

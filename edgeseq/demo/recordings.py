@@ -72,6 +72,16 @@ def iso(time_ns: int) -> str:
     return f"{dt.datetime.fromtimestamp(time_ns / 1e9, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def clock(time_ns: int) -> str:
+    """Write nanoseconds UTC for a person.
+
+    >>> clock(parse_ns("2022-04-11T00:00"))
+    '11 April 00:00'
+    """
+    time = dt.datetime.fromtimestamp(time_ns / 1e9, dt.UTC)
+    return f"{time.day} {time:%B %H:%M}"
+
+
 def _load(name: str) -> Recording:
     text = resources.files("edgeseq.demo").joinpath("data", name).read_text()
     rows = list(csv.reader(text.splitlines()))[1:]

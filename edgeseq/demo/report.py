@@ -137,7 +137,7 @@ def _traffic(results: Results) -> str:
         note="Shaded: the injected faults. The band was made one hour before each reading.",
     )  # fmt: skip
     zooms = [
-        _plot(results, TRAFFIC, f"Injected {w.name}", w.start_ns - 30 * HOUR_NS, w.end_ns + 18 * HOUR_NS)
+        _plot(results, TRAFFIC, w.name.capitalize(), w.start_ns - 30 * HOUR_NS, w.end_ns + 18 * HOUR_NS)
         for w in results.scenario.faults
     ]
     fan = _fan(results)

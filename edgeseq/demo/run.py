@@ -51,7 +51,6 @@ def run_demo(root: Path, *, quick: bool = False, fault: Break | None = None) -> 
         _train(folder)
     manifest = read_bundle(folder.bundle, TrustedKeys.from_dir(folder.trusted_keys)).manifest
     table = training_table(manifest)
-    _say(table_text(table))
     with embedded_broker(LOSS if fault == "publish" else None) as port:
         files.write_config(folder, port, alerts=fault != "detector")
         with _timed(

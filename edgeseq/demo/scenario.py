@@ -133,9 +133,9 @@ def _faults() -> tuple[Window, ...]:
         return Window(name, TRAFFIC, start_ns, start_ns + hours * HOUR_NS, (kind,), AFTERMATH_H)
 
     return (
-        window("spike", SPIKE_AT_NS, 1, AlertKind.SPIKE),
-        window("stuck", STUCK_FROM_NS, STUCK_H, AlertKind.STUCK),
-        window("silence", SILENT_FROM_NS, SILENT_H, AlertKind.SILENT),
+        window("injected spike", SPIKE_AT_NS, 1, AlertKind.SPIKE),
+        window("injected stuck value", STUCK_FROM_NS, STUCK_H, AlertKind.STUCK),
+        window("injected silence", SILENT_FROM_NS, SILENT_H, AlertKind.SILENT),
     )
 
 
