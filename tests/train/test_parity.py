@@ -5,6 +5,7 @@ Differences count in units of the running scale.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from edgeseq_train import export, prepare
 from edgeseq_train.fit import Fitted
 from edgeseq_train.loop import Trainer
 from edgeseq_train.recipe import TrainingRecipe
+from edgeseq_train.tf_ops import TENSORFLOW
+from tests.support.other_runtime import roll_on_tflite_runtime
 from tests.train.conftest import HOUR_NS, make_series
 
 STEPS = 10_000
@@ -123,6 +126,20 @@ def test_litert_int8_weights_over_10000_steps_within_bounds_and_recovers(
     assert np.median(after.max(axis=(2, 3, 4)), axis=0).max() <= 0.01
 
 
+def test_tflite_runtime_over_10000_steps_within_the_same_bounds(
+    manifest: Manifest, models: dict[str, bytes], cases: F32, oracle: tuple[Any, Any], tmp_path: Path
+) -> None:
+    """The other runtime keeps the bounds of ai-edge-litert, in float32 and with int8 weights."""
+    chosen = {name: models[name] for name in ("float32", "int8_weights")}
+    found = roll_on_tflite_runtime(manifest, chosen, cases, tmp_path)
+    assert apart(found["float32"], oracle).max() <= 1e-4
+    difference = apart(found["int8_weights"], oracle)
+    assert np.quantile(difference, 0.999) <= 0.02
+    assert difference.max() <= 0.06
+    after = difference[SPIKE_AT + RECOVERED : SPIKE_AT + 2 * RECOVERED]
+    assert np.median(after.max(axis=(2, 3, 4)), axis=0).max() <= 0.01
+
+
 @pytest.mark.parametrize(("variant", "bound"), [("float16", 0.02), ("dynamic", 0.5)])
 def test_litert_other_variants_do_not_drift(
     variant: str,
@@ -182,5 +199,5 @@ def test_unrolled_training_network_equals_steps(trained: Fitted) -> None:
     stepped, scale = roll(NetworkStepper(spec, trained.weights, np.float64), x)
     for t in (0, 1, 40, 47, 48, 300, 699):
         view = trainer.view(starts + t)
-        q = network.head(export.TensorFlowOps(), spec, {**trainer.fixed, **trainer.average}, view, output[t])
+        q = network.head(TENSORFLOW, spec, {**trainer.fixed, **trainer.average}, view, output[t])
         assert np.max(np.abs(q.numpy() - stepped[t]) / scale[t][..., None, None]) <= 1e-4

@@ -274,10 +274,12 @@ def recur(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Advance one layer over projected inputs (T, B, G·U) → outputs (T, B, U) and the last states."""
     steps = projected.shape[0] or tf.shape(projected)[0]
+    # Read from an array: the gradient of projected[t] would be a whole zero tensor for each t.
+    inputs = tf.TensorArray(tf.float32, steps).unstack(projected)
     outputs = tf.TensorArray(tf.float32, steps, element_shape=states[0].shape)
 
     def body(t: Tensor, out: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        state = kind.advance(TENSORFLOW, w, projected[t], state)
+        state = kind.advance(TENSORFLOW, w, inputs.read(t), state)
         return t + 1, out.write(t, state[0]), state
 
     _, outputs, states = tf.while_loop(
