@@ -100,16 +100,16 @@ def _password(path: Path | None) -> str | None:
 class Screen:
     """Where a view is shown: redrawn in place on a terminal, else one line per event."""
 
-    def __init__(self, out: IO[str] = sys.stdout, *, forecasts: bool = True) -> None:
+    def __init__(self, out: IO[str] = sys.stdout, *, only_alerts: bool = False) -> None:
         self.out = out
         self.live = out.isatty() and os.environ.get("TERM") != "dumb"
         self.paint = colors if self.live and "NO_COLOR" not in os.environ else no_colors
-        self.forecasts = forecasts
+        self.only_alerts = only_alerts
         self._drawn = 0
 
     def line(self, topic: str, text: str | None) -> None:
         """Print one event, where the view is not redrawn in place."""
-        if self.live or text is None or (not self.forecasts and topic.endswith("/forecast")):
+        if self.live or text is None or (self.only_alerts and not topic.endswith(("/alert", "bridge/state"))):
             return
         print(text, file=self.out, flush=True)
 

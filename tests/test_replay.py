@@ -109,6 +109,21 @@ def test_replay_never_depends_on_the_batches(config: Path, batch: int) -> None:
     assert cut == whole
 
 
+def test_replay_without_alerts_forecasts_all_the_same(config: Path) -> None:
+    """Streams whose alerts are switched off go silent and on again without any, and their forecasts stay the same."""
+    sent = messages()
+    watched = list(r.wanted_only(_run(config, sent, r.MAX_BATCH), ("forecast",)))
+    config.write_text(CONFIG.replace("time =", "alerts = false\ntime ="))
+    out = _run(config, sent, r.MAX_BATCH)
+    assert not list(r.wanted_only(out, ("alert",)))
+    # Whether an alert was open tells what the calibration learns from: bands may differ, values not.
+    values = [
+        [json.loads(o.payload)["path"]["value"] for o in made]
+        for made in (watched, list(r.wanted_only(out, ("forecast",))))
+    ]
+    assert values[0] == values[1]
+
+
 def test_replay_command_writes_payloads_byte_by_byte(config: Path, tmp_path: Path) -> None:
     """Each line holds topic and payload; a JSON payload stands in it as it is published."""
     sent = messages(300)

@@ -162,9 +162,9 @@ def test_view_draws_any_finite_numbers(values: tuple[float, float]) -> None:
 
 
 def test_screen_elsewhere_prints_one_line_per_event() -> None:
-    """Where the output is no terminal nothing is redrawn: each event is a line, forecasts only if wanted."""
+    """Where the output is no terminal nothing is redrawn: each event is a line, alerts alone if wanted."""
     out = io.StringIO()
-    screen = Screen(out, forecasts=False)
+    screen = Screen(out, only_alerts=True)
     screen.line("edgeseq/attic/cellar/forecast", "a forecast")
     screen.line("edgeseq/attic/cellar/alert", "an alert")
     screen.frame(v.View())

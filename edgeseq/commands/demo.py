@@ -26,6 +26,7 @@ NEEDED = {"amqtt": "demo", "tensorflow": "train", "ai_edge_litert": "edge"}
 @click.option(
     "--quick", is_flag=True, help="Train for seconds and play at full speed; accuracy is not checked."
 )
+@click.option("--reuse", is_flag=True, help="Do not train: take the model of the last demo in this folder.")
 @click.option(
     "--break",
     "fault",
@@ -33,7 +34,7 @@ NEEDED = {"amqtt": "demo", "tensorflow": "train", "ai_edge_litert": "edge"}
     help="Break a part on purpose: the demo must fail.",
 )
 @click.pass_context
-def demo(context: click.Context, folder: Path, fault: Break | None, *, quick: bool) -> None:
+def demo(context: click.Context, folder: Path, fault: Break | None, *, quick: bool, reuse: bool) -> None:
     """Train on recorded traffic, serve it beside an unknown sensor, inject faults, watch, check and report.
 
     Exit code 0 only if every check holds.
@@ -42,4 +43,4 @@ def demo(context: click.Context, folder: Path, fault: Break | None, *, quick: bo
     if missing:
         extras = ",".join(missing)
         raise ConfigError("the demo needs more than a device does", do=f"pip install 'edgeseq[{extras}]'")
-    context.exit(run_demo(folder, quick=quick, fault=fault))
+    context.exit(run_demo(folder, quick=quick, reuse=reuse, fault=fault))

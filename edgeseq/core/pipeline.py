@@ -179,7 +179,9 @@ def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:
 
     Readings taken together set new deadlines; `earliest` bounds those from below, so that none is passed unseen.
     """
-    deadline = min((detect.next_deadline_ns(group.table) for group in state.groups), default=detect.NEVER)
+    # Of streams without alerts no deadline counts: `_sweep` would never open, and so never pass it.
+    watched = [group.table for group in state.groups if group.rule.alerts]
+    deadline = min(map(detect.next_deadline_ns, watched), default=detect.NEVER)
     if reached[start] > deadline:
         return start
     before = np.minimum.accumulate(np.r_[deadline, earliest[start:-1]])

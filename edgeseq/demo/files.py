@@ -69,11 +69,15 @@ class Folder:
         return self.root / "daemon.log"
 
 
-def clear(folder: Folder) -> None:
+def clear(folder: Folder, *, keep_model: bool = False) -> None:
     """Remove what an earlier demo left, and nothing else: a folder with other things in it is refused.
 
+    Args:
+        folder: the demo's folder, which is made.
+        keep_model: leave the trained bundle and the key that signed it.
+
     Raises:
-        ConfigError: the folder is not the demo's.
+        ConfigError: the folder is not the demo's, or has no model to keep.
     """
     marker = folder.root / MARKER
     if folder.root.exists() and any(folder.root.iterdir()) and not marker.exists():
@@ -83,8 +87,14 @@ def clear(folder: Folder) -> None:
             wanted="a folder that is empty or does not exist",
             do="name another one with --folder",
         )
-    shutil.rmtree(folder.root, ignore_errors=True)
-    folder.root.mkdir(parents=True)
+    if keep_model and not (folder.bundle.exists() and folder.signing_key.exists()):
+        raise ConfigError(
+            "there is no model to take again", where=str(folder.root), do="run the demo once without --reuse"
+        )
+    folder.root.mkdir(parents=True, exist_ok=True)
+    kept = {folder.bundle, folder.signing_key.parents[1]} if keep_model else set()
+    for path in set(folder.root.iterdir()) - kept:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     marker.touch()
 
 

@@ -21,8 +21,9 @@ from edgeseq.watch import Broker, Inbox, Screen, connect, drain
 PREFIX, NODE = "edgeseq", "demo"
 ONLINE_S = 60.0
 """Longest wait for the daemon to come online (s)."""
-SETTLE_S = 3.0
-"""Silence after the last reading that ends the play (s)."""
+SETTLE_S, PATIENCE_S = 1.0, 12.0
+"""Silence after the last reading that ends the play (s): with all readings answered, and with some not. A daemon on a
+busy machine may work for seconds at a batch of 512."""
 MAX_UNACKNOWLEDGED = 100
 FRAME_S = 0.05
 BAR = 40
@@ -50,7 +51,7 @@ def play(live: Sequence[s.Reading], port: int, daemon: Daemon, seconds: float, s
     try:
         _wait_online(view, pump)
         _publish(live, publisher, seconds, pump)
-        _settle(pump)
+        _settle(pump, lambda: sum(map(len, evidence.forecasts.values())) >= len(live))
     finally:
         for client in (publisher, subscriber):
             client.disconnect()
@@ -104,10 +105,10 @@ def _publish(
         time.sleep(FRAME_S if seconds else 0.005)
 
 
-def _settle(pump: Callable[[str], int]) -> None:
+def _settle(pump: Callable[[str], int], is_complete: Callable[[], bool]) -> None:
     """Wait until nothing has come for a while."""
     quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < SETTLE_S:
+    while time.monotonic() - quiet_since < (SETTLE_S if is_complete() else PATIENCE_S):
         if pump("all readings played"):
             quiet_since = time.monotonic()
         time.sleep(FRAME_S)

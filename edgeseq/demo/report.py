@@ -294,11 +294,15 @@ def _training(results: Results) -> str:
     ]
     leads = results.training.leads
     note = (
-        f"Trained in {results.seconds.get('training', 0):.0f} s on this machine; mean absolute errors, in vehicles "
+        f"{_trained(results.seconds)} Mean absolute errors, in vehicles "
         "per hour, on training's own test split, each quantization rolled out in the device's runtime."
     )
     head = ("forecaster", *leads, "")
     return f"<h2>The model</h2><p>{note}</p>{_table(head, rows, numbers=range(1, len(leads) + 1))}"
+
+
+def _trained(seconds: dict[str, float]) -> str:
+    return f"Trained in {seconds['training']:.0f} s on this machine." if "training" in seconds else ""
 
 
 def _checks(results: Results) -> str:

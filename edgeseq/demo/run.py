@@ -35,20 +35,24 @@ PLAY_S = 30.0
 LOSS = Loss("/forecast", every=50)
 
 
-def run_demo(root: Path, *, quick: bool = False, fault: Break | None = None) -> int:
+def run_demo(root: Path, *, quick: bool = False, reuse: bool = False, fault: Break | None = None) -> int:
     """Train, serve, play, check and report → exit code.
 
     Args:
         root: folder for everything that the demo writes; what an earlier demo left there is removed.
         quick: train for seconds only and play at full speed; accuracy is then reported, not checked.
+        reuse: do not train, take the model of the last demo in this folder.
         fault: break one part on purpose, to show that the checks notice.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    folder, plan, seconds = files.Folder(root), scenario.make(), dict[str, float]()
-    files.clear(folder)
+    weeks = scenario.QUICK_HISTORY_WEEKS if quick else scenario.HISTORY_WEEKS
+    folder, plan, seconds = files.Folder(root), scenario.make(weeks), dict[str, float]()
+    files.clear(folder, keep_model=reuse)
     files.write_inputs(folder, plan, quick=quick)
-    with _timed(seconds, "training", "Training on two years of traffic, all but the last five weeks"):
-        _train(folder)
+    if not reuse:
+        with _timed(seconds, "training", "Training on two years of traffic, all but the last five weeks"):
+            _train(folder)
+    files.trust_own_key(folder)
     manifest = read_bundle(folder.bundle, TrustedKeys.from_dir(folder.trusted_keys)).manifest
     table = training_table(manifest)
     with embedded_broker(LOSS if fault == "publish" else None) as port:
@@ -56,7 +60,7 @@ def run_demo(root: Path, *, quick: bool = False, fault: Break | None = None) -> 
         with _timed(
             seconds,
             "history",
-            f"Replaying {scenario.HISTORY_WEEKS} weeks, so that the daemon knows the sensor",
+            f"Replaying {weeks} weeks, so that the daemon knows the sensor",
         ):
             _replay_history(folder)
         with _timed(
@@ -84,7 +88,6 @@ def run_demo(root: Path, *, quick: bool = False, fault: Break | None = None) -> 
 def _train(folder: files.Folder) -> None:
     given = [str(folder.training), str(folder.recipe), "--every", "1h", "--horizon", "24h"]
     processes.run(["train", *given, "-o", str(folder.bundle)], folder.root)
-    files.trust_own_key(folder)
 
 
 def _replay_history(folder: files.Folder) -> None:
@@ -107,7 +110,7 @@ def _serve_and_play(
     folder: files.Folder, plan: scenario.Scenario, port: int, seconds: float
 ) -> tuple[Evidence, int | None]:
     with processes.daemon(folder.config, folder.log, folder.root) as daemon:
-        evidence = play(plan.live, port, daemon, seconds, Screen(forecasts=False))
+        evidence = play(plan.live, port, daemon, seconds, Screen(only_alerts=True))
     return evidence, daemon.exit_code
 
 

@@ -18,7 +18,7 @@ from edgeseq.core.types import AlertKind
 from edgeseq.demo.recordings import HOUR_NS, WEEK_NS, Recording, parse_ns, pipeline, traffic
 
 TRAFFIC_MOVED_WEEKS = 189
-HISTORY_WEEKS = 12
+HISTORY_WEEKS, QUICK_HISTORY_WEEKS = 12, 6
 TEST_WEEKS = 5
 LIVE_FROM_NS = parse_ns("2022-03-20T10:00")
 """The hour of the pipeline's first reading."""
@@ -90,7 +90,7 @@ SILENT_FROM_NS, SILENT_H = parse_ns("2022-05-07T09:00"), 14
 AFTERMATH_H = 6
 
 
-def make() -> Scenario:
+def make(history_weeks: int = HISTORY_WEEKS) -> Scenario:
     """Lay out the demo's readings, faults and expectations."""
     cars = traffic().moved(TRAFFIC_MOVED_WEEKS * WEEK_NS)
     water = pipeline()
@@ -99,7 +99,7 @@ def make() -> Scenario:
     sent = [*_readings(TRAFFIC, with_faults(truth)), *_readings(PIPELINE, water)]
     return Scenario(
         training=cars.between(0, TEST_FROM_NS),
-        history=cars.between(LIVE_FROM_NS - HISTORY_WEEKS * WEEK_NS, LIVE_FROM_NS),
+        history=cars.between(LIVE_FROM_NS - history_weeks * WEEK_NS, LIVE_FROM_NS),
         truth=truth,
         live=tuple(sorted(sent, key=lambda reading: reading.time_ns)),
         faults=_faults(),
