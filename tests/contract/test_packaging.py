@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -31,6 +32,19 @@ def locked(name: str) -> dict[str, list[str]]:
     for match in re.finditer(r"^([\w.-]+)==([^ ;\\]+)", text, re.MULTILINE):
         versions.setdefault(canonicalize_name(match[1]), []).append(match[2])
     return versions
+
+
+def with_programs(folder: Path, scripts: dict[str, str]) -> dict[str, str]:
+    """Write shell scripts and give the environment in which they stand before all other programs."""
+    folder.mkdir(exist_ok=True)
+    for name, script in scripts.items():
+        program = folder / name
+        program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        program.chmod(0o755)
+    outer = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "PYTEST"))
+    }
+    return {**outer, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 @pytest.mark.parametrize("lock", LOCKED_EXTRAS)
@@ -79,22 +93,31 @@ def test_make_alone_lists_every_command() -> None:
     assert listed == set(phony[1].split())
 
 
-def test_ci_runs_make_test() -> None:
-    """What a machine runs is `make test` and nothing else."""
-    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.findall(r"^\s*make .*", text, re.MULTILINE) == [
-        "make test PYTEST_STATUS=build/pytest.status || exit"
-    ]
+@pytest.mark.parametrize("status", [0, 1, 5])
+def test_ci_ends_with_the_tests_own_last_line_and_status(status: int, tmp_path: Path) -> None:
+    """What a machine runs is `make test`; nothing follows pytest's summary, and its status is kept."""
+    for name in ("Makefile", ".ci"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    stand_ins = {
+        "pytest": f"echo '=== 1 passed ==='; exit {status}",
+        "make": f'exec {shutil.which("make")} -o check PYTEST={tmp_path}/bin/pytest "$@"',
+    }
+    run = subprocess.run(
+        [tmp_path / ".ci" / "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env=with_programs(tmp_path / "bin", stand_ins),
+    )
+    assert run.stdout.splitlines()[-1] == "=== 1 passed ==="
+    assert run.returncode == status
 
 
 @pytest.fixture
 def without_root(tmp_path: Path) -> dict[str, str]:
     """Make an environment in which this user is not root and sudo asks for a password."""
-    for name, script in {"id": "echo 1000", "sudo": "exit 1"}.items():
-        program = tmp_path / name
-        program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        program.chmod(0o755)
-    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    return with_programs(tmp_path, {"id": "echo 1000", "sudo": "exit 1"})
 
 
 def test_missing_program_without_root_says_what_to_type(without_root: dict[str, str]) -> None:
