@@ -223,7 +223,7 @@ COLUMNS = {
     "skill": Column("skill", 7, 5, right=True),
     "state": Column("state", 20, 1),
 }
-SPARK_MIN = 12
+SPARK_MIN, STREAM_MIN = 12, 8
 GAP = "  "
 
 Cells = dict[str, tuple[str, str]]
@@ -269,8 +269,8 @@ def _layout(width: int, rows: Collection[Cells]) -> dict[str, int]:
         left = width - sum(widths.values()) - len(GAP) * (len(widths) - 1)
         if "spark" in widths and left >= SPARK_MIN:
             return {**widths, "spark": min(left, SPARK_READINGS)}
-        if "spark" not in widths and left >= 0:
-            return widths
+        if "spark" not in widths and widths["stream"] + min(left, 0) >= STREAM_MIN:
+            return {**widths, "stream": widths["stream"] + min(left, 0)}
     return {"stream": min(wanted["stream"], width)}
 
 
