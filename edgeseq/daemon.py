@@ -160,11 +160,11 @@ class Daemon:
         self.commit(lambda journal: journal.append_resumption(now_ns))
         resume(self.node.state, now_ns)
 
-    def report(self) -> None:
-        """Publish health; now and then retained, with a summary in the log."""
+    def report(self, *, is_last: bool = False) -> None:
+        """Publish health; now and then, and at the end, retained and with a summary in the log."""
         payload = self.health()
-        is_retained = self.reports % RETAIN_HEALTH_EVERY == 0
         self.reports += 1
+        is_retained = is_last or self.reports % RETAIN_HEALTH_EVERY == 0
         self.send(msgspec.structs.replace(health(self.node, payload), retain=is_retained))
         if is_retained:
             counters = {**msgspec.to_builtins(payload), **self.metrics.fields()}
@@ -299,6 +299,7 @@ class Daemon:
         """Tell everybody, keep the state, and go. Raises StorageError where the state could not be kept at all."""
         self.notifier.stopping()
         self.schedule.stop()
+        self.report(is_last=True)
         self.link.close([bridge_state(self.node.context.root, "stopped")])
         is_kept = self.take_snapshot() or is_journaling(self.node.resolved)
         if self.node.store:

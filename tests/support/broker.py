@@ -52,7 +52,7 @@ class Broker:
             "max_queued_messages 100000",
             "max_inflight_messages 1000",
             "set_tcp_nodelay true",
-            "log_dest stdout",
+            f"log_dest file {self._log}",  # written line by line, unlike stdout
             *lines,
         )
         self._config.write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -19,7 +19,9 @@ from tests.support.broker import PATIENCE_S, wait_until
 class Node:
     """A configuration in a folder, and the process that runs it; it may be started many times."""
 
-    def __init__(self, folder: Path, port: int, streams: str, *, node: str = "", mqtt: str = "", rest: str = "") -> None:
+    def __init__(
+        self, folder: Path, port: int, streams: str, *, node: str = "", mqtt: str = "", rest: str = ""
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = port
@@ -37,14 +39,19 @@ class Node:
 
     def write(self, streams: str, *, node: str = "", mqtt: str = "", rest: str = "") -> None:
         """Write the configuration."""
-        head = f'[node]\nname = "n"\nstate_dir = "state"\n{node}\n[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n{mqtt}\n'
-        self.config.write_text(f"{head}{rest}\n{streams}\n", encoding="utf-8")
+        tables = (
+            f'[node]\nname = "n"\nstate_dir = "state"\n{node}',
+            f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n{mqtt}',
+            rest,
+            streams,
+        )
+        self.config.write_text("\n".join(tables) + "\n", encoding="utf-8")
 
     def start(self, **environment: str) -> None:
         """Start the process and wait until it says READY=1."""
+        count = self.listen().count("READY=1")
         self.launch(**environment)
-        count = self.heard.count("READY=1")
-        wait_until(lambda: (self.listen(), self.require_alive(), self.heard.count("READY=1") > count)[-1], "ready")
+        wait_until(lambda: self.is_ready(count), "ready")
 
     def launch(self, **environment: str) -> None:
         """Start the process."""
@@ -59,9 +66,15 @@ class Node:
         assert self._process is not None
         return self._process
 
-    def require_alive(self) -> None:
+    def require_alive(self) -> bool:
         """Fail with its log if it has ended."""
         assert self.process.poll() is None, self.text()
+        return True
+
+    def is_ready(self, count: int) -> bool:
+        """Tell whether it has said READY=1 more often than this."""
+        self.listen()
+        return self.require_alive() and self.heard.count("READY=1") > count
 
     def kill(self) -> None:
         """SIGKILL it."""
@@ -91,12 +104,16 @@ class Node:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """List the log lines of an event."""
-        lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{") and line.endswith("}")]
+        lines = [
+            json.loads(line)
+            for line in self.text().splitlines()
+            if line.startswith("{") and line.endswith("}")
+        ]
         return [line for line in lines if line["event"] == name]
 
     def wait_for_event(self, name: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait until an event stands in the log."""
-        wait_until(lambda: (self.require_alive(), len(self.events(name)) >= count)[-1], f"{count} {name}")
+        wait_until(lambda: self.require_alive() and len(self.events(name)) >= count, f"{count} {name}")
         return self.events(name)
 
     def close(self) -> None:
