@@ -44,9 +44,9 @@ class CellRecipe(_Table, frozen=True):
 class TrainingRecipe(_Table, frozen=True):
     """[training]: truncated back-propagation through time with carried state."""
 
-    steps: int = 300
+    steps: int = 600
     """Most optimizer steps."""
-    patience: int = 150
+    patience: int = 200
     """Stop after so many steps without a better validation loss."""
     validate_every: int = 25
     lanes: int = 96
