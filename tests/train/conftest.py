@@ -27,11 +27,11 @@ def make_series(steps: int, streams: int = 2, seed: int = 0) -> F64:
     return np.asarray(20 + 3 * day + 2 * weather + 0.3 * rng.standard_normal((steps, streams)))
 
 
-def small_recipe(kind: Any = "gru", layers: int = 1, **training: Any) -> Recipe:
+def small_recipe(kind: Any = "gru", layers: int = 1, seed: int = 0, **training: Any) -> Recipe:
     """Make a recipe that trains in seconds."""
     defaults = {"steps": 60, "lanes": 24, "validate_every": 20, "dropout": 0.1}
     return Recipe(
-        every="1h", horizon=f"{HORIZON}h", cell=CellRecipe(kind=kind, layers=layers, units=16),
+        seed=seed, every="1h", horizon=f"{HORIZON}h", cell=CellRecipe(kind=kind, layers=layers, units=16),
         front=FrontRecipe(seasons=(24,), ring=48), training=TrainingRecipe(**(defaults | training)),
     )  # fmt: skip
 
