@@ -119,25 +119,12 @@ def test_litert_int8_weights_over_10000_steps_within_bounds_and_recovers(
     """int8 weights: p99.9 ≤ 2 %, at most 6 % of the scale, and below 1 % again 100 steps after the spike."""
     found, _ = roll(TFLiteStepper(manifest, "litert", models["int8_weights"]), cases)
     difference = apart(found, oracle)
-    print(f"max {difference.max():.4f}  p99.9 {np.quantile(difference, 0.999):.4f}")
-    assert np.quantile(difference, 0.999) <= 0.02
+    after = difference[SPIKE_AT + RECOVERED : SPIKE_AT + 2 * RECOVERED].max(axis=(2, 3, 4))
+    p999 = np.quantile(difference, 0.999)
+    print(f"max {difference.max():.4f}  p99.9 {p999:.4f}  after the spike {after.max():.4f}")
+    assert p999 <= 0.02
     assert difference.max() <= 0.06
-    after = difference[SPIKE_AT + RECOVERED : SPIKE_AT + 2 * RECOVERED]
-    assert np.median(after.max(axis=(2, 3, 4)), axis=0).max() <= 0.01
-
-
-def test_tflite_runtime_over_10000_steps_within_the_same_bounds(
-    manifest: Manifest, models: dict[str, bytes], cases: F32, oracle: tuple[Any, Any], tmp_path: Path
-) -> None:
-    """The other runtime keeps the bounds of ai-edge-litert, in float32 and with int8 weights."""
-    chosen = {name: models[name] for name in ("float32", "int8_weights")}
-    found = roll_on_tflite_runtime(manifest, chosen, cases, tmp_path)
-    assert apart(found["float32"], oracle).max() <= 1e-4
-    difference = apart(found["int8_weights"], oracle)
-    assert np.quantile(difference, 0.999) <= 0.02
-    assert difference.max() <= 0.06
-    after = difference[SPIKE_AT + RECOVERED : SPIKE_AT + 2 * RECOVERED]
-    assert np.median(after.max(axis=(2, 3, 4)), axis=0).max() <= 0.01
+    assert after.max() <= 0.01
 
 
 @pytest.mark.parametrize(("variant", "bound"), [("float16", 0.02), ("dynamic", 0.5)])

@@ -23,8 +23,8 @@ from edgeseq_train.tf_ops import TensorFlowOps
 
 SIGNATURE_KEYS = {"step": "step", "replay": "steps"}
 LEARNED = "learned"
-"""Scope of the products whose weights are quantized: cell and head. The highway stays float: an error of 1/254 in
-each of its hundreds of weights would add up to several per cent of the scale (measured; DESIGN.md, Quantization)."""
+"""Scope of the products whose weights are quantized: cell and head. The highway's are not: the errors of its hundreds
+of weights add up. On a ring of 336, int8 there makes differences of p99.9 8.6 % of the scale instead of 0.4 %."""
 
 
 class NamedOps(TensorFlowOps):
@@ -114,16 +114,25 @@ def dynamic(folder: str) -> bytes:
 
 
 def int8_weights(model: bytes) -> bytes:
-    """Quantize the weights of cell and head to int8 per channel; activations and states stay float."""
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer.qtyping import TFLOperationName
+    """Quantize the weights of cell and head to int8 per channel, those of the highway to float16.
 
-    tool = quantizer.Quantizer(model)
-    tool.add_weight_only_config(
-        regex=f".*{LEARNED}.*", operation_name=TFLOperationName.FULLY_CONNECTED, num_bits=8
+    Activations and states stay float32.
+    """
+    from ai_edge_quantizer import qtyping, quantizer
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    products = qtyping.TFLOperationName.FULLY_CONNECTED
+    half = qtyping.OpQuantizationConfig(
+        weight_tensor_config=qtyping.TensorQuantizationConfig(
+            num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+        ),
+        compute_precision=qtyping.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
     )
-    quantized = tool.quantize(enable_progress_report=False).quantized_model
-    return bytes(quantized)
+    tool = quantizer.Quantizer(model)
+    tool.update_quantization_recipe(".*", products, half, AlgorithmName.FLOAT_CASTING)
+    tool.add_weight_only_config(regex=f".*{LEARNED}.*", operation_name=products, num_bits=8)
+    return bytes(tool.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
 
 
 def _convert(folder: str, prepare: Callable[[Any], None]) -> bytes:
