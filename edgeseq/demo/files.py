@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeseq.demo import scenario as s
 from edgeseq.demo.play import NODE, PREFIX
-from edgeseq.demo.recordings import Recording, iso
+from edgeseq.demo.recordings import WEEK_NS, Recording, iso
 from edgeseq.errors import ConfigError
 from edgeseq.keys import load_signing_key, write_public_key
 
@@ -100,7 +100,10 @@ def clear(folder: Folder, *, keep_model: bool = False) -> None:
 
 def write_inputs(folder: Folder, scenario: s.Scenario, *, quick: bool) -> None:
     """Write what training and replay read."""
-    write_csv(folder.training, scenario.training)
+    taken = scenario.training
+    if quick:
+        taken = taken.between(s.TEST_FROM_NS - s.QUICK_TRAINING_WEEKS * WEEK_NS, s.TEST_FROM_NS)
+    write_csv(folder.training, taken)
     write_csv(folder.history, scenario.history)
     name = "recipe-quick.toml" if quick else "recipe.toml"
     folder.recipe.write_text(resources.files("edgeseq.demo").joinpath(name).read_text())

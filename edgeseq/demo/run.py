@@ -50,7 +50,8 @@ def run_demo(root: Path, *, quick: bool = False, reuse: bool = False, fault: Bre
     files.clear(folder, keep_model=reuse)
     files.write_inputs(folder, plan, quick=quick)
     if not reuse:
-        with _timed(seconds, "training", "Training on two years of traffic, all but the last five weeks"):
+        span = f"{scenario.QUICK_TRAINING_WEEKS} weeks of traffic" if quick else "two years of traffic"
+        with _timed(seconds, "training", f"Training on {span}, up to the last five weeks"):
             _train(folder)
     files.trust_own_key(folder)
     manifest = read_bundle(folder.bundle, TrustedKeys.from_dir(folder.trusted_keys)).manifest
