@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import queue
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +20,7 @@ from edgeseq import view as v
 from edgeseq.errors import BrokerError
 from edgeseq.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
 from edgeseq.watch import Broker, Screen, connect
+from tests.support.broker import Peer, free_port, running_broker
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -173,11 +179,57 @@ def test_screen_elsewhere_prints_one_line_per_event() -> None:
 
 def test_connect_without_a_broker_says_where() -> None:
     """A broker that does not answer is an error that names its address."""
-    from edgeseq.demo.broker import free_port
-
     port = free_port()
-    import queue
-
     with pytest.raises(BrokerError, match="does not answer") as caught:
         connect(Broker("127.0.0.1", port), ["#"], queue.Queue())
     assert f"127.0.0.1:{port}" in str(caught.value)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_screen_on_a_terminal_redraws_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame goes back over the lines of the last one and clears what is left; NO_COLOR is respected."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = _Terminal()
+    screen = Screen(out)
+    screen.line("edgeseq/attic/cellar/alert", "an alert")
+    screen.frame(_view(("cellar/forecast", _forecast())))
+    first = out.getvalue()
+    screen.frame(_view())
+    assert not first.startswith("\x1b")
+    assert out.getvalue()[len(first) :].startswith(f"\x1b[{first.count(chr(10))}F")
+    assert out.getvalue().endswith("\x1b[J")
+    assert not ESCAPES.search(out.getvalue())
+
+
+@pytest.mark.system
+def test_watch_command_prints_what_is_published(tmp_path: Path) -> None:
+    """The command subscribes as a client and tells each event in a line where its output is no terminal."""
+    with running_broker(tmp_path) as broker:
+        sensor = Peer(broker.port)
+        sensor.publish("edgeseq/attic/bridge/state", '{"state":"online"}', retain=True)
+        sensor.flush()
+        command = [
+            sys.executable,
+            "-m",
+            "edgeseq",
+            "watch",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(broker.port),
+        ]
+        with subprocess.Popen([*command, "--node", "attic"], stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout is not None
+            try:
+                assert watching.stdout.readline() == "node is online\n"
+                sensor.publish("edgeseq/attic/cellar/alert", _alert("opened"))
+                assert "spike opened: cellar 99 °C" in watching.stdout.readline()
+            finally:
+                watching.send_signal(signal.SIGINT)
+                sensor.close()
+        assert watching.returncode == 0

@@ -107,9 +107,10 @@ class Peer:
     def __init__(self, port: int, *filters: str, client_id: str = "", version: int = 4) -> None:
         protocol = MQTTv5 if version == 5 else MQTTv311
         self.received: list[MQTTMessage] = []
+        self._newest: dict[str, bytes] = {}
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
         self._client.max_inflight_messages = 200
-        self._client.on_message = lambda _, __, message: self.received.append(message)
+        self._client.on_message = self._take
         self._subscribed = not filters
         self._client.on_subscribe = lambda *_: setattr(self, "_subscribed", True)
         if filters:
@@ -134,12 +135,18 @@ class Peer:
 
     def last(self) -> dict[str, str]:
         """Give the last payload of each topic."""
-        return {m.topic: m.payload.decode() for m in list(self.received)}
+        return {topic: payload.decode() for topic, payload in list(self._newest.items())}
+
+    def _take(self, _: Client, __: object, message: MQTTMessage) -> None:
+        self.received.append(message)
+        self._newest[message.topic] = bytes(message.payload)
 
     def close(self) -> None:
         """Go."""
         self._client.disconnect()
         self._client.loop_stop()
+        # Else its wake-up pipe is left to the garbage collector, which may find it before the client.
+        self._client._reset_sockets()
 
 
 @contextmanager
