@@ -204,8 +204,10 @@ def _fold(rule: StreamRule, old: F64, value: F64, count: I64) -> F64:
 
 def _sample(table: Table, rule: StreamRule, rows: I64, order: I64) -> Samples:
     """Make the sample of the open step as it stands."""
-    values = table["open_value"][rows].copy()
-    observed = ~np.isnan(values)
+    values = table["open_value"][rows]
+    # Infinite is what an aggregate or a counter's rise beyond float64 becomes: no value.
+    observed = np.isfinite(values)
+    values = np.where(observed, values, np.nan)
     held = table["held_value"][rows]
     table["held_value"][rows] = np.where(observed, values, held)
     if rule.on_gap == "hold":
@@ -216,6 +218,7 @@ def _sample(table: Table, rule: StreamRule, rows: I64, order: I64) -> Samples:
     return Samples(rows, step, values, observed, publish=True, order=order, time_ns=time_ns)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def to_grid(
     time_ns: I64,
     values: F64,
@@ -256,6 +259,7 @@ def to_grid(
             column = _uncount_all(column, at)
             column, at = column[1:], at[1:]
         grid[:, c] = _aggregate_all(rule, grid[:, c], at, column)
+    grid[~np.isfinite(grid)] = np.nan
     if on_gap == "hold":
         _hold(grid)
     return grid

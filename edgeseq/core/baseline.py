@@ -6,25 +6,40 @@ at time t persistence made at t - l erred by |x_t - x_{t-l}|, seasonal naive by 
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from edgeseq.core.forecast import RecurrentState, StateSpec
-from edgeseq.core.types import CALIBRATED_LEADS, F32
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq.core.forecast import StateSpec
+from edgeseq.core.types import CALIBRATED_LEADS
+
+Floats = NDArray[Any]
+"""Arrays of the stepper's own dtype."""
+
+FloatState = tuple[Floats, ...]
 
 ERROR_HALF_LIFE_STEPS = 150
 """Memory of the running errors: the half-life of the online mix in DESIGN.md, Baseline."""
+
+ERROR_CLIP = 8.0
+"""One outcome counts as so many mean errors at most, once those are known: one wild value must not decide between
+the two for the next thousand steps."""
 
 MIN_SCORED = 8
 """Seasonal naive serves a lead only after so many comparisons with persistence."""
 
 
 class BaselineStepper:
-    """Persistence and seasonal naive as a Stepper with the median as its only quantile."""
+    """Persistence and seasonal naive as a Stepper with the median as its only quantile.
+
+    It only copies and compares values, so in float64 it takes sensor units as they are: no anchor, no rounding.
+    """
 
     name = "baseline"
     levels: tuple[float, ...] = (0.5,)
 
-    def __init__(self, channels: int, horizon: int, season_steps: int) -> None:
+    def __init__(self, channels: int, horizon: int, season_steps: int, dtype: str = "float32") -> None:
         self.channels = channels
         self.horizon = horizon
         self.season_steps = season_steps
@@ -32,11 +47,11 @@ class BaselineStepper:
         self.ring = max(season_steps, self.leads[-1])
         c, k = channels, len(self.leads)
         self.state_spec: tuple[StateSpec, ...] = (
-            StateSpec("ring", (c, self.ring), init=np.nan),
-            StateSpec("last", (c,), init=np.nan),
-            StateSpec("persistence_error", (c, k)),
-            StateSpec("seasonal_error", (c, k)),
-            StateSpec("scored", (c, k)),
+            StateSpec("ring", (c, self.ring), dtype, init=np.nan),
+            StateSpec("last", (c,), dtype, init=np.nan),
+            StateSpec("persistence_error", (c, k), dtype),
+            StateSpec("seasonal_error", (c, k), dtype),
+            StateSpec("scored", (c, k), dtype),
         )
         lead_of_step = np.arange(1, horizon + 1)
         # Each step of the horizon follows the calibrated lead nearest in log distance.
@@ -45,7 +60,7 @@ class BaselineStepper:
         # Steps beyond one season repeat the newest season known at the origin.
         self._season_index = self.ring - season_steps + (lead_of_step - 1) % max(season_steps, 1)
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: Floats, state: FloatState) -> tuple[Floats, FloatState]:
         """Advance by one step: x (B, C) → medians (B, C, H, 1) and the next state."""
         ring, last, persistence_error, seasonal_error, scored = state
         errors = self._score(x, ring, persistence_error, seasonal_error, scored)
@@ -53,35 +68,43 @@ class BaselineStepper:
         last = np.where(np.isnan(x), last, x)
         return self._forecast(ring, last, errors), (ring, last, *errors)
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: Floats, state: FloatState) -> tuple[Floats, FloatState]:
         """Advance by T steps: x (B, T, C) → medians of the last step and the state after it."""
         for t in range(x.shape[1]):
             quantiles, state = self.step(x[:, t], state)
         return quantiles, state
 
     def _score(
-        self, x: F32, ring: F32, persistence_error: F32, seasonal_error: F32, scored: F32
-    ) -> tuple[F32, F32, F32]:
+        self, x: Floats, ring: Floats, persistence_error: Floats, seasonal_error: Floats, scored: Floats
+    ) -> tuple[Floats, Floats, Floats]:
         if self.season_steps == 0:
             return persistence_error.copy(), seasonal_error.copy(), scored.copy()
         by_persistence = np.abs(x[:, :, None] - ring[:, :, [self.ring - lead for lead in self.leads]])
         by_season = np.abs(x - ring[:, :, self.ring - self.season_steps])[:, :, None]
         both = np.isfinite(by_persistence) & np.isfinite(by_season)
-        scored = scored + both.astype(np.float32)
-        slow = np.float32(1 - 0.5 ** (1 / ERROR_HALF_LIFE_STEPS))
-        rate = np.where(both, np.maximum(1 / np.maximum(scored, 1), slow), 0).astype(np.float32)
-        # Subtract inside the mask only: a NaN times a rate of 0 is still a NaN.
-        persistence_error = persistence_error + rate * np.where(both, by_persistence - persistence_error, 0)
-        seasonal_error = seasonal_error + rate * np.where(both, by_season - seasonal_error, 0)
+        scored = scored + both.astype(x.dtype)
+        slow = x.dtype.type(1 - 0.5 ** (1 / ERROR_HALF_LIFE_STEPS))
+        rate = np.where(both, np.maximum(1 / np.maximum(scored, 1), slow), 0).astype(x.dtype)
+        persistence_error = _moved(persistence_error, by_persistence, rate)
+        seasonal_error = _moved(seasonal_error, by_season, rate)
         # Beyond its sixteenth million a float32 count stands still, long after it stopped to matter.
         return persistence_error, seasonal_error, scored
 
-    def _forecast(self, ring: F32, last: F32, errors: tuple[F32, F32, F32]) -> F32:
+    def _forecast(self, ring: Floats, last: Floats, errors: tuple[Floats, Floats, Floats]) -> Floats:
         persistence = np.broadcast_to(last[:, :, None], (*last.shape, self.horizon))
         if self.season_steps == 0:
-            return np.array(persistence[..., None], dtype=np.float32)
+            return np.array(persistence[..., None])
         persistence_error, seasonal_error, scored = errors
         seasonal_wins = (scored >= MIN_SCORED) & (seasonal_error < persistence_error)
         seasonal = ring[:, :, self._season_index]
         use = seasonal_wins[:, :, self._nearest] & np.isfinite(seasonal)
-        return np.where(use, seasonal, persistence)[..., None].astype(np.float32)
+        return np.where(use, seasonal, persistence)[..., None]
+
+
+def _moved(mean: Floats, error: Floats, rate: Floats) -> Floats:
+    """Move a running mean error at `rate`, 0 where there is nothing to learn."""
+    known = (mean > 0) & (rate < 1 / 16)
+    error = np.where(known, np.minimum(error, mean.dtype.type(ERROR_CLIP) * mean), error)
+    # Subtract inside the mask only: a NaN times a rate of 0 is still a NaN.
+    moved: Floats = mean + rate * np.where(rate > 0, error - mean, 0)
+    return moved

@@ -44,6 +44,9 @@ ALERT_LEAST, ALERT_MOST = 2.0, 10.0
 ALERT_STEP = 0.35
 """Step of the tracked logarithm of that width: an episode widens by 42 %, a thousand calm outcomes undo it."""
 
+STRIDE_RATE = 0.125
+"""Memory of the typical error among those that are no zero: the last dozen of them."""
+
 CALM_AFTER = 6
 """Outcomes inside that end an episode: the outcomes of one outage count once."""
 
@@ -71,6 +74,7 @@ def columns(channels: int, horizon: int) -> dict[str, Column]:
         "paired": Column(fck[1:], "int64", 0),
         "alert_width": Column(fc, init=ALERT_START),
         "calm": Column(fc, "int64", CALM_AFTER),
+        "stride": Column(fc, "float64", 0.0),
     }
 
 
@@ -83,17 +87,13 @@ def slots(leads: tuple[int, ...], step: I64) -> I64:
 
 def push(table: Table, leads: tuple[int, ...], rows: I64, step: I64, raw: F64) -> None:
     """Keep forecasts made at `step` until their outcomes come; raw (n, F, C, 3, K)."""
-    at = slots(leads, step)
-    pending = table["pending"]
-    for k in range(len(leads)):
-        pending[rows, :, :, :, at[:, k]] = raw[..., k]
+    table["pending"][rows[:, None], :, :, :, slots(leads, step)] = np.moveaxis(raw, -1, 1)
 
 
 def due(table: Table, leads: tuple[int, ...], rows: I64, step: I64) -> F64:
     """Give the forecasts whose target is `step` → (n, F, C, 3, K). Slot step mod l was filled at step - l."""
-    at = slots(leads, step)
-    pending = table["pending"][rows]
-    return np.take_along_axis(pending, at[:, None, None, None, :], axis=-1)
+    # Only the due slots are gathered: the ring of a stream holds hundreds.
+    return np.moveaxis(table["pending"][rows[:, None], :, :, :, slots(leads, step)], 1, -1)
 
 
 def learn(table: Table, leads: tuple[int, ...], rows: I64, outcome: F64, forecasts: F64) -> None:
@@ -107,9 +107,10 @@ def learn(table: Table, leads: tuple[int, ...], rows: I64, outcome: F64, forecas
     lower, value, upper = (forecasts[:, :, :, i] for i in (LOWER, VALUE, UPPER))
     miss = np.maximum(lower - y, y - upper)
     absolute = np.abs(y - value)
-    valid = np.isfinite(miss)
+    valid = np.isfinite(miss) & np.isfinite(absolute)
     before = table["scored"][rows]
     _learn_alert_width(table, rows, outcome, forecasts[..., 0])
+    _learn_stride(table, rows, absolute[..., 0])
     scale = _learn_errors(table, rows, absolute, valid)
     _learn_offset(table, leads, rows, miss, valid, before, scale)
     _learn_pairs(table, rows, absolute)
@@ -151,7 +152,8 @@ def _learn_alert_width(table: Table, rows: I64, outcome: F64, forecasts: F64) ->
         outcome: (n, C).
         forecasts: (n, F, C, 3) of lead 1.
     """
-    lower, upper = alert_band(table["offset"][rows][..., 0], table["alert_width"][rows], forecasts)
+    offset, width, stride = table["offset"][..., 0][rows], table["alert_width"][rows], table["stride"][rows]
+    lower, upper = alert_band(offset, width, stride, forecasts)
     y = outcome[:, None, :]
     judged = np.isfinite(y) & np.isfinite(lower)
     with np.errstate(invalid="ignore"):
@@ -164,23 +166,35 @@ def _learn_alert_width(table: Table, rows: I64, outcome: F64, forecasts: F64) ->
     table["alert_width"][rows] = np.where(moving, width, table["alert_width"][rows])
 
 
-def alert_band(offset: F64, width: F64, forecasts: F64) -> tuple[F64, F64]:
+def _learn_stride(table: Table, rows: I64, absolute: F64) -> None:
+    """Follow the mean absolute error of lead 1 among the outcomes that were not met exactly; absolute (n, F, C)."""
+    old = table["stride"][rows]
+    erred = np.isfinite(absolute) & (absolute > 0)
+    moved = old + STRIDE_RATE * (np.minimum(absolute, SCALE_CLIP * old) - old)
+    table["stride"][rows] = np.where(erred, np.where(old > 0, moved, absolute), old)
+
+
+def alert_band(offset: F64, width: F64, stride: F64, forecasts: F64) -> tuple[F64, F64]:
     """Stretch the 90 % interval of lead 1 around its value to the 99.9 % band.
+
+    A sensor of coarse resolution repeats itself nine times in ten: its interval has no width, which says nothing of
+    how far it moves when it does. So the half-width is at least the stride, the typical error where there is one.
 
     Args:
         offset: (...) calibration offset of lead 1.
         width: (...) half-widths of the interval.
+        stride: (...) least half-width.
         forecasts: (..., 3) lower, value, upper before calibration.
 
     Returns:
         lower and upper edge (...); NaN while nothing was scored.
 
-    >>> alert_band(np.array(1.0), np.array(3.0), np.array([9.0, 10.0, 12.0]))
+    >>> alert_band(np.array(1.0), np.array(3.0), np.array(0.5), np.array([9.0, 10.0, 12.0]))
     (np.float64(4.0), np.float64(19.0))
     """
     lower, value, upper = (forecasts[..., i] for i in (LOWER, VALUE, UPPER))
-    below = np.maximum(value - lower + offset, 0)
-    above = np.maximum(upper + offset - value, 0)
+    below = np.maximum(value - lower + offset, stride)
+    above = np.maximum(upper + offset - value, stride)
     return value - width * below, value + width * above
 
 
@@ -199,7 +213,7 @@ def error_ratio(table: Table, rows: I64) -> F64:
     error = table["paired_error"][rows]
     known = (table["paired"][rows] >= 1) & (error > 0).all(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.where(known, np.log(error[:, MODEL] / error[:, BASELINE]), 0.0)
+        log_ratio = np.where(known, np.log(error[:, MODEL]) - np.log(error[:, BASELINE]), 0.0)
         return np.where(known.any(axis=2), np.exp(log_ratio.sum(axis=2) / known.sum(axis=2)), np.nan)
 
 

@@ -42,9 +42,13 @@ GAP_STEP = 0.1
 """Relative step of the tracked 90 % quantile of the time between readings."""
 
 MIN_ARRIVALS = 3
-"""Readings before silence is judged."""
+"""Readings before silence is judged by a learned rhythm."""
 
 NEVER = np.iinfo(np.int64).max
+NOT_SEEN = np.iinfo(np.int64).min
+
+MOST_SCORE = 100.0
+"""Bound of the score: what leaves a band of no width is off by any number of widths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ def columns(channels: int) -> dict[str, Column]:
         "run_value_now": Column(c, init=np.nan),
         "run_reached": Column((channels, len(RUN_LENGTHS)), "int64", 0),
         "run_samples": Column(c, "int64", 0),
-        "last_seen_ns": Column((), "int64", 0),
+        "last_seen_ns": Column((), "int64", NOT_SEEN),
+        "channel_seen_ns": Column(c, "int64", NOT_SEEN),
         "arrivals": Column((), "int64", 0),
         "gap_q90_ns": Column((), "float64", 0.0),
         "mean_gap_ns": Column((), "float64", 0.0),
@@ -87,19 +92,17 @@ def columns(channels: int) -> dict[str, Column]:
 # --- samples --------------------------------------------------------------------------------------------------
 
 
-def score(value: F64, band: Band) -> F64:
+def score(value: F64, expected: F64, lower: F64, upper: F64) -> F64:
     """Measure how far a value lies from its forecast: 0 at the forecast, 1 at the edge of the alert band.
 
-    >>> band = Band(*(np.array([[v]]) for v in (10.0, 8.0, 11.0)), live=np.array([[True]]), source=["baseline"])
-    >>> score(np.array([[7.0]]), band).item()
-    1.5
+    >>> score(np.array([7.0, 100.0, np.nan]), np.array(10.0), np.array(8.0), np.array(11.0))
+    array([ 1.5, 90. ,  nan])
     """
-    above = value > band.expected
-    half_width = np.where(above, band.upper - band.expected, band.expected - band.lower)
-    distance = np.abs(value - band.expected)
-    unknown = np.full(value.shape, np.nan)
-    scores: F64 = np.divide(distance, half_width, out=unknown, where=half_width > 0)
-    return scores
+    half_width = np.where(value > expected, upper - expected, expected - lower)
+    distance = np.abs(value - expected)
+    outside = np.where(distance > 0, MOST_SCORE, distance)
+    scores: F64 = np.divide(distance, half_width, out=outside, where=~(half_width == 0))
+    return np.minimum(scores, MOST_SCORE)
 
 
 def p_value(scores: float) -> float:
@@ -108,7 +111,7 @@ def p_value(scores: float) -> float:
     >>> p_value(0.0), p_value(1.0)
     (1.0, 0.001)
     """
-    return float(0.001 ** min(scores, 100.0)) if np.isfinite(scores) else 1.0
+    return float(0.001**scores) if np.isfinite(scores) else 1.0
 
 
 def observe(
@@ -242,8 +245,7 @@ def _event(
     """Make the event and count it; the sequence is the stream's own, so that it never depends on other streams."""
     table["alert_seq"][row] += 1
     expected, lower, upper = band
-    edge = upper if observed > expected else lower
-    scores = abs(observed - expected) / abs(edge - expected) if edge != expected else np.nan
+    how_far = float(score(*(np.array(x) for x in (observed, *band)))) if kind == SPIKE else float("nan")
     return AlertEvent(
         order=order,
         stream=int(table["stream"][row]),
@@ -258,7 +260,7 @@ def _event(
         expected=expected,
         lower=lower,
         upper=upper,
-        p_value=p_value(scores) if kind == SPIKE else float("nan"),
+        p_value=p_value(how_far) if kind == SPIKE else float("nan"),
         seq=int(table["alert_seq"][row]),
         source=source,
     )
@@ -270,34 +272,56 @@ NOTHING_EXPECTED = (float("nan"),) * 3
 
 
 def arrive(
-    table: Table, rows: I64, order: I64, clock_ns: I64, time_ns: I64, period_ns: int, silent_after_ns: int
+    table: Table, rows: I64, order: I64, channel: I64, clock_ns: I64, period_ns: int, silent_after_ns: int
 ) -> list[AlertEvent]:
     """Note that readings of different rows arrived: learn their rhythm, set deadlines, clear silence.
 
     Args:
+        channel: (n,) channel of each reading.
         clock_ns: (n,) the clock silence is measured by (arrival, or the readings' own time).
-        time_ns: (n,) the readings' times, told in the events.
     """
-    first = table["arrivals"][rows] == 0
-    gap = np.where(first, period_ns, clock_ns - table["last_seen_ns"][rows]).astype(np.float64)
-    typical = np.where(first, float(period_ns), table["gap_q90_ns"][rows])
-    moved = typical * (1 + GAP_STEP * ((gap > typical) - (1 - GAP_QUANTILE)))
-    typical = np.where(first, typical, np.maximum(moved, period_ns / 1000))
-    mean = np.where(first, float(period_ns), table["mean_gap_ns"][rows])
-    # One outage counts as four typical gaps at most, so that it does not change the rhythm for long.
-    mean += 0.05 * (np.minimum(gap, 4 * np.maximum(mean, 1.0)) - mean)
-    table["gap_q90_ns"][rows] = typical
-    table["mean_gap_ns"][rows] = mean
+    _learn_rhythm(table, rows, channel, clock_ns, period_ns)
     table["last_seen_ns"][rows] = np.maximum(clock_ns, table["last_seen_ns"][rows])
     table["arrivals"][rows] += 1
-    wait = SILENT_FACTOR * np.maximum(typical, period_ns)
-    wait_ns = np.full(len(rows), silent_after_ns) if silent_after_ns else wait.astype(np.int64)
-    judged = table["arrivals"][rows] >= MIN_ARRIVALS
-    table["deadline_ns"][rows] = np.where(judged, table["last_seen_ns"][rows] + wait_ns, NEVER)
+    judged = (table["arrivals"][rows] >= MIN_ARRIVALS) | (silent_after_ns > 0)
+    deadline = table["last_seen_ns"][rows] + _wait_ns(table, rows, period_ns, silent_after_ns)
+    table["deadline_ns"][rows] = np.where(judged, deadline, NEVER)
     return [
-        _silence_ends(table, int(rows[i]), int(order[i]), int(time_ns[i]))
+        _silence_ends(table, int(rows[i]), int(order[i]), int(clock_ns[i]))
         for i in np.flatnonzero(table["alert_open"][rows, 0, SILENT])
     ]
+
+
+def resume(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> None:
+    """Give every stream that is waited for its whole wait from now on."""
+    rows = np.flatnonzero((table["deadline_ns"] != NEVER) & ~table["alert_open"][:, 0, SILENT])
+    deadline = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
+    table["deadline_ns"][rows] = np.maximum(table["deadline_ns"][rows], deadline)
+
+
+def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_ns: int) -> None:
+    """Follow the time between readings of the same channel: channels that come together are no faster rhythm."""
+    seen = table["channel_seen_ns"][rows, channel]
+    table["channel_seen_ns"][rows, channel] = np.maximum(clock_ns, seen)
+    first = table["arrivals"][rows] == 0
+    typical = np.where(first, float(period_ns), table["gap_q90_ns"][rows])
+    mean = np.where(first, float(period_ns), table["mean_gap_ns"][rows])
+    # A clock that was set back, or a late reading, says nothing of the rhythm.
+    known = (seen != NOT_SEEN) & (clock_ns >= seen)
+    gap = np.where(known, clock_ns - seen, 0).astype(np.float64)
+    moved = typical * (1 + GAP_STEP * ((gap > typical) - (1 - GAP_QUANTILE)))
+    table["gap_q90_ns"][rows] = np.where(known, np.maximum(moved, period_ns / 1000), typical)
+    # One outage counts as four typical gaps at most, so that it does not change the rhythm for long.
+    nearer = 0.05 * (np.minimum(gap, 4 * np.maximum(mean, 1.0)) - mean)
+    table["mean_gap_ns"][rows] = mean + np.where(known, nearer, 0.0)
+
+
+def _wait_ns(table: Table, rows: I64, period_ns: int, silent_after_ns: int) -> I64:
+    """Say how long after a reading the next one is overdue."""
+    if silent_after_ns:
+        return np.full(len(rows), silent_after_ns, dtype=np.int64)
+    typical: F64 = np.maximum(table["gap_q90_ns"][rows], float(period_ns))
+    return (SILENT_FACTOR * typical).astype(np.int64)
 
 
 def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +44,7 @@ def new_group(rule: StreamRule, model: Stepper | None) -> Group:
     """Make the empty group of a rule; `model` serves it beside the baseline."""
     channels = len(rule.channel_names)
     horizon = model.horizon if model else rule.horizon
-    baseline: Stepper = BaselineStepper(channels, horizon, rule.season_steps)
+    baseline: Stepper = BaselineStepper(channels, horizon, rule.season_steps, "float64")
     steppers: tuple[Stepper, ...] = (baseline, model) if model else (baseline,)
     ring = max(2 * WARM_READINGS, *(s.ring for s in steppers))
     limits = [rule.limits.get(name, Limits()) for name in rule.channel_names]
@@ -73,13 +72,13 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
         "stream": Column((), "int64", -1),
         "history": Column((channels, ring), init=np.nan),
         "first_step": Column((), "int64", NONE_YET),
-        "base_anchor": Column(c, init=np.nan),
         "anchor": Column(c, init=np.nan),
         "unit": Column(c, init=np.nan),
         "next_step": Column((), "int64", NONE_YET),
         "next_value": Column(c, init=np.nan),
         "next_raw": Column((len(calibrate.FORECASTERS), channels, 3, len(leads)), init=np.nan),
         "model_warm": Column((), "bool", init=False),
+        "warm_step": Column((), "int64", NONE_YET),
         "serving": Column((), "int64", calibrate.BASELINE),
         "status": Column((3,), "int64", -1),
     }
@@ -110,7 +109,11 @@ def write_state(group: Group, forecaster: int, which: str, rows: I64, state: Rec
 
 
 def reset_rows(group: Group, rows: I64) -> None:
-    """Forget what a gap longer than the ring made worthless: history, recurrent states and pending forecasts."""
+    """Forget what a gap longer than the ring made worthless.
+
+    That is history, recurrent states, pending forecasts and what was counted over consecutive steps. What was
+    learned of the sensor stays: anchor and unit, errors, offsets, widths.
+    """
     table = group.table
     worthless = (
         "history",
@@ -119,8 +122,14 @@ def reset_rows(group: Group, rows: I64) -> None:
         "next_value",
         "next_raw",
         "model_warm",
+        "warm_step",
         "serving",
         "pending",
+        "calm",
+        "run",
+        "run_now",
+        "run_value",
+        "run_value_now",
     )
     recurrent = [n for n in table.columns if ".committed." in n or ".next." in n]
     table.reset(rows, {name: table.columns[name] for name in (*worthless, *recurrent)})
@@ -148,7 +157,8 @@ def fingerprint(group: Group) -> dict[str, Any]:
         list(rule.channel_names),
         rule.season_steps,
     ]
-    model = [[s.name, [msgspec.to_builtins(spec) for spec in s.state_spec]] for s in group.steppers[1:]]
+    # As text, which JSON gives back as it was: tuples would come back as lists, and NaN equals nothing.
+    model = [[s.name, *(str(spec) for spec in s.state_spec)] for s in group.steppers[1:]]
     return {"base": base, "horizon": group.horizon, "ring": group.ring, "model": model}
 
 
@@ -198,8 +208,9 @@ def _forget_model(group: Group) -> None:
     table["serving"][:] = calibrate.BASELINE
     table["anchor"][:] = np.nan
     table["unit"][:] = np.nan
+    table["warm_step"][:] = NONE_YET
     table["next_raw"][:, calibrate.MODEL] = np.nan
-    for name in ("pending", "offset", "error", "paired_error", "scored", "alert_width", "calm"):
+    for name in ("pending", "offset", "error", "paired_error", "scored", "alert_width", "calm", "stride"):
         table[name][:, calibrate.MODEL] = table.columns[name].init
     table["paired_error"][:] = np.nan
     table["paired"][:] = 0

@@ -31,7 +31,9 @@ from edgeseq.core.group import Group, new_group
 from edgeseq.core.registry import Registry
 from edgeseq.core.rounds import rounds
 from edgeseq.core.types import (
+    I32,
     I64,
+    AlertEvent,
     Bool,
     Counts,
     Event,
@@ -60,7 +62,7 @@ class State:
     """Stream index → group index."""
     row_of: list[int] = field(default_factory=list)
     """Stream index → row in the group's table."""
-    clock_ns: int = 0
+    clock_ns: int = -(2**62)
     """The clock that silence is measured by, as far as it has been seen."""
     counts: Counts = field(default_factory=Counts)
 
@@ -105,6 +107,9 @@ def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> 
     return advance(state, readings)
 
 
+@np.errstate(
+    over="ignore", invalid="ignore"
+)  # near the largest float: known by their values, not by warnings
 def advance(state: State, readings: Readings) -> list[Event]:
     """Align, step, calibrate and detect; events in the order of the readings that caused them.
 
@@ -141,10 +146,7 @@ def resume(state: State, now_ns: int) -> None:
     if state.options.clock == "readings":
         return
     for group in state.groups:
-        table = group.table
-        waiting = table["deadline_ns"] != detect.NEVER
-        wait = table["deadline_ns"] - table["last_seen_ns"]
-        table["deadline_ns"][waiting] = np.maximum(table["deadline_ns"], now_ns + wait)[waiting]
+        detect.resume(group.table, now_ns, group.rule.period_ns, group.rule.silent_after_ns)
 
 
 def describe(state: State) -> list[Event]:
@@ -179,9 +181,7 @@ def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:
 
     Readings taken together set new deadlines; `earliest` bounds those from below, so that none is passed unseen.
     """
-    # Of streams without alerts no deadline counts: `_sweep` would never open, and so never pass it.
-    watched = [group.table for group in state.groups if group.rule.alerts]
-    deadline = min(map(detect.next_deadline_ns, watched), default=detect.NEVER)
+    deadline = min((detect.next_deadline_ns(group.table) for group in state.groups), default=detect.NEVER)
     if reached[start] > deadline:
         return start
     before = np.minimum.accumulate(np.r_[deadline, earliest[start:-1]])
@@ -192,21 +192,26 @@ def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:
 def _earliest_deadlines(state: State, readings: Readings, clock: I64) -> I64:
     """Bound from below the deadline that each reading sets."""
     waits = [detect.shortest_wait_ns(g.rule.period_ns, g.rule.silent_after_ns) for g in state.groups]
-    group_of = np.array(state.group_of, dtype=np.int64)[readings.stream_index]
+    group_of, _ = _places(state, readings.stream_index)
     return clock + np.array([*waits, 2**61], dtype=np.int64)[group_of]
 
 
 def _take(state: State, readings: Readings, clock: I64, order: I64) -> list[Event]:
     """Take the readings at `order`, group by group; no deadline passes among them."""
     events: list[Event] = []
-    group_of = np.array(state.group_of, dtype=np.int64)[readings.stream_index[order]]
-    row_of = np.array(state.row_of, dtype=np.int64)
-    for index, group in enumerate(state.groups):
-        own = order[group_of == index]
-        if len(own):
-            rows = row_of[readings.stream_index[own]]
-            events += _take_group(state, group, rows, readings.take(own), clock[own], own)
+    group_of, row_of = _places(state, readings.stream_index[order])
+    for index in sorted(set(group_of.tolist()) - {NO_GROUP}):
+        mine = group_of == index
+        own = order[mine]
+        events += _take_group(state, state.groups[index], row_of[mine], readings.take(own), clock[own], own)
     return events
+
+
+def _places(state: State, streams: I32) -> tuple[I64, I64]:
+    """Find group and row of streams, looking at these only."""
+    indices = streams.tolist()
+    group_of = np.array([state.group_of[i] for i in indices], dtype=np.int64)
+    return group_of, np.array([state.row_of[i] for i in indices], dtype=np.int64)
 
 
 def _take_group(
@@ -228,35 +233,38 @@ def _take_round(
     new = table["arrivals"][rows] == 0
     told = zip(order[new].tolist(), table["stream"][rows[new]].tolist(), strict=True)
     events: list[Event] = [StreamCreated(position, stream) for position, stream in told]
-    events += detect.arrive(table, rows, order, clock, readings.time_ns, rule.period_ns, rule.silent_after_ns)
+    channel = readings.channel.astype(np.int64)
+    events += detect.arrive(table, rows, order, channel, clock, rule.period_ns, rule.silent_after_ns)
     late = np.zeros(len(rows), dtype=np.bool_)
     for item in align(table, rule, group.ring, rows, readings, order, late):
         events += stepping.reset(group, item) if isinstance(item, Resets) else stepping.take(group, item)
     state.counts.late += int(late.sum())
     state.counts.applied += int((~late).sum())
-    return [*events, *stepping.statuses(group, rows, order)]
+    return _told(rule, [*events, *stepping.statuses(group, rows, order)])
 
 
 def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
     """Open `silent` for every stream whose deadline has passed, in the order of the deadlines."""
     events: list[Event] = []
     for group in state.groups:
-        if not group.rule.alerts or detect.next_deadline_ns(group.table) >= clock_ns:
+        if detect.next_deadline_ns(group.table) >= clock_ns:
             continue
         opened = detect.sweep(group.table, order, clock_ns, group.rule.period_ns)
         rows = np.array([state.row_of[event.stream] for event in opened], dtype=np.int64)
-        events += [*opened, *stepping.statuses(group, rows, np.full(len(rows), order))]
+        events += _told(group.rule, [*opened, *stepping.statuses(group, rows, np.full(len(rows), order))])
     return sorted(events, key=lambda event: getattr(event, "time_ns", clock_ns))
+
+
+def _told(rule: StreamRule, events: list[Event]) -> list[Event]:
+    """Drop the alerts of a rule that wants none; its status still tells silent and stuck streams."""
+    return events if rule.alerts else [event for event in events if not isinstance(event, AlertEvent)]
 
 
 def _remember(state: State, readings: Readings) -> Bool:
     """Look up and remember the identities of readings, group by group → (n,) True for duplicates."""
     duplicate = np.zeros(len(readings), dtype=np.bool_)
-    group_of = np.array(state.group_of, dtype=np.int64)[readings.stream_index]
-    row_of = np.array(state.row_of, dtype=np.int64)
-    for index, group in enumerate(state.groups):
+    group_of, row_of = _places(state, readings.stream_index)
+    for index in set(group_of.tolist()) - {NO_GROUP}:
         own = np.flatnonzero(group_of == index)
-        if len(own):
-            rows = row_of[readings.stream_index[own]]
-            duplicate[own] = dedupe.remember(group.table, rows, readings.take(own))
+        duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], readings.take(own))
     return duplicate

@@ -74,14 +74,15 @@ class Registry:
     def register(self, info: StreamInfo) -> int:
         """Add a stream, recovered or new, and give its index. A known id keeps its index.
 
-        A stream whose rule is gone keeps its number, since the journal speaks in numbers, but not its id.
+        A stream whose rule is gone keeps its number, since the journal speaks in numbers, but not its id; nor does
+        it get that back with the rule, whose streams are new ones by then.
         """
         known = self._ids.get(info.id)
         if known is not None:
             return known
         index = len(self.infos)
         if info.rule not in self.rules:
-            self.infos.append(msgspec.structs.replace(info, id=f"~{index}"))
+            self.infos.append(msgspec.structs.replace(info, id=f"~{index}", rule=""))
             return index
         self.infos.append(info)
         self._ids[info.id] = index

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseq.core import calibrate, detect
 from edgeseq.core.align import Resets, Samples, origin_ns
 from edgeseq.core.calibrate import BASELINE, MODEL, VALUE
-from edgeseq.core.features import denormalise, normalise, settle
+from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.group import (
     NONE_YET,
@@ -19,9 +22,9 @@ from edgeseq.core.group import (
 )
 from edgeseq.core.types import (
     COVERAGE,
-    F32,
     F64,
     I64,
+    Bool,
     DataStatus,
     Event,
     Forecast,
@@ -30,6 +33,9 @@ from edgeseq.core.types import (
     StreamReset,
     StreamStatus,
 )
+
+RETRY_STEPS = 8
+"""Steps until a stream that never moved is looked at again."""
 
 SERVE_AFTER = 24
 """Outcomes that model and baseline are compared on before the model may serve."""
@@ -69,36 +75,61 @@ def _commit(group: Group, rows: I64) -> None:
     if len(rows) == 0:
         return
     step, value = table["next_step"][rows], table["next_value"][rows]
-    outcome = value - table["base_anchor"][rows]
     forecasts = calibrate.due(table, group.leads, rows, step)
-    calibrate.learn(table, group.leads, rows, outcome, forecasts)
+    calibrate.learn(table, group.leads, rows, value, forecasts)
     detect.commit(table, rows)
     table["history"][rows, :, step % group.ring] = value
     table["first_step"][rows] = np.where(
         table["first_step"][rows] == NONE_YET, step, table["first_step"][rows]
     )
-    for forecaster in range(len(group.steppers)):
-        write_state(group, forecaster, "committed", rows, read_state(group, forecaster, "next", rows))
     calibrate.push(table, group.leads, rows, step, table["next_raw"][rows])
+    _promote(group, BASELINE, rows)
     if len(group.steppers) > MODEL:
-        _warm(group, rows[~table["model_warm"][rows]])
+        warm = table["model_warm"][rows]
+        _promote(group, MODEL, rows[warm])
+        for row in rows[~warm & (step >= table["warm_step"][rows])].tolist():
+            _warm(group, row)
         _choose(group, rows)
 
 
-def _warm(group: Group, rows: I64) -> None:
-    """Let the model join rows whose history settles anchor and unit, by replaying that history through it."""
+def _promote(group: Group, forecaster: int, rows: I64) -> None:
+    write_state(group, forecaster, "committed", rows, read_state(group, forecaster, "next", rows))
+
+
+def _warm(group: Group, row: int) -> None:
+    """Let the model join a row by replaying its history, or say when to try again."""
     table, model = group.table, group.steppers[MODEL]
-    for row in rows.tolist():
-        history = recent_history(group, row, int(table["next_step"][row]))
-        if np.isnan(table["unit"][row]).any():
-            anchor, unit = settle(history[None])
-            table["anchor"][row], table["unit"][row] = anchor[0], unit[0]
-        if np.isnan(table["unit"][row]).any():
-            continue
-        x = normalise(history, table["anchor"][row], table["unit"][row])
-        _, state = model.replay(x[None], initial_state(model.state_spec, 1))
-        write_state(group, MODEL, "committed", np.array([row]), state)
-        table["model_warm"][row] = True
+    step = int(table["next_step"][row])
+    history = recent_history(group, row, step)
+    lacking = WARM_READINGS - int(np.isfinite(history).sum(axis=0).min())
+    if lacking > 0:
+        table["warm_step"][row] = step + lacking
+        return
+    if np.isnan(table["unit"][row]).any():
+        table["anchor"][row], table["unit"][row] = (found[0] for found in settle(history[None]))
+    if np.isnan(table["unit"][row]).any():
+        # It never moved so far; looking again at once would cost much for little.
+        table["warm_step"][row] = step + RETRY_STEPS
+        return
+    x = normalise(history, table["anchor"][row], table["unit"][row])
+    quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1))
+    write_state(group, MODEL, "committed", np.array([row]), state)
+    table["model_warm"][row] = True
+    _drop_broken(group, np.array([row]), quantiles)
+
+
+def _drop_broken(group: Group, rows: I64, quantiles: NDArray[Any]) -> Bool:
+    """Let the baseline serve rows whose model gave no finite forecast, until all that broke it is history.
+
+    Returns:
+        (n,) True where the model is sound.
+    """
+    sound: Bool = np.isfinite(quantiles).all(axis=(1, 2, 3))
+    broken = rows[~sound]
+    group.table["model_warm"][broken] = False
+    group.table["serving"][broken] = BASELINE
+    group.table["warm_step"][broken] = group.table["next_step"][broken] + group.ring
+    return sound
 
 
 def _choose(group: Group, rows: I64) -> None:
@@ -124,37 +155,33 @@ def _mean_ratio(group: Group, rows: I64) -> F64:
 
 
 def _step(group: Group, samples: Samples) -> F64:
-    """Step every forecaster from the committed state → raw forecasts (n, F, C, 3, H), relative to base_anchor."""
+    """Step every forecaster from the committed state → raw forecasts (n, F, C, 3, H)."""
     table, rows = group.table, samples.rows
-    base = table["base_anchor"][rows]
-    table["base_anchor"][rows] = np.where(np.isnan(base), samples.values, base)
-    base = table["base_anchor"][rows]
+    table["next_step"][rows] = samples.step
+    table["next_value"][rows] = samples.values
     channels = samples.values.shape[1]
     raw = np.full((len(rows), len(calibrate.FORECASTERS), channels, 3, group.horizon), np.nan)
-    x = (samples.values - base).astype(np.float32)
-    raw[:, BASELINE] = _bounds(group.steppers[BASELINE], _run(group, BASELINE, rows, x)).astype(np.float64)
-    warm = table["model_warm"][rows]
-    if warm.any():
+    raw[:, BASELINE] = _bounds(group.steppers[BASELINE], _run(group, BASELINE, rows, samples.values))
+    warm = np.flatnonzero(table["model_warm"][rows])
+    if len(warm):
         w = rows[warm]
         anchor, unit = table["anchor"][w], table["unit"][w]
         quantiles = _run(group, MODEL, w, normalise(samples.values[warm], anchor, unit))
-        bounds = _bounds(group.steppers[MODEL], quantiles)
-        absolute = np.moveaxis(denormalise(np.moveaxis(bounds, 2, 3), anchor, unit), 3, 2)
-        raw[warm, MODEL] = absolute - base[warm][..., None, None]
-    table["next_step"][rows] = samples.step
-    table["next_value"][rows] = samples.values
+        absolute = denormalise(quantiles, anchor, unit)
+        sound = _drop_broken(group, w, absolute)
+        raw[warm[sound], MODEL] = _bounds(group.steppers[MODEL], absolute[sound])
     table["next_raw"][rows] = raw[..., np.array(group.leads) - 1]
     return raw
 
 
-def _run(group: Group, forecaster: int, rows: I64, x: F32) -> F32:
+def _run(group: Group, forecaster: int, rows: I64, x: NDArray[Any]) -> NDArray[Any]:
     """Step one forecaster from the committed states; keep the result as the next states."""
     quantiles, state = group.steppers[forecaster].step(x, read_state(group, forecaster, "committed", rows))
     write_state(group, forecaster, "next", rows, state)
     return quantiles
 
 
-def _bounds(stepper: Stepper, quantiles: F32) -> F32:
+def _bounds(stepper: Stepper, quantiles: NDArray[Any]) -> NDArray[Any]:
     """Pick lower, value, upper of the published coverage: (B, C, H, Q) → (B, C, 3, H)."""
     levels = np.array(stepper.levels)
     wanted = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
@@ -169,21 +196,20 @@ def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
     """Judge the readings against the forecast made one step earlier, and tell the new forecasts."""
     table, rows = group.table, samples.rows
     band = _band(group, rows)
-    alerts: list[Event] = []
-    if group.rule.alerts:
-        alerts += detect.observe(
-            table,
-            rows,
-            samples.order,
-            samples.step,
-            samples.time_ns,
-            samples.values,
-            samples.observed,
-            band,
-            group.limits,
-            group.learning_steps,
-        )
-    scores = np.where(samples.observed, detect.score(samples.values, band), np.nan)
+    alerts = detect.observe(
+        table,
+        rows,
+        samples.order,
+        samples.step,
+        samples.time_ns,
+        samples.values,
+        samples.observed,
+        band,
+        group.limits,
+        group.learning_steps,
+    )
+    scores = detect.score(samples.values, band.expected, band.lower, band.upper)
+    scores = np.where(samples.observed, scores, np.nan)
     forecasts = _forecasts(group, samples, raw, scores)
     return [*forecasts, *alerts]
 
@@ -192,23 +218,17 @@ def _band(group: Group, rows: I64) -> detect.Band:
     """Give the 99.9 % band of the open step: of the serving forecaster, or of the baseline while that one learns."""
     table = group.table
     here = np.arange(len(rows))
-    scored: I64 = table["scored"][rows][..., 0]
-    learned = scored >= group.learning_steps
-    serving = table["serving"][rows]
-    source = np.where(learned[here, serving].all(axis=1), serving, BASELINE)
-    live = learned[here, source]
     # Lead 1 is the first slot of the packed ring whatever the step.
-    forecasts = table["pending"][rows, source][..., 0]
-    offset, width = table["offset"][rows, source][..., 0], table["alert_width"][rows, source]
-    lower, upper = calibrate.alert_band(offset, width, forecasts)
-    base = table["base_anchor"][rows]
-    return detect.Band(
-        expected=forecasts[..., VALUE] + base,
-        lower=lower + base,
-        upper=upper + base,
-        live=live,
-        source=_names(source),
-    )
+    learned = table["scored"][..., 0][rows] >= group.learning_steps
+    serving = table["serving"][rows]
+    waiting = table["pending"][..., 0][rows]
+    # A model that has joined just now made no forecast of this step yet.
+    usable = (learned & np.isfinite(waiting[..., VALUE]))[here, serving].all(axis=1)
+    source = np.where(usable, serving, BASELINE)
+    live, forecasts = learned[here, source], waiting[here, source]
+    offset, width = table["offset"][..., 0][rows, source], table["alert_width"][rows, source]
+    lower, upper = calibrate.alert_band(offset, width, table["stride"][rows, source], forecasts)
+    return detect.Band(forecasts[..., VALUE], lower, upper, live=live, source=_names(source))
 
 
 def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Event]:
@@ -216,12 +236,7 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
     table, rows = group.table, samples.rows
     here = np.arange(len(rows))
     source = table["serving"][rows]
-    broken = ~np.isfinite(raw[here, source][:, :, VALUE]).all(axis=(1, 2))
-    source = np.where(broken, BASELINE, source)
-    base = table["base_anchor"][rows][:, :, None]
-    lower, value, upper = (
-        bound + base for bound in calibrate.interval(table, group.leads, rows, source, raw[here, source])
-    )
+    lower, value, upper = calibrate.interval(table, group.leads, rows, source, raw[here, source])
     ratio = calibrate.error_ratio(table, rows)
     skill = np.where((source == MODEL)[:, None], 1 - ratio, 0.0)
     observed = np.where(samples.observed, samples.values, np.nan)
@@ -255,20 +270,22 @@ def _names(source: I64) -> list[Source]:
 def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
     """Tell the status of rows whose status changed."""
     table = group.table
-    scored: I64 = table["scored"][rows][..., 0]
-    learned = np.all((scored >= group.learning_steps).any(axis=1), axis=1)
+    learned = np.all((table["scored"][..., 0][rows] >= group.learning_steps).any(axis=1), axis=1)
     alerts = table["alert_open"][rows]
     ratio = table["mean_gap_ns"][rows] / group.rule.period_ns
     # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.
     judged = (group.rule.on_gap == "missing") & (table["arrivals"][rows] > 20)
-    mismatch = judged & ((ratio < 0.25) | (ratio > 2.0))
+    # Many readings a step are what the other aggregates are for.
+    too_fast = (ratio < 0.25) & (group.rule.aggregate == "last")
+    mismatch = judged & (too_fast | (ratio > 2.0))
     data = np.select(
         [alerts[..., detect.SILENT].any(axis=1), alerts[..., detect.STUCK].any(axis=1), mismatch],
         [DATA.index(DataStatus.SILENT), DATA.index(DataStatus.STUCK), DATA.index(DataStatus.MISMATCH)],
         default=DATA.index(DataStatus.OK),
     )
     phase = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
-    alert = np.where(alerts.any(axis=(1, 2)), ALERTS.index("alert"), ALERTS.index("none"))
+    raised = group.rule.alerts & alerts.any(axis=(1, 2))
+    alert = np.where(raised, ALERTS.index("alert"), ALERTS.index("none"))
     status = np.stack([phase, data, alert], axis=1)
     told = (status != table["status"][rows]).any(axis=1) | (not changed_only)
     table["status"][rows] = status

@@ -1,0 +1,131 @@
+"""Streams for the core's tests: rules, messages, and how events and states are compared."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeseq.core import keeping, pipeline
+from edgeseq.core.types import (
+    AlertEvent,
+    AlertKind,
+    ChannelSource,
+    Event,
+    Forecast,
+    Message,
+    OnGap,
+    Options,
+    StreamRule,
+)
+from edgeseq.testing.fake_stepper import FakeStepper
+
+SECOND = 10**9
+PERIOD = 60 * SECOND
+OPTIONS = Options(clock="readings", synchronised=False)
+
+PLAIN = StreamRule(
+    key="plain",
+    period_ns=PERIOD,
+    topics=("t/+",),
+    fields=("v",),
+    time_field="time",
+    horizon=4,
+    season_steps=5,
+)
+MODEL = StreamRule(
+    key="model",
+    period_ns=PERIOD,
+    topics=("m/+",),
+    fields=("v",),
+    time_field="time",
+    bundle="fake",
+    season_steps=5,
+)
+MEAN = StreamRule(
+    key="mean",
+    period_ns=PERIOD,
+    topics=("a/+",),
+    fields=("v",),
+    time_field="time",
+    aggregate="mean",
+    horizon=4,
+)
+
+
+def pair_rule(on_gap: OnGap = "missing") -> StreamRule:
+    """Make a rule of one stream with two channels."""
+    channels = {"flow": ChannelSource("p/flow", "v"), "level": ChannelSource("p/level", "v")}
+    return StreamRule(
+        key="pump",
+        name="pump",
+        period_ns=PERIOD,
+        channels=channels,
+        time_field="time",
+        horizon=4,
+        on_gap=on_gap,
+    )
+
+
+RULES = (PLAIN, MODEL, MEAN, pair_rule())
+
+
+def node(*rules: StreamRule, options: Options = OPTIONS) -> pipeline.State:
+    """Make a state with the fake model."""
+    return pipeline.new_state(rules or RULES, {"fake": FakeStepper()}, options)
+
+
+def message(topic: str, at_s: float, value: float | None) -> Message:
+    """Make one message with payload time."""
+    payload = json.dumps({"time": at_s, "v": value}).encode()
+    return Message(topic, payload, received_ns=int(at_s * SECOND))
+
+
+def run(state: pipeline.State, messages: list[Message], cuts: list[int] | None = None) -> list[Event]:
+    """Feed messages in batches that end at `cuts`."""
+    events: list[Event] = []
+    edges = [0, *sorted(cuts or []), len(messages)]
+    for start, stop in itertools.pairwise(edges):
+        batch = pipeline.accept(state, messages[start:stop])
+        events += pipeline.advance(state, batch.readings)
+    return events
+
+
+def plain(events: Sequence[Event]) -> list[str]:
+    """Make events comparable, apart from their place in a batch."""
+    return [
+        str([v for k, v in zip(e.__struct_fields__, fields(e), strict=True) if k != "order"]) for e in events
+    ]
+
+
+def fields(event: Event) -> list[object]:
+    """Give an event's fields, arrays as bytes."""
+    return [
+        np.array(value).tobytes() if isinstance(value, np.ndarray) else value
+        for value in (getattr(event, name) for name in event.__struct_fields__)
+    ]
+
+
+def equal_states(a: pipeline.State, b: pipeline.State) -> bool:
+    """Compare whole dumps, bit for bit."""
+    (header_a, arrays_a), (header_b, arrays_b) = keeping.dump(a), keeping.dump(b)
+    same = all(arrays_a[name].tobytes() == arrays_b[name].tobytes() for name in arrays_a)
+    return header_a == header_b and arrays_a.keys() == arrays_b.keys() and same
+
+
+def forecasts(events: list[Event]) -> list[Forecast]:
+    """Pick the forecasts."""
+    return [e for e in events if isinstance(e, Forecast)]
+
+
+def alerts(events: list[Event], kind: AlertKind) -> list[AlertEvent]:
+    """Pick the alerts of a kind."""
+    return [e for e in events if isinstance(e, AlertEvent) and e.kind == kind]
+
+
+def wave(n: int, start_s: float = 0, topic: str = "t/a") -> list[Message]:
+    """Make n minutes of a noisy five-minute season."""
+    noise = np.random.default_rng(7).normal(0, 0.1, n)
+    return [message(topic, start_s + 60 * i, float(10 + i % 5 + noise[i])) for i in range(n)]
