@@ -1,0 +1,140 @@
+"""Deduplication: what is recognised, what is forgotten, and what must never be lost."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeseq.core import dedupe, pipeline
+from edgeseq.core.table import Table
+from edgeseq.core.types import Message, Options, Readings, Reason, StreamRule
+from tests.support.streams import PERIOD, PLAIN, message, node
+
+BY_ARRIVAL = StreamRule(key="r", period_ns=PERIOD, topics=("t/+",), fields=("v",), horizon=4)
+
+
+def fresh(channels: int = 1, streams: int = 1) -> Table:
+    """Make a table that has seen nothing."""
+    table = Table(dedupe.columns(channels))
+    for _ in range(streams):
+        table.add_row()
+    return table
+
+
+def seen(
+    table: Table, ids: list[int], rows: list[int] | None = None, *, comparable: bool = True
+) -> list[bool]:
+    """Remember readings of these identities → which of them were duplicates."""
+    readings = Readings.from_rows([(0, 0, 0, 0, 0, 1.0, i, comparable) for i in ids])
+    return [bool(d) for d in dedupe.remember(table, np.array(rows or [0] * len(ids)), readings)]
+
+
+def oracle(ids: list[int]) -> list[bool]:
+    """Say the same with a list: the newest 32 different ones are known."""
+    known: list[int] = []
+    told = []
+    for i in ids:
+        told.append(i in known[-dedupe.RECENT_IDS :])
+        if not told[-1]:
+            known.append(i)
+    return told
+
+
+@given(st.lists(st.integers(1, 60), max_size=200), st.integers(1, 50))
+def test_last_32_identities_are_known_however_the_readings_are_cut(ids: list[int], size: int) -> None:
+    """A stream knows its newest 32 identities, no more and no fewer, in batches of any size."""
+    table = fresh()
+    told = [d for start in range(0, len(ids), size) for d in seen(table, ids[start : start + size])]
+    assert told == oracle(ids)
+
+
+def test_set_is_bounded() -> None:
+    """A thousand identities take the room of 32."""
+    table = fresh()
+    before = table["recent_ids"].nbytes
+    seen(table, list(range(1, 1001)))
+    assert table["recent_ids"].nbytes == before
+
+
+def test_each_channel_has_room_for_32() -> None:
+    """Three channels that come in one message do not push each other out."""
+    table = fresh(channels=3)
+    assert not any(seen(table, list(range(1, 97))))
+    assert all(seen(table, list(range(1, 97))))
+
+
+def test_older_reading_is_no_duplicate_because_newer_ones_are_known() -> None:
+    """There is no high-water mark: an identity below all known ones is new."""
+    table = fresh()
+    seen(table, [100, 101, 102])
+    assert seen(table, [5, 101, 4]) == [False, True, False]
+
+
+def test_streams_do_not_share_identities() -> None:
+    """The same identity in another stream is another reading."""
+    table = fresh(streams=2)
+    assert seen(table, [7, 7, 7, 7], [0, 1, 0, 1]) == [False, False, True, True]
+
+
+def test_no_identity_is_never_a_duplicate() -> None:
+    """Readings without an identity (0) are neither recognised nor remembered."""
+    table = fresh()
+    assert seen(table, [0, 0, 0]) == [False] * 3
+    assert table["recent_position"][0] == 0
+
+
+def test_incomparable_reading_is_remembered_but_not_recognised() -> None:
+    """A packet id used again for a new message is not looked up; its redelivery later is."""
+    table = fresh()
+    assert seen(table, [9, 9], comparable=False) == [False, False]
+    assert seen(table, [9]) == [True]
+
+
+def test_duplicate_is_not_remembered_again() -> None:
+    """Redelivering one reading for ever does not push the others out."""
+    table = fresh()
+    seen(table, [1, 2])
+    seen(table, [2] * 100)
+    assert seen(table, [1]) == [True]
+
+
+# --- as messages ----------------------------------------------------------------------------------------------
+
+
+def deliver(state: pipeline.State, *messages: Message) -> tuple[int, int]:
+    """Accept messages → readings, duplicates."""
+    batch = pipeline.accept(state, list(messages))
+    return len(batch.readings), sum(r.reason == Reason.DUPLICATE for r in batch.rejections)
+
+
+def test_packet_id_is_compared_only_on_a_redelivery() -> None:
+    """Equal payloads under one packet id are two readings, unless the broker marks the second DUP."""
+    state = node(BY_ARRIVAL, options=Options())
+    first = Message("t/a", b'{"v":1}', received_ns=PERIOD, mid=4)
+    again = msgspec.structs.replace(first, received_ns=2 * PERIOD)
+    assert deliver(state, first) == (1, 0)
+    assert deliver(state, again) == (1, 0)
+    assert deliver(state, msgspec.structs.replace(again, dup=True)) == (0, 1)
+
+
+def test_redelivery_of_what_was_never_seen_is_taken() -> None:
+    """DUP alone accuses nobody: what was lost before the journal comes with DUP set."""
+    state = node(BY_ARRIVAL, options=Options())
+    assert deliver(state, Message("t/a", b'{"v":1}', received_ns=PERIOD, mid=4, dup=True)) == (1, 0)
+
+
+def test_same_time_and_another_value_is_another_reading() -> None:
+    """With payload times a correction is a reading of its own; the same again is not."""
+    state = node(PLAIN)
+    assert deliver(state, message("t/a", 60, 1.0), message("t/a", 60, 2.0), message("t/a", 60, 1.0)) == (2, 1)
+
+
+def test_duplicates_of_a_recovered_journal_are_recognised() -> None:
+    """What was journaled before a crash is known after it, when the broker delivers it again."""
+    live, recovered = node(PLAIN), node(PLAIN)
+    sent = [message("t/a", 60 * k, float(k)) for k in range(20)]
+    batch = pipeline.accept(live, sent)
+    pipeline.recover(recovered, batch.created, batch.readings)
+    assert deliver(recovered, *sent) == (0, 20)

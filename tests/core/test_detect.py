@@ -1,0 +1,253 @@
+"""Detection: scores, runs, the life of an alert, seen without the rest of the core."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseq.core import detect
+from edgeseq.core.detect import CLEAR_AFTER, OUT_OF_RANGE, RUN_LENGTHS, SPIKE, STUCK
+from edgeseq.core.table import Column, Table
+from edgeseq.core.types import AlertEvent, AlertKind
+
+LEARNING = 336
+NAN = float("nan")
+
+
+class Bench:
+    """One stream of one channel under `observe` and `commit`, with a band of 10 ± 3 and the limits 0 and 100."""
+
+    def __init__(self) -> None:
+        self.table = Table({"stream": Column((), "int64", 0)} | detect.columns(1))
+        self.rows = np.array([self.table.add_row()])
+        self.step = 0
+
+    def see(self, value: float, *, observed: bool = True, live: bool = True) -> list[str]:
+        """Observe a value in the open step → kind and type of what happened."""
+        cell = np.ones((1, 1))
+        band = detect.Band(10 * cell, 7 * cell, 13 * cell, live=(cell == live), source=["baseline"])
+        events = detect.observe(
+            self.table,
+            self.rows,
+            np.array([0]),
+            np.array([self.step]),
+            np.array([self.step * 10]),
+            value * cell,
+            (cell == 1) & observed,
+            band,
+            np.array([[0.0, 100.0]]),
+            LEARNING,
+        )
+        return [f"{e.kind.value} {e.event_type}" for e in events]
+
+    def close(self) -> None:
+        """Commit the open step."""
+        detect.commit(self.table, self.rows)
+        self.step += 1
+
+    def take(self, *values: float, **how: bool) -> list[str]:
+        """Observe one value in each of as many steps."""
+        told = []
+        for value in values:
+            told += self.see(value, **how)
+            self.close()
+        return told
+
+
+def changing(n: int) -> list[float]:
+    """Make values inside the band of which no two neighbours are equal."""
+    return [9.0 + k % 2 for k in range(n)]
+
+
+def test_score_is_one_at_either_edge_and_bounded() -> None:
+    """The score is 0 at the forecast, 1 at both edges, at most 100, and unknown where anything is."""
+    value = np.array([10.0, 13.0, 8.0, 1e300, NAN, 10.0])
+    expected, lower, upper = 10.0, np.array([8.0, 8, 8, 8, 8, NAN]), np.array([13.0, 13, 13, 13, 13, NAN])
+    scores = detect.score(value, np.full(6, expected), lower, upper)
+    assert np.array_equal(scores, [0, 1, 1, detect.MOST_SCORE, NAN, NAN], equal_nan=True)
+
+
+def test_score_in_a_band_of_no_width_is_nothing_or_all() -> None:
+    """Where the band has no width the forecast itself scores 0 and anything else the most there is."""
+    scores = detect.score(np.array([5.0, 5.1]), np.full(2, 5.0), np.full(2, 5.0), np.full(2, 5.0))
+    assert scores.tolist() == [0.0, detect.MOST_SCORE]
+
+
+@pytest.mark.parametrize(("score", "p"), [(0.0, 1.0), (1.0, 0.001), (NAN, 1.0), (detect.MOST_SCORE, 1e-300)])
+def test_p_value_falls_from_one_through_a_thousandth_at_the_edge(score: float, p: float) -> None:
+    """P = 0.001^score; an unknown score accuses nobody."""
+    assert detect.p_value(score) == pytest.approx(p)
+
+
+def test_alert_clears_after_six_good_samples_not_five() -> None:
+    """A bad sample starts the count again; an alert that is open is not opened twice."""
+    bench = Bench()
+    assert bench.take(20.0, 9.0, 10.0, 9.0, 10.0, 9.0) == ["spike opened"]
+    assert bench.take(20.0, *changing(CLEAR_AFTER - 1)) == []
+    assert bench.take(11.0) == ["spike cleared"]
+
+
+def test_second_reading_of_a_step_replaces_the_first_in_the_count() -> None:
+    """Of several readings in a step the last one counts: six in one step do not clear, one bad at its end undoes it."""
+    bench = Bench()
+    bench.take(20.0)
+    for k in range(10):
+        assert bench.see(9.0 + k % 2) == []
+    bench.close()
+    bench.take(*changing(4))
+    assert bench.see(9.5) == ["spike cleared"]
+    assert bench.see(20.0) == ["spike opened"]
+
+
+def test_unobserved_sample_neither_opens_nor_clears() -> None:
+    """A held value outside the limits opens nothing, and one inside clears nothing."""
+    bench = Bench()
+    assert bench.take(*[200.0] * 3, observed=False) == []
+    assert bench.take(20.0) == ["spike opened"]
+    assert bench.take(*changing(20), observed=False) == []
+    assert bench.take(*changing(CLEAR_AFTER)) == ["spike cleared"]
+
+
+def test_band_that_is_not_live_raises_nothing() -> None:
+    """A stream that learns has no spikes; its limits hold."""
+    assert Bench().take(20.0, 300.0, live=False) == ["out_of_range opened"]
+
+
+def test_limits_themselves_are_in_range() -> None:
+    """A value equal to a limit is allowed."""
+    assert Bench().take(0.0, 100.0, live=False) == []
+
+
+def test_one_sample_may_open_several_alerts() -> None:
+    """Kinds live apart: one reading opens both, each with its own number."""
+    bench = Bench()
+    assert bench.take(300.0) == ["spike opened", "out_of_range opened"]
+    assert bench.table["alert_seq"][0] == 2
+
+
+def test_stuck_opens_at_the_third_equal_value_and_clears_after_six_that_move() -> None:
+    """A stream that never repeated itself in two weeks of hours is stuck at three equal values."""
+    bench = Bench()
+    bench.take(*changing(LEARNING + 10))
+    assert bench.take(10.5, 10.5) == []
+    assert bench.take(10.5) == ["stuck opened"]
+    assert bench.take(*[10.5] * 50) == []
+    assert bench.take(*changing(CLEAR_AFTER)) == ["stuck cleared"]
+
+
+def test_stuck_needs_two_weeks_of_hours() -> None:
+    """Before 336 samples nothing is known of runs."""
+    bench = Bench()
+    assert bench.take(*changing(LEARNING - 10), *[10.5] * 5) == []
+
+
+def test_missing_samples_within_a_run_do_not_break_it() -> None:
+    """Equal values around a missing one are still a run: the sensor said nothing else."""
+    bench = Bench()
+    bench.take(*changing(LEARNING + 10), 10.5, 10.5)
+    assert bench.take(NAN, observed=False) == []
+    assert bench.take(10.5) == ["stuck opened"]
+
+
+def test_runs_a_stream_is_used_to_are_not_stuck() -> None:
+    """A stream that holds each value for eight samples is stuck only when it holds one half as long again."""
+    bench = Bench()
+    for k in range(100):
+        assert bench.take(*[8.0 + k % 4] * 8) == []
+    told = [bench.take(10.5) for _ in range(40)]
+    opened = [k + 1 for k, events in enumerate(told) if events]
+    assert opened == [16]
+
+
+def test_run_lengths_reach_a_day_of_half_minutes() -> None:
+    """Lengths ascend from 3, each at most twice the one before, so that no run is told much too late."""
+    assert RUN_LENGTHS[0] == 3
+    assert RUN_LENGTHS[-1] >= 2880
+    assert (np.diff(RUN_LENGTHS) > 0).all()
+    assert (RUN_LENGTHS[1:] <= 2 * RUN_LENGTHS[:-1]).all()
+
+
+def test_events_of_an_alert_tell_one_opening() -> None:
+    """The cleared event repeats step and time of the opening, so that both have one identity."""
+    bench = Bench()
+    bench.take(*changing(5), 20.0)
+    opened_step = int(bench.table["alert_step"][0, 0, SPIKE])
+    bench.take(*changing(CLEAR_AFTER))
+    assert opened_step == 5
+    assert int(bench.table["alert_step"][0, 0, SPIKE]) == opened_step
+    assert not bench.table["alert_open"][0, 0, [SPIKE, STUCK, OUT_OF_RANGE]].any()
+
+
+# --- silence --------------------------------------------------------------------------------------------------
+
+PERIOD = 60
+
+
+def arrive(table: Table, clock: int, *, silent_after: int = 0) -> list[AlertEvent]:
+    """Let one reading arrive."""
+    zero = np.array([0])
+    return detect.arrive(table, zero, zero, zero, np.array([clock]), PERIOD, silent_after)
+
+
+def waiting() -> Table:
+    """Make a table of one stream, which also has a grid."""
+    table = Table({"stream": Column((), "int64", 0), "phase_ns": Column((), "int64", 0)} | detect.columns(1))
+    table.add_row()
+    return table
+
+
+def test_silence_is_not_judged_before_three_arrivals() -> None:
+    """Two readings make no rhythm."""
+    table = waiting()
+    for k in range(3):
+        assert detect.next_deadline_ns(table) == detect.NEVER
+        arrive(table, k * PERIOD)
+    assert detect.next_deadline_ns(table) == pytest.approx(2 * PERIOD + 6 * PERIOD, abs=PERIOD)
+
+
+def test_deadline_follows_the_slow_nine_in_ten_of_irregular_gaps() -> None:
+    """The deadline lies near six times the 90 % quantile of the gaps, whatever the period says."""
+    rng = np.random.default_rng(0)
+    table, clock = waiting(), 0
+    waits = []
+    for _ in range(3000):
+        clock += int(rng.exponential(1000)) + 1
+        arrive(table, clock)
+        waits.append(detect.next_deadline_ns(table) - clock)
+    assert np.median(waits[500:]) == pytest.approx(6 * 2302, rel=0.15)
+
+
+def test_one_outage_moves_the_deadline_by_a_tenth_at_most() -> None:
+    """A gap of a thousand periods says little of the next gap."""
+    table = waiting()
+    for k in range(50):
+        arrive(table, k * PERIOD)
+    before = detect.next_deadline_ns(table) - 49 * PERIOD
+    arrive(table, 1049 * PERIOD)
+    assert detect.next_deadline_ns(table) - 1049 * PERIOD <= 1.1 * before
+
+
+def test_deadline_is_never_earlier_than_its_bound() -> None:
+    """What the batch loop takes as the earliest possible deadline is one, for any rhythm."""
+    for silent_after in (0, 100):
+        table, clock = waiting(), 0
+        for gap in [1] * 200 + [500] * 5 + [0] * 50:
+            clock += gap
+            arrive(table, clock, silent_after=silent_after)
+            bound = clock + detect.shortest_wait_ns(PERIOD, silent_after)
+            assert detect.next_deadline_ns(table) >= bound
+
+
+def test_sweep_opens_once_strictly_after_the_deadline() -> None:
+    """At the deadline a stream is not yet silent; after it, once; and the next reading ends it."""
+    table = waiting()
+    arrive(table, 0, silent_after=100)
+    zero = np.array([0])
+    assert detect.sweep(table, 0, 100, PERIOD) == []
+    opened = detect.sweep(table, 0, 101, PERIOD)
+    assert [(e.kind, e.time_ns, e.opened_step) for e in opened] == [(AlertKind.SILENT, 100, 1)]
+    assert detect.sweep(table, 0, 10**6, PERIOD) == []
+    assert detect.next_deadline_ns(table) == detect.NEVER
+    cleared = detect.arrive(table, zero, zero, zero, np.array([500]), PERIOD, 100)
+    assert [(e.event_type, e.opened_ns, e.cleared_ns) for e in cleared] == [("cleared", 100, 500)]
+    assert detect.next_deadline_ns(table) == 600
