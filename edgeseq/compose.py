@@ -14,6 +14,7 @@ import numpy as np
 from edgeseq import __version__
 from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log
+from edgeseq.adapters.verifier import verified_digests
 from edgeseq.bundle import check_fits, read_bundle
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.forecast import Stepper
@@ -129,12 +130,13 @@ def _open_steppers(resolved: Resolved, cache_folder: Path | None, log: Log) -> d
     from edgeseq.adapters.interpreter import open_proven  # heavy, and of no use without a bundle
 
     settings = resolved.config.bundles
-    trusted = TrustedKeys.from_dir(resolved.trusted_keys)
+    paths = list(resolved.bundles.values())
+    digests = verified_digests(paths, resolved.trusted_keys, allow_unsigned=settings.allow_unsigned)
     if cache_folder:
         cache_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     steppers: dict[str, Stepper] = {}
     for key, path in resolved.bundles.items():
-        bundle = read_bundle(path, trusted, allow_unsigned=settings.allow_unsigned)
+        bundle = read_bundle(path, TrustedKeys(), known_digest=digests[path])
         for rule in resolved.rules:
             if rule.bundle == key:
                 check_fits(bundle.manifest, rule)

@@ -1,6 +1,8 @@
 """Ed25519 keys: the signing key of the workstation and the keys a device trusts.
 
 Private keys are PKCS #8 PEM, public keys SubjectPublicKeyInfo PEM, both as `openssl pkey` reads and writes them.
+
+`cryptography` is imported where it is used: the daemon lets a child verify and so saves its 7 MB of memory.
 """
 
 from __future__ import annotations
@@ -11,21 +13,14 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgeseq.errors import BundleError
 
-SigningKey = Ed25519PrivateKey
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SigningKey: TypeAlias = "Ed25519PrivateKey"
 
 KEY_ID_BYTES = 8
 SIGNATURE_BYTES = 64
@@ -81,6 +76,9 @@ def load_signing_key(path: Path | None = None, *, create: bool = True) -> Signin
 
 
 def _create_signing_key(path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -100,6 +98,10 @@ def _create_signing_key(path: Path) -> None:
 
 
 def _parse_private(pem: bytes, path: Path) -> SigningKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -117,6 +119,8 @@ def _parse_private(pem: bytes, path: Path) -> SigningKey:
 
 def public_pem(public: Ed25519PublicKey) -> bytes:
     """Write a public key as the text of a .pub file."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -160,6 +164,8 @@ class TrustedKeys:
 
     def verify(self, identity: bytes, signature: bytes, data: bytes) -> bool | None:
         """Check a signature: True if it holds, False if not, None if the key is not trusted."""
+        from cryptography.exceptions import InvalidSignature
+
         key = self.keys.get(identity)
         if key is None:
             return None
@@ -171,6 +177,10 @@ class TrustedKeys:
 
 
 def _read_public(path: Path) -> Ed25519PublicKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(path.read_bytes()[:_MAX_KEY_FILE_BYTES])
     except (ValueError, UnsupportedAlgorithm):

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,10 +34,10 @@ from edgeseq.core.forecast import StateSpec
 from edgeseq.core.types import ChannelSource, StreamRule
 from edgeseq.errors import EXIT_CONFIG, BundleError
 from edgeseq.golden import load_golden
-from edgeseq.keys import SigningKey, key_id
+from edgeseq.keys import key_id
 from tests.support.bundles import make_files, make_manifest
 
-KEY = SigningKey.from_private_bytes(bytes(range(32)))
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TRUSTED = TrustedKeys.of(KEY.public_key())
 MANIFEST = make_manifest()
 FILES = make_files(MANIFEST)
@@ -80,7 +81,7 @@ def raw(path: Path, archive: bytes) -> Path:
 
 
 @pytest.mark.parametrize("key", [KEY, None], ids=["signed", "unsigned"])
-def test_written_bundle_comes_back_equal(tmp_path: Path, key: SigningKey | None) -> None:
+def test_written_bundle_comes_back_equal(tmp_path: Path, key: Ed25519PrivateKey | None) -> None:
     """Manifest, files and key id come back as they were written."""
     path = tmp_path / "a.edgeseq"
     digest = write_bundle(path, MANIFEST, FILES, key)
@@ -240,7 +241,7 @@ def test_unknown_key_is_refused_even_when_unsigned_is_allowed(path: Path, tmp_pa
 
 def test_signature_by_another_key_under_a_trusted_id_is_refused(path: Path) -> None:
     """The id alone opens nothing."""
-    other = SigningKey.generate()
+    other = Ed25519PrivateKey.generate()
     data = path.read_bytes()
     start = len(MAGIC) + 8
     path.write_bytes(data[:start] + other.sign(data[HEADER_BYTES:]) + data[HEADER_BYTES:])

@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from edgeseq.errors import BundleError
-from edgeseq.keys import SigningKey, TrustedKeys, default_key_path, key_id, load_signing_key, write_public_key
+from edgeseq.keys import TrustedKeys, default_key_path, key_id, load_signing_key, write_public_key
 
-KEY = SigningKey.from_private_bytes(bytes(range(32)))
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 RSA = generate_private_key(65537, 2048)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,11 +38,11 @@ from edgeseq.core.forecast import RecurrentState, StateSpec, initial_state
 from edgeseq.core.types import F32
 from edgeseq.errors import EXIT_CONFIG, BundleError
 from edgeseq.golden import dump_golden, load_golden
-from edgeseq.keys import SigningKey, TrustedKeys
+from edgeseq.keys import TrustedKeys
 from tests.runtimes.conftest import RUNTIME
 from tests.support.tiny_bundle import read_tiny_bundle, tiny_bundle_path
 
-KEY = SigningKey.from_private_bytes(bytes(range(32)))
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = {"litert": "tflite", "tflite": "litert"}[RUNTIME]
 HERE = ("litert", "tflite")
 

@@ -27,6 +27,8 @@ class Node:
         self.port = port
         self.config = folder / "edgeseq.toml"
         self.state_dir = folder / "state"
+        self.interpreter = ["-m", "edgeseq"]
+        """What Python is asked to run."""
         self.heard: list[str] = []
         self._log = folder / "log"
         self._log.touch()
@@ -55,7 +57,7 @@ class Node:
 
     def launch(self, **environment: str) -> None:
         """Start the process."""
-        command = [sys.executable, "-m", "edgeseq", "run", "--config", str(self.config)]
+        command = [sys.executable, *self.interpreter, "run", "--config", str(self.config)]
         variables = {**os.environ, "NOTIFY_SOCKET": self._address, **environment}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, stdout=log, env=variables, cwd=self.folder)

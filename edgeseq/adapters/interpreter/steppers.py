@@ -26,6 +26,8 @@ from edgeseq.core.types import F32
 BUCKETS = (2, 8, 64, 512)
 _CALL_ROWS = 12
 """Overhead of one call, in rows of a full bucket (a call costs 8-15 µs of Python, a row about 1 µs)."""
+_REPLAY_BUCKET = BUCKETS[1]
+"""Rows of one call of the replay signature: with its steps beside them, larger ones hold 6 MB for a rare need."""
 _REPLAY_STEPS = 64
 """Steps of one call of the replay signature: a fixed length, since every new one allocates all tensors again."""
 
@@ -113,7 +115,8 @@ class TFLiteStepper:
         """
         start, last = 0, x.shape[1] - 1
         while last - start >= _REPLAY_STEPS and self._replay_is_exact:
-            _, state = self._in_buckets(x[:, start : start + _REPLAY_STEPS], state, self._replay_call)
+            part = x[:, start : start + _REPLAY_STEPS]
+            _, state = self._in_buckets(part, state, self._replay_call, _REPLAY_BUCKET)
             start += _REPLAY_STEPS
         return _step_through(self, x[:, start:], state)
 
@@ -126,7 +129,7 @@ class TFLiteStepper:
         """
         if "replay" not in self._manifest.signatures:
             return False
-        shape = (BUCKETS[1], _REPLAY_STEPS, self.channels)
+        shape = (_REPLAY_BUCKET, _REPLAY_STEPS, self.channels)
         x = np.sin(np.arange(math.prod(shape), dtype=np.float32)).reshape(shape)
         x[0, ::7], x[1, 9] = np.nan, 50.0
         start = initial_state(self.state_spec, shape[0])
@@ -134,13 +137,16 @@ class TFLiteStepper:
         stepped = _step_through(self, x, start)
         return all(map(np.array_equal, (replayed[0], *replayed[1]), (stepped[0], *stepped[1])))
 
-    def _in_buckets(self, x: F32, state: RecurrentState, call: Any) -> tuple[F32, RecurrentState]:
+    def _in_buckets(
+        self, x: F32, state: RecurrentState, call: Any, largest: int = BUCKETS[-1]
+    ) -> tuple[F32, RecurrentState]:
         arrays = tuple(np.asarray(a, np.float32) for a in (x, *state))
-        if len(x) in BUCKETS:
+        if len(x) in BUCKETS and len(x) <= largest:
             quantiles, *following = call(len(x))(arrays)
             return quantiles, tuple(following)
         parts = [
-            call(bucket)(tuple(a.take(rows, axis=0) for a in arrays)) for bucket, rows in _padded_rows(len(x))
+            call(bucket)(tuple(a.take(rows, axis=0) for a in arrays))
+            for bucket, rows in _padded_rows(len(x), largest)
         ]
         if not parts:
             shape = (0, self.channels, self.horizon, len(self.levels))
@@ -164,15 +170,14 @@ class TFLiteStepper:
 
 
 @cache
-def plan(rows: int) -> tuple[int, ...]:
-    """Cut a batch into buckets at the least cost.
+def plan(rows: int, largest: int = BUCKETS[-1]) -> tuple[int, ...]:
+    """Cut a batch into buckets, none larger than `largest`, at the least cost.
 
     >>> plan(1), plan(9), plan(63), plan(70), plan(513)
     ((2,), (8, 2), (64,), (64, 8), (512, 2))
     """
-    largest = BUCKETS[-1]
     if rows > largest:
-        return (largest,) * (rows // largest) + plan(rows % largest)
+        return (largest,) * (rows // largest) + plan(rows % largest, largest)
     if rows == 0:
         return ()
     above = [(bucket,) for bucket in BUCKETS if bucket >= rows][:1]
@@ -180,10 +185,10 @@ def plan(rows: int) -> tuple[int, ...]:
     return min(above + below, key=lambda buckets: sum(buckets) + _CALL_ROWS * len(buckets))
 
 
-def _padded_rows(rows: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _padded_rows(rows: int, largest: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Give each bucket the rows it takes; places left over repeat the last row, which is as valid as any."""
     start = 0
-    for bucket in plan(rows):
+    for bucket in plan(rows, largest):
         yield bucket, np.minimum(np.arange(start, start + bucket), rows - 1)
         start += bucket
 
