@@ -169,11 +169,11 @@ class Daemon:
         if is_retained:
             counters = {**msgspec.to_builtins(payload), **self.metrics.fields()}
             link = {"published": self.link.published, "superseded": self.link.superseded}
-            self.log("daemon.summary", alerts_waiting=len(self.link.unacknowledged()), **link, **counters)
+            self.log("daemon.summary", **link, **counters)
 
     def health(self) -> HealthPayload:
         """Put together how the node fares."""
-        return health_of(self.node, self.metrics, inbox_messages=len(self.inbox))
+        return health_of(self.node, self.metrics, self.link, inbox_messages=len(self.inbox))
 
     # --- doing it
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from edgeseq import __version__
 from edgeseq.adapters.log import Log, OncePerMinute
 from edgeseq.adapters.metrics import Metrics, resident_bytes
+from edgeseq.adapters.mqtt import Link
 from edgeseq.compose import Node
 from edgeseq.core.bridge import bridge_health, bridge_info
 from edgeseq.core.instants import format_instant
@@ -26,7 +27,7 @@ def info(node: Node) -> Outgoing:
     )
 
 
-def health_of(node: Node, metrics: Metrics, *, inbox_messages: int) -> HealthPayload:
+def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) -> HealthPayload:
     """Put together how the node fares."""
     counts = node.state.counts
     return HealthPayload(
@@ -41,6 +42,11 @@ def health_of(node: Node, metrics: Metrics, *, inbox_messages: int) -> HealthPay
         rejected={str(reason): n for reason, n in sorted(counts.rejected.items())},
         rss_bytes=resident_bytes() or None,
         inbox_messages=inbox_messages,
+        alerts_waiting=len(link.unacknowledged()),
+        alerts_dropped=link.alerts_dropped,
+        connections=metrics.connections,
+        sessions_lost=metrics.sessions_lost,
+        storage_faults=metrics.storage_faults,
     )
 
 

@@ -234,6 +234,16 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     """Resident memory (bytes); null where unknown."""
     inbox_messages: int = 0
     """Messages that wait."""
+    alerts_waiting: int = 0
+    """Alerts that the broker has not acknowledged yet."""
+    alerts_dropped: int = 0
+    """Alerts given up because too many waited."""
+    connections: int = 0
+    """Connections that the broker has accepted."""
+    sessions_lost: int = 0
+    """Times the broker had forgotten our session: messages may have been lost."""
+    storage_faults: int = 0
+    """Times the disk refused a write; nothing is acknowledged meanwhile."""
 
 
 class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
