@@ -10,6 +10,7 @@ Forecasts wait for their outcome in a packed ring: lead l needs the l newest one
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -87,13 +88,13 @@ def slots(leads: tuple[int, ...], step: I64) -> I64:
 
 def push(table: Table, leads: tuple[int, ...], rows: I64, step: I64, raw: F64) -> None:
     """Keep forecasts made at `step` until their outcomes come; raw (n, F, C, 3, K)."""
-    table["pending"][rows[:, None], :, :, :, slots(leads, step)] = np.moveaxis(raw, -1, 1)
+    table["pending"][rows[:, None], :, :, :, slots(leads, step)] = raw.transpose(0, 4, 1, 2, 3)
 
 
 def due(table: Table, leads: tuple[int, ...], rows: I64, step: I64) -> F64:
     """Give the forecasts whose target is `step` → (n, F, C, 3, K). Slot step mod l was filled at step - l."""
     # Only the due slots are gathered: the ring of a stream holds hundreds.
-    return np.moveaxis(table["pending"][rows[:, None], :, :, :, slots(leads, step)], 1, -1)
+    return table["pending"][rows[:, None], :, :, :, slots(leads, step)].transpose(0, 2, 3, 4, 1)
 
 
 def learn(table: Table, leads: tuple[int, ...], rows: I64, outcome: F64, forecasts: F64) -> None:
@@ -239,18 +240,26 @@ def interval(table: Table, leads: tuple[int, ...], rows: I64, source: I64, raw: 
 
 def _carry_forward(offset: F64) -> F64:
     """Use the nearest shorter lead's offset while a long lead has no outcome yet; (…, K)."""
+    if not np.isnan(offset).any():
+        return offset
     reached = np.where(np.isnan(offset), 0, np.arange(offset.shape[-1]))
     return np.take_along_axis(offset, np.maximum.accumulate(reached, axis=-1), axis=-1)
 
 
 def _between_leads(offset: F64, leads: tuple[int, ...], horizon: int) -> F64:
     """Interpolate offsets (…, K) linearly in log lead → (…, H)."""
-    at = np.log(np.arange(1, horizon + 1))
-    grid = np.log(np.array(leads))
-    right = np.clip(np.searchsorted(grid, at), 1, max(len(leads) - 1, 1))
     if len(leads) == 1:
         return np.broadcast_to(offset, (*offset.shape[:-1], horizon)).copy()
-    left = right - 1
-    weight = np.clip((at - grid[left]) / (grid[right] - grid[left]), 0.0, 1.0)
-    spread: F64 = offset[..., left] * (1 - weight) + offset[..., right] * weight
+    right, weight = _neighbours(leads, horizon)
+    spread: F64 = offset[..., right - 1] * (1 - weight) + offset[..., right] * weight
     return spread
+
+
+@functools.cache
+def _neighbours(leads: tuple[int, ...], horizon: int) -> tuple[I64, F64]:
+    """Give the calibrated lead to the right of each step, and its weight against the left one, (H,) each."""
+    at = np.log(np.arange(1, horizon + 1))
+    grid = np.log(np.array(leads))
+    right = np.clip(np.searchsorted(grid, at), 1, len(leads) - 1)
+    weight = np.clip((at - grid[right - 1]) / (grid[right] - grid[right - 1]), 0.0, 1.0)
+    return right, weight

@@ -184,7 +184,9 @@ def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:
     deadline = min((detect.next_deadline_ns(group.table) for group in state.groups), default=detect.NEVER)
     if reached[start] > deadline:
         return start
-    before = np.minimum.accumulate(np.r_[deadline, earliest[start:-1]])
+    if start + 1 == len(reached):
+        return start + 1
+    before = np.minimum.accumulate(np.concatenate([[deadline], earliest[start:-1]]))
     passed = np.flatnonzero(reached[start:] > before)
     return start + int(passed[0]) if len(passed) else len(reached)
 

@@ -17,12 +17,14 @@ def rounds(keys: NDArray[np.integer[Any]]) -> Iterator[I64]:
     >>> [r.tolist() for r in rounds(np.array([7, 8, 7, 7, 9]))]
     [[0, 1, 4], [2], [3]]
     """
-    if len(keys) == 0:
+    if len(keys) == 1:
+        yield np.zeros(1, dtype=np.int64)
+    if len(keys) <= 1:
         return
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    lengths = np.diff(np.r_[starts, len(ordered)])
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    lengths = np.diff(starts, append=len(ordered))
     occurrence = np.empty(len(keys), dtype=np.int64)
     occurrence[order] = np.arange(len(keys)) - np.repeat(starts, lengths)
     for number in range(int(occurrence.max()) + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def _commit(group: Group, rows: I64) -> None:
         _promote(group, MODEL, rows[warm])
         for row in rows[~warm & (step >= table["warm_step"][rows])].tolist():
             _warm(group, row)
-        _choose(group, rows)
+        _choose(group, rows[table["model_warm"][rows]])
 
 
 def _promote(group: Group, forecaster: int, rows: I64) -> None:
@@ -133,10 +134,12 @@ def _drop_broken(group: Group, rows: I64, quantiles: NDArray[Any]) -> Bool:
 
 
 def _choose(group: Group, rows: I64) -> None:
-    """Let the better forecaster serve, with hysteresis."""
+    """Let the better forecaster serve rows whose model is warm, with hysteresis."""
+    if len(rows) == 0:
+        return
     table = group.table
     ratio = _mean_ratio(group, rows)
-    enough = (table["paired"][rows].max(axis=(1, 2)) >= SERVE_AFTER) & table["model_warm"][rows]
+    enough = table["paired"][rows].max(axis=(1, 2)) >= SERVE_AFTER
     serves = table["serving"][rows] == MODEL
     with np.errstate(invalid="ignore"):
         better = np.where(serves, ratio <= DROP_ABOVE, ratio < SERVE_BELOW)
@@ -183,10 +186,13 @@ def _run(group: Group, forecaster: int, rows: I64, x: NDArray[Any]) -> NDArray[A
 
 def _bounds(stepper: Stepper, quantiles: NDArray[Any]) -> NDArray[Any]:
     """Pick lower, value, upper of the published coverage: (B, C, H, Q) → (B, C, 3, H)."""
-    levels = np.array(stepper.levels)
+    return quantiles[..., _picked(tuple(stepper.levels))].swapaxes(2, 3)
+
+
+@functools.cache
+def _picked(levels: tuple[float, ...]) -> list[int]:
     wanted = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
-    picked = [int(np.abs(levels - level).argmin()) for level in wanted]
-    return np.moveaxis(quantiles[..., picked], 3, 2)
+    return [int(np.abs(np.array(levels) - level).argmin()) for level in wanted]
 
 
 # --- tell -----------------------------------------------------------------------------------------------------
@@ -237,8 +243,10 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
     here = np.arange(len(rows))
     source = table["serving"][rows]
     lower, value, upper = calibrate.interval(table, group.leads, rows, source, raw[here, source])
-    ratio = calibrate.error_ratio(table, rows)
-    skill = np.where((source == MODEL)[:, None], 1 - ratio, 0.0)
+    skill = np.zeros(samples.values.shape)
+    modelled = source == MODEL
+    if modelled.any():
+        skill[modelled] = 1 - calibrate.error_ratio(table, rows[modelled])
     observed = np.where(samples.observed, samples.values, np.nan)
     origins = origin_ns(table, group.rule, rows, samples.step)
     names = _names(source)
@@ -278,11 +286,9 @@ def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) 
     # Many readings a step are what the other aggregates are for.
     too_fast = (ratio < 0.25) & (group.rule.aggregate == "last")
     mismatch = judged & (too_fast | (ratio > 2.0))
-    data = np.select(
-        [alerts[..., detect.SILENT].any(axis=1), alerts[..., detect.STUCK].any(axis=1), mismatch],
-        [DATA.index(DataStatus.SILENT), DATA.index(DataStatus.STUCK), DATA.index(DataStatus.MISMATCH)],
-        default=DATA.index(DataStatus.OK),
-    )
+    data = np.where(mismatch, DATA.index(DataStatus.MISMATCH), DATA.index(DataStatus.OK))
+    data = np.where(alerts[..., detect.STUCK].any(axis=1), DATA.index(DataStatus.STUCK), data)
+    data = np.where(alerts[..., detect.SILENT].any(axis=1), DATA.index(DataStatus.SILENT), data)
     phase = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
     raised = group.rule.alerts & alerts.any(axis=(1, 2))
     alert = np.where(raised, ALERTS.index("alert"), ALERTS.index("none"))

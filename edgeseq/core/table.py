@@ -32,10 +32,12 @@ class Table:
         self.columns = dict(columns)
         self.rows = 0
         self._arrays = {name: self._blank(column, 4) for name, column in self.columns.items()}
+        # Looked up more than a hundred times a reading, changed only when a stream is new.
+        self._views = {name: array[:0] for name, array in self._arrays.items()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Give the column as a writable view of its rows."""
-        return self._arrays[name][: self.rows]
+        return self._views[name]
 
     def add_row(self) -> int:
         """Append a row of initial values and give its index."""
@@ -44,6 +46,7 @@ class Table:
             for name, column in self.columns.items():
                 self._arrays[name] = np.concatenate([self._arrays[name], self._blank(column, capacity)])
         self.rows += 1
+        self._views = {name: array[: self.rows] for name, array in self._arrays.items()}
         return self.rows - 1
 
     def reset(self, rows: NDArray[Any], names: Mapping[str, Column]) -> None:
