@@ -116,6 +116,7 @@ class Daemon:
         messages = [delivery.message for delivery in deliveries]
         state = self.node.state
         batch = accept(state, messages)
+        reach("messages.accepted")
         if len(batch.readings) or batch.created:
             self.commit(lambda journal: journal.append(batch.created, batch.readings))
         self.link.acknowledge(deliveries)

@@ -12,6 +12,7 @@ import signal
 ENVIRONMENT = "EDGESEQ_FAILPOINT"
 
 NAMES = (
+    "messages.accepted",  # nothing is written, the broker has not been told
     "journal.written",  # the record is written, not yet synced
     "journal.synced",  # the batch is durable, the broker has not been told
     "messages.acknowledged",  # the broker forgets them now; nothing has been forecast

@@ -43,9 +43,11 @@ BROKER_LINES = ("log_type all", "queue_qos0_messages false")
 
 
 def value(stream: int, step: int) -> float:
-    """Make a reading: a wave of its own for each stream, and now and then a jump that alerts."""
-    wave = np.sin(step / (3 + stream % 7)) * 5 + stream
-    return round(float(wave) + (50.0 if (step * 7 + stream) % 97 == 0 else 0.0), 3)
+    """Make a reading: a wave of its own for each stream. In every one of the first steps another one goes out of range,
+    so that whatever batch is lost, an alert is lost with it; later all come back.
+    """
+    is_out = step < STEPS // 2 and (step * 7 + stream) % 5 == 0
+    return round(float(np.sin(step / (3 + stream % 7))) * 5 + stream % 4 + (50.0 if is_out else 0.0), 3)
 
 
 def publish(sensor: Peer, steps: range, streams: int = STREAMS) -> None:

@@ -250,3 +250,55 @@ def test_bad_messages_through_the_broker_counted_exactly(node: Node, watcher: Pe
     assert observed == [step % 4 for step in range(20)]
     (summary,) = node.events("daemon.summary")
     assert summary["applied"] == 21
+
+
+def test_broker_that_forgot_us_told_and_counted(tmp_path: Path) -> None:
+    """A broker that comes back without our session: messages may be lost, so it is told, counted and published."""
+    with (
+        running_broker(tmp_path / "broker") as broker,
+        node_in(tmp_path / "node", broker.port, RULES, node='clock = "readings"') as node,
+    ):
+        node.start()
+        node.wait_for_event("broker.connected")
+        broker.kill()
+        for path in (tmp_path / "broker").glob("mosquitto.db*"):
+            path.unlink()
+        broker.start()
+        (lost,) = node.wait_for_event("session.lost")
+        assert lost["client_id"] == "edgeseq-n"
+        watcher = Peer(broker.port, "edgeseq/#")
+        wait_until(lambda: "edgeseq/n/bridge/health" in watcher.last(), "health")
+        assert json.loads(watcher.last()["edgeseq/n/bridge/health"])["sessions_lost"] == 1
+        assert node.stop() == 0, node.text()
+        watcher.close()
+
+
+def test_broker_away_sensors_are_not_called_silent(tmp_path: Path) -> None:
+    """While the broker is away nobody can tell whether sensors are silent; back again, they get their time anew."""
+    rules = '[[streams]]\ntopic = "plant/+"\nevery = "1s"\nsilent_after = "3s"\n'
+    with (
+        running_broker(tmp_path / "broker") as broker,
+        node_in(tmp_path / "node", broker.port, rules) as node,
+    ):
+        watcher, sensor = Peer(broker.port, "edgeseq/#"), Peer(broker.port)
+        begin(node, watcher)
+        for value in ("1", "2", "3", "4"):
+            sensor.publish("plant/a", value)
+        wait_until(lambda: "edgeseq/n/plant-a/forecast" in watcher.last(), "a forecast")
+        watcher.close()
+        sensor.close()
+        broker.stop()
+        node.wait_for_event("broker.missed")
+        ticks = node.listen().count("WATCHDOG=1")
+        wait_until(
+            lambda: node.listen().count("WATCHDOG=1") >= ticks + 5, "five ticks, longer than the deadline"
+        )
+        assert node.events("alert.changed") == []
+        broker.start()
+        node.wait_for_event("broker.connected", 2)
+        assert node.wait_for_event("alert.changed")[0]["kind"] == "silent", (
+            "still nothing: now it is the sensor"
+        )
+        back, named = node.events("broker.connected")[1]["time"], node.events("alert.changed")[0]["time"]
+        assert back < named
+        assert node.stop() == 0, node.text()
