@@ -48,8 +48,8 @@ fix: .venv/.installed ## let ruff repair and format
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-bench-etth1: .venv/.installed ## forecast error on ETTh1 as the device makes it: make bench-etth1 DATA=ETTh1.csv
-	@test -n "$(DATA)" || { echo "say where the file is: make bench-etth1 DATA=path/to/ETTh1.csv" >&2; exit 2; }
+bench-etth1: .venv/.installed ## forecast error on ETTh1 as the device makes it: make bench-etth1 DATA=folder
+	@test -n "$(DATA)" || { echo "say where the file is: make bench-etth1 DATA=folder (it holds ett/ETTh1.csv)" >&2; exit 2; }
 	$(BIN)/python tests/bench/etth1.py --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS))
 
 wheel: .venv/.installed ## build the package in dist/
