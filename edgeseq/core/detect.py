@@ -13,7 +13,7 @@ several readings of one step count once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,26 @@ class Band:
     source: list[Source]
 
 
+class Place(NamedTuple):
+    """Where an alert is kept."""
+
+    row: int
+    channel: int
+    kind: int
+    """Index into KINDS."""
+
+
+class Evidence(NamedTuple):
+    """What an alert shows, in sensor units; kept with it, so that it can be told again."""
+
+    observed: float
+    expected: float
+    lower: float
+    upper: float
+    is_model: float
+    """1 where the band was the model's, else 0."""
+
+
 def columns(channels: int) -> dict[str, Column]:
     """Declare the state; axis G is KINDS."""
     c, cg = (channels,), (channels, len(KINDS))
@@ -70,8 +90,9 @@ def columns(channels: int) -> dict[str, Column]:
         "alert_open": Column(cg, "bool", init=False),
         "alert_step": Column(cg, "int64", 0),
         "alert_ns": Column(cg, "int64", 0),
-        "alert_source": Column(cg, "int64", 0),
         "alert_seq": Column((), "int64", 0),
+        "alert_opened_seq": Column(cg, "int64", 0),
+        "alert_evidence": Column((*cg, len(Evidence._fields)), init=np.nan),
         "good": Column(cg, "int64", 0),
         "good_now": Column(cg, "int64", 0),
         "run": Column(c, "int64", 0),
@@ -198,77 +219,83 @@ def _emit(
     """Change the alerts' state and tell it, in the order of rows, channels and kinds."""
     events = []
     for i, channel, kind in np.argwhere(opening | clearing).tolist():
-        row = rows[i]
-        opened = bool(opening[i, channel, kind])
-        if opened:
-            _open(table, row, channel, kind, int(step[i]), int(time_ns[i]))
-        events.append(
-            _event(
-                table,
-                row,
-                channel,
-                kind,
-                order=int(order[i]),
-                event_type="opened" if opened else "cleared",
-                time_ns=int(time_ns[i]),
-                observed=float(value[i, channel]),
-                band=tuple(float(b[i, channel]) for b in (band.expected, band.lower, band.upper)),
-                source=band.source[i],
-            )
-        )
-        if not opened:
-            table["alert_open"][row, channel, kind] = False
+        seen = (value, band.expected, band.lower, band.upper)
+        observed, expected, lower, upper = (float(part[i, channel]) for part in seen)
+        evidence = Evidence(observed, expected, lower, upper, float(band.source[i] == "model"))
+        at = Place(int(rows[i]), channel, kind)
+        if opening[i, channel, kind]:
+            events.append(_open(table, at, int(order[i]), int(step[i]), int(time_ns[i]), evidence))
+        else:
+            events.append(_clear(table, at, int(order[i]), int(time_ns[i]), evidence))
     return events
 
 
-def _open(table: Table, row: int, channel: int, kind: int, step: int, time_ns: int) -> None:
-    table["alert_open"][row, channel, kind] = True
-    table["alert_step"][row, channel, kind] = step
-    table["alert_ns"][row, channel, kind] = time_ns
-    table["good"][row, channel, kind] = 0
-    table["good_now"][row, channel, kind] = 0
+def _open(table: Table, at: Place, order: int, step: int, time_ns: int, evidence: Evidence) -> AlertEvent:
+    """Open an alert; its numbers count per stream, so that they never depend on other streams."""
+    table["alert_seq"][at.row] += 1
+    table["alert_open"][at] = True
+    table["alert_step"][at] = step
+    table["alert_ns"][at] = time_ns
+    table["alert_opened_seq"][at] = table["alert_seq"][at.row]
+    table["alert_evidence"][at] = evidence
+    table["good"][at] = 0
+    table["good_now"][at] = 0
+    return _event(table, at, order, "opened", time_ns, evidence, int(table["alert_seq"][at.row]))
+
+
+def _clear(table: Table, at: Place, order: int, time_ns: int, evidence: Evidence) -> AlertEvent:
+    table["alert_seq"][at.row] += 1
+    table["alert_open"][at] = False
+    return _event(table, at, order, "cleared", time_ns, evidence, int(table["alert_seq"][at.row]))
+
+
+def still_open(table: Table) -> list[AlertEvent]:
+    """Repeat the openings of all open alerts, each exactly as it was told."""
+    events = []
+    for row, channel, kind in np.argwhere(table["alert_open"]).tolist():
+        at = Place(row, channel, kind)
+        evidence = Evidence(*table["alert_evidence"][at].tolist())
+        opened_ns, seq = int(table["alert_ns"][at]), int(table["alert_opened_seq"][at])
+        events.append(_event(table, at, 0, "opened", opened_ns, evidence, seq))
+    return events
 
 
 def _event(
     table: Table,
-    row: int,
-    channel: int,
-    kind: int,
-    *,
+    at: Place,
     order: int,
     event_type: Literal["opened", "cleared"],
     time_ns: int,
-    observed: float,
-    band: tuple[float, ...],
-    source: Source,
+    evidence: Evidence,
+    seq: int,
 ) -> AlertEvent:
-    """Make the event and count it; the sequence is the stream's own, so that it never depends on other streams."""
-    table["alert_seq"][row] += 1
-    expected, lower, upper = band
-    how_far = float(score(*(np.array(x) for x in (observed, *band)))) if kind == SPIKE else float("nan")
+    """Put an alert's event together."""
+    how_far = float("nan")
+    if at.kind == SPIKE:
+        how_far = float(score(*(np.array(part) for part in evidence[:4])))
     return AlertEvent(
         order=order,
-        stream=int(table["stream"][row]),
-        channel=channel,
-        kind=KINDS[kind],
+        stream=int(table["stream"][at.row]),
+        channel=at.channel,
+        kind=KINDS[at.kind],
         event_type=event_type,
-        opened_step=int(table["alert_step"][row, channel, kind]),
-        opened_ns=int(table["alert_ns"][row, channel, kind]),
+        opened_step=int(table["alert_step"][at]),
+        opened_ns=int(table["alert_ns"][at]),
         time_ns=time_ns,
         cleared_ns=time_ns if event_type == "cleared" else None,
-        observed=observed,
-        expected=expected,
-        lower=lower,
-        upper=upper,
-        p_value=p_value(how_far) if kind == SPIKE else float("nan"),
-        seq=int(table["alert_seq"][row]),
-        source=source,
+        observed=evidence.observed,
+        expected=evidence.expected,
+        lower=evidence.lower,
+        upper=evidence.upper,
+        p_value=p_value(how_far) if at.kind == SPIKE else float("nan"),
+        seq=seq,
+        source="model" if evidence.is_model else "baseline",
     )
 
 
 # --- silence --------------------------------------------------------------------------------------------------
 
-NOTHING_EXPECTED = (float("nan"),) * 3
+NOTHING_EXPECTED = Evidence(*(float("nan"),) * 4, is_model=0.0)
 
 
 def arrive(
@@ -325,20 +352,7 @@ def _wait_ns(table: Table, rows: I64, period_ns: int, silent_after_ns: int) -> I
 
 
 def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:
-    event = _event(
-        table,
-        row,
-        0,
-        SILENT,
-        order=order,
-        event_type="cleared",
-        time_ns=time_ns,
-        observed=float("nan"),
-        band=NOTHING_EXPECTED,
-        source="baseline",
-    )
-    table["alert_open"][row, 0, SILENT] = False
-    return event
+    return _clear(table, Place(row, 0, SILENT), order, time_ns, NOTHING_EXPECTED)
 
 
 def shortest_wait_ns(period_ns: int, silent_after_ns: int) -> int:
@@ -358,19 +372,6 @@ def sweep(table: Table, order: int, clock_ns: int, period_ns: int) -> list[Alert
     events = []
     for row in np.flatnonzero(late).tolist():
         deadline = int(table["deadline_ns"][row])
-        _open(table, row, 0, SILENT, (deadline - int(table["phase_ns"][row])) // period_ns, deadline)
-        events.append(
-            _event(
-                table,
-                row,
-                0,
-                SILENT,
-                order=order,
-                event_type="opened",
-                time_ns=deadline,
-                observed=float("nan"),
-                band=NOTHING_EXPECTED,
-                source="baseline",
-            )
-        )
+        step = (deadline - int(table["phase_ns"][row])) // period_ns
+        events.append(_open(table, Place(row, 0, SILENT), order, step, deadline, NOTHING_EXPECTED))
     return events

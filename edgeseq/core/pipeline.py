@@ -150,11 +150,15 @@ def resume(state: State, now_ns: int) -> None:
 
 
 def describe(state: State) -> list[Event]:
-    """Tell all streams and their status, for subscribers of a broker that may have forgotten them."""
+    """Tell all streams, their open alerts and their status, each as it was told before.
+
+    For what remembers what subscribers know, after a start, and for a broker that may have forgotten it.
+    """
     events: list[Event] = []
     for group in state.groups:
         rows = np.arange(group.table.rows)
         events += [StreamCreated(0, stream) for stream in group.table["stream"].tolist()]
+        events += detect.still_open(group.table) if group.rule.alerts else []
         seen = rows[group.table["arrivals"] > 0]
         events += stepping.statuses(group, seen, np.zeros(len(seen), np.int64), changed_only=False)
     return events

@@ -10,7 +10,7 @@ import pytest
 
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.group import recent_history
-from edgeseq.core.types import Event, Message, Readings, StreamCreated, StreamRule
+from edgeseq.core.types import AlertEvent, AlertKind, Event, Message, Readings, StreamCreated, StreamRule
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.support.streams import (
     MEAN,
@@ -182,3 +182,14 @@ def test_streams_told_again_have_their_present_status() -> None:
     assert plain(told[1:]) == plain([last])
     assert equal_states(old, new)
     assert new.counts.applied == 0
+
+
+def test_open_alerts_are_told_again_after_a_restart_as_they_were() -> None:
+    """What describes a state that was brought back repeats the opening of each open alert, field by field."""
+    old, new = node(PLAIN), node(PLAIN)
+    messages = [*noise(400, topic="t/a"), message("t/a", 60 * 400, 500.0)]
+    opened = [event for event in run(old, messages) if isinstance(event, AlertEvent)][-1:]
+    assert [event.kind for event in opened] == [AlertKind.SPIKE]
+    assert carried(old, new) == []
+    again = [event for event in pipeline.describe(new) if isinstance(event, AlertEvent)]
+    assert plain(again) == plain(opened)

@@ -165,7 +165,16 @@ def test_tick_changes_alerts_status_and_clock_only() -> None:
     assert pipeline.tick(state, 10**6 * PERIOD) != []
     after = keeping.dump(state)[1]
     changed = {name.split("\n")[1] for name in before if before[name].tobytes() != after[name].tobytes()}
-    assert changed == {"alert_open", "alert_step", "alert_ns", "alert_seq", "status"}
+    told = {
+        "alert_open",
+        "alert_step",
+        "alert_ns",
+        "alert_seq",
+        "alert_opened_seq",
+        "alert_evidence",
+        "status",
+    }
+    assert changed == told
 
 
 def test_recover_with_ticks_and_resumptions_equals_live() -> None:
