@@ -46,6 +46,9 @@ WAIT_S = 1.0
 LONGEST_STALL_S = 10.0
 """An inbox whose oldest value is older makes no progress: the watchdog is not fed."""
 
+CLOCK_STEP_NS = 10 * 10**9
+"""Less is slewing, or a machine that slept for a moment."""
+
 STORAGE_RETRY_S = (1.0, 30.0)
 SNAPSHOT_JOURNAL_BYTES = 8 * 2**20
 """Some 150,000 readings: beyond it a snapshot is taken early, so that the next start stays short."""
@@ -78,6 +81,7 @@ class Daemon:
         self.reports = 0
         self.is_session_expected = node.is_restored
         self.stop_reason: str | None = None
+        self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
 
     def loop(self) -> None:
         """Take what happens, in order, until told to stop."""
@@ -88,6 +92,7 @@ class Daemon:
 
     def take(self, items: list[object]) -> None:
         """Do what a run of values of one type asks for."""
+        self.notice_clock_step()
         match items[0]:
             case mqtt.Delivery():
                 self.take_messages(cast("list[mqtt.Delivery]", items))
@@ -155,6 +160,14 @@ class Daemon:
         self.send(health(self.node, self.health()))
         for out in announce(self.node.context, self.node.render_state):
             self.send(out)
+
+    def notice_clock_step(self) -> None:
+        """Count silence anew when the system clock was set: a device without RTC starts years in the past."""
+        offset_ns = time.time_ns() - time.monotonic_ns()
+        step_ns, self.clock_offset_ns = offset_ns - self.clock_offset_ns, offset_ns
+        if abs(step_ns) > CLOCK_STEP_NS:
+            self.log("clock.stepped", step_s=step_ns / 1e9)
+            self.listen_from(time.time_ns())
 
     def listen_from(self, now_ns: int) -> None:
         """Count silence from now on."""

@@ -33,6 +33,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "broker.refused": Entry("error", "The broker does not accept us; a human must act, we keep trying."),
     "broker.missed": Entry("warning", "No connection can be made; tried again with back-off."),
     "bundle.opened": Entry("info", "A bundle is verified, has reproduced its proof, and serves."),
+    "clock.stepped": Entry("warning", "The system clock was set; silence is counted anew."),
     "config.reloaded": Entry("info", "The new configuration is in force."),
     "config.rejected": Entry("error", "The new configuration is wrong: the old one stays in force."),
     "daemon.failed": Entry("error", "A bug: the daemon crashes, systemd restarts it."),
