@@ -16,13 +16,13 @@ from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log
 from edgeseq.adapters.verifier import verified_digests
 from edgeseq.bundle import check_fits, read_bundle
+from edgeseq.bundle.keys import TrustedKeys
+from edgeseq.config.resolve import Resolved
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Counts, Event, Outgoing
-from edgeseq.keys import TrustedKeys
-from edgeseq.resolve import Resolved
 from edgeseq.store import Found, Store, open_store
 
 

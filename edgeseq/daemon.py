@@ -28,6 +28,7 @@ from edgeseq.adapters.schedule import LookForChanges, ReportHealth, Schedule, Ta
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import Node, is_journaling, open_node, renew_node
 from edgeseq.config import load_config
+from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.bridge import bridge_state
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
@@ -37,7 +38,6 @@ from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageErro
 from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link, tell_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
-from edgeseq.resolve import Resolved, resolve
 
 MAX_BATCH = 512
 """Messages taken at once; more would only make the first of them wait longer."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.log import Log
 from edgeseq.compose import Node
+from edgeseq.config.resolve import Resolved
 from edgeseq.core.bridge import bridge_state
 from edgeseq.errors import ConfigError
-from edgeseq.resolve import Resolved
 
 MAX_PACKET_BYTES = 2**20
 """Larger messages are not even sent to us (MQTT 5); smaller ones beyond max_payload_bytes are refused and counted."""

@@ -16,10 +16,10 @@ import msgspec
 from edgeseq.adapters.log import Log, open_log
 from edgeseq.compose import Node, open_node
 from edgeseq.config import load_config
+from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import Message, Outgoing
 from edgeseq.errors import InputError
-from edgeseq.resolve import Resolved, resolve
 
 MAX_BATCH = 512
 """As the daemon; the result does not depend on it."""

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeseq.archive import MAX_ARCHIVE_BYTES, pack, unpack
 from edgeseq.bundle import (
     GOLDEN,
     HEADER_BYTES,
@@ -30,11 +29,12 @@ from edgeseq.bundle import (
     read_bundle,
     write_bundle,
 )
+from edgeseq.bundle.archive import MAX_ARCHIVE_BYTES, pack, unpack
+from edgeseq.bundle.golden import load_golden
+from edgeseq.bundle.keys import key_id
 from edgeseq.core.forecast import StateSpec
 from edgeseq.core.types import ChannelSource, StreamRule
 from edgeseq.errors import EXIT_CONFIG, BundleError
-from edgeseq.golden import load_golden
-from edgeseq.keys import key_id
 from tests.support.bundles import make_files, make_manifest
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

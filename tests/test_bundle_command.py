@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgeseq import cli
 from edgeseq.bundle import GOLDEN, Bundle, write_bundle
+from edgeseq.bundle.golden import dump_golden, load_golden
+from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.errors import EXIT_CONFIG, EXIT_FAILED_CHECK, EXIT_OK
-from edgeseq.golden import dump_golden, load_golden
-from edgeseq.keys import load_signing_key, write_public_key
 from tests.support.bundles import make_files, make_manifest
 from tests.support.tiny_bundle import read_tiny_bundle, tiny_bundle_path
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from edgeseq.commands.config import config as config_command
 from edgeseq.config import ChannelConfig, Config, StreamConfig, load_config, parse_config
+from edgeseq.config.resolve import CREDENTIAL, Resolved, resolve
+from edgeseq.config.sample import effective
 from edgeseq.core.durations import format_duration, parse_duration
 from edgeseq.core.types import ChannelSource, Limits, Options, StreamRule
 from edgeseq.errors import EXIT_CONFIG, BundleError, ConfigError
-from edgeseq.resolve import CREDENTIAL, Resolved, resolve
-from edgeseq.sample import effective
 
 S = 10**9
 STREAM = '[[streams]]\ntopic = "a/+"\nevery = "10m"\n'

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from edgeseq.bundle.keys import TrustedKeys, default_key_path, key_id, load_signing_key, write_public_key
 from edgeseq.errors import BundleError
-from edgeseq.keys import TrustedKeys, default_key_path, key_id, load_signing_key, write_public_key
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 RSA = generate_private_key(65537, 2048)

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseq import view as v
 from edgeseq.errors import BrokerError
-from edgeseq.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
 from edgeseq.watch import Broker, Screen, connect
+from edgeseq.watch import view as v
+from edgeseq.watch.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
 from tests.support.broker import Peer, free_port, running_broker
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeseq.bundle import read_bundle
+from edgeseq.bundle.keys import TrustedKeys
 from edgeseq.errors import EXIT_CONFIG, BundleError
-from edgeseq.keys import TrustedKeys
 
 _TIMEOUT_S = 60
 _PARTS = ("what", "where", "found", "wanted", "do")

@@ -13,9 +13,7 @@ import msgspec
 
 from edgeseq.adapters.interpreter import available_runtimes, probe
 from edgeseq.bundle import Bundle, Manifest, TrustedKeys, read_bundle
-from edgeseq.core.durations import format_duration
-from edgeseq.errors import EXIT_FAILED_CHECK, BundleError
-from edgeseq.keys import (
+from edgeseq.bundle.keys import (
     KEY_FILE,
     default_key_path,
     key_id,
@@ -23,6 +21,8 @@ from edgeseq.keys import (
     public_pem,
     write_public_key,
 )
+from edgeseq.core.durations import format_duration
+from edgeseq.errors import EXIT_FAILED_CHECK, BundleError
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 

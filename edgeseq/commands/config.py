@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from edgeseq.config import load_config
+from edgeseq.config.resolve import Resolved, resolve
+from edgeseq.config.sample import effective, sample
+from edgeseq.config.schema import config_schema, message_names, message_schema
 from edgeseq.errors import BundleError
-from edgeseq.resolve import Resolved, resolve
-from edgeseq.sample import effective, sample
-from edgeseq.schema import config_schema, message_names, message_schema
 
 _FILE = click.option(
     "--config",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.demo import scenario as s
 from edgeseq.demo.play import NODE, PREFIX
 from edgeseq.demo.recordings import WEEK_NS, Recording, iso
 from edgeseq.errors import ConfigError
-from edgeseq.keys import load_signing_key, write_public_key
 
 MARKER = ".edgeseq-demo"
 """File that tells that a folder is the demo's, to be removed by the next one."""

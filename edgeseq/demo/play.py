@@ -11,12 +11,12 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgeseq import view as v
 from edgeseq.demo import scenario as s
 from edgeseq.demo.evidence import Evidence, note
 from edgeseq.demo.processes import Daemon, DemoError
 from edgeseq.demo.recordings import iso
 from edgeseq.watch import Broker, Inbox, Screen, connect, drain
+from edgeseq.watch import view as v
 
 PREFIX, NODE = "edgeseq", "demo"
 ONLINE_S = 60.0

@@ -16,6 +16,8 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from edgeseq.bundle import read_bundle
+from edgeseq.bundle.keys import TrustedKeys
+from edgeseq.bundle.manifest import Manifest
 from edgeseq.demo import checks, files, processes, scenario
 from edgeseq.demo.accuracy import compare
 from edgeseq.demo.broker import Loss, embedded_broker
@@ -25,8 +27,6 @@ from edgeseq.demo.play import play
 from edgeseq.demo.recordings import iso
 from edgeseq.demo.report import Results, TrainingTable, page
 from edgeseq.errors import EXIT_FAILED_CHECK, EXIT_OK
-from edgeseq.keys import TrustedKeys
-from edgeseq.manifest import Manifest
 from edgeseq.watch import Screen
 
 Break = Literal["detector", "publish"]

@@ -34,11 +34,11 @@ from edgeseq.adapters.interpreter import (
 from edgeseq.adapters.interpreter.calls import _surviving, make_call
 from edgeseq.adapters.interpreter.steppers import plan
 from edgeseq.bundle import GOLDEN, WEIGHTS, Bundle, Signature, read_bundle, write_bundle
+from edgeseq.bundle.golden import dump_golden, load_golden
+from edgeseq.bundle.keys import TrustedKeys
 from edgeseq.core.forecast import RecurrentState, StateSpec, initial_state
 from edgeseq.core.types import F32
 from edgeseq.errors import EXIT_CONFIG, BundleError
-from edgeseq.golden import dump_golden, load_golden
-from edgeseq.keys import TrustedKeys
 from tests.runtimes.conftest import RUNTIME
 from tests.support.tiny_bundle import read_tiny_bundle, tiny_bundle_path
 
@@ -169,7 +169,7 @@ def test_model_that_does_not_fit_its_manifest_is_refused_at_open(
 @pytest.mark.parametrize("fault", ["missing", "shape", "network"])
 def test_weights_that_do_not_fit_the_network_are_refused(bundle: Bundle, tmp_path: Path, fault: str) -> None:
     """The NumPy stepper checks its arrays at open as well."""
-    from edgeseq.archive import dump_arrays, load_arrays
+    from edgeseq.bundle.archive import dump_arrays, load_arrays
 
     arrays = load_arrays(bundle.files[WEIGHTS], "test")
     network = dict(bundle.manifest.network)
@@ -252,7 +252,7 @@ def test_call_that_the_runtime_refuses_becomes_a_fault_of_its_rows(fault: type[E
 
 def test_weights_of_nan_serve_nothing_but_keep_running(bundle: Bundle, tmp_path: Path) -> None:
     """A real network with a broken weight: every row is a counted fault, nothing raises."""
-    from edgeseq.archive import dump_arrays, load_arrays
+    from edgeseq.bundle.archive import dump_arrays, load_arrays
 
     arrays = load_arrays(bundle.files[WEIGHTS], "test")
     arrays["head.bias"] = np.full_like(arrays["head.bias"], np.nan)

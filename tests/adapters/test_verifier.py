@@ -9,8 +9,8 @@ import pytest
 
 from edgeseq.adapters.verifier import verified_digests
 from edgeseq.bundle import read_bundle
+from edgeseq.bundle.keys import TrustedKeys, load_signing_key, write_public_key
 from edgeseq.errors import BundleError
-from edgeseq.keys import TrustedKeys, load_signing_key, write_public_key
 from tests.support.tiny_bundle import tiny_bundle_path
 
 

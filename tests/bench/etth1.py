@@ -43,7 +43,9 @@ def main() -> None:
 
 
 @click.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path, exists=True), help="Folder with ett/ETTh1.csv.")
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path, exists=True), help="Folder with ett/ETTh1.csv."
+)
 @click.option("--seeds", default=3)
 @click.option("-o", "--output", default=Path("build/bench/etth1.json"), type=click.Path(path_type=Path))
 def bench(data: Path, seeds: int, output: Path) -> None:

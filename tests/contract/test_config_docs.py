@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from edgeseq import config
 from edgeseq.commands.config import config as config_command
 from edgeseq.config import Config, parse_config
-from edgeseq.docstrings import field_docs
-from edgeseq.resolve import resolve
-from edgeseq.sample import SAMPLE, sample
+from edgeseq.config.docstrings import field_docs
+from edgeseq.config.resolve import resolve
+from edgeseq.config.sample import SAMPLE, sample
 
 TABLES = [
     struct

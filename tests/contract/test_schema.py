@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from edgeseq.config.docstrings import field_docs
+from edgeseq.config.sample import sample
+from edgeseq.config.schema import config_schema, message_names, message_of, message_schema
 from edgeseq.core import payloads
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Forecast, StreamInfo, StreamRule
-from edgeseq.docstrings import field_docs
-from edgeseq.sample import sample
-from edgeseq.schema import config_schema, message_names, message_of, message_schema
 from tests.support.validate import validate
 
 RULE = StreamRule(key="r", period_ns=10**9, topics=("t",))

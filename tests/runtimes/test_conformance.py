@@ -15,9 +15,9 @@ from edgeseq.adapters.interpreter import (
 from edgeseq.adapters.interpreter.calls import make_call
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Bundle
+from edgeseq.bundle.golden import golden_difference, load_golden
 from edgeseq.core.forecast import RecurrentState, Stepper, initial_state
 from edgeseq.core.types import F32
-from edgeseq.golden import golden_difference, load_golden
 from tests.runtimes.conftest import MODELS, RUNTIME
 
 BATCHES = (1, 2, 3, 8, 9, 63, 64, 65, 300, 511, 512, 513)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgeseq.bundle import GOLDEN, WEIGHTS, Channel, Manifest, SchemaVersion, Signature, Variant, bundle_id
+from edgeseq.bundle.golden import Golden, dump_golden, golden_steps
 from edgeseq.core.forecast import StateSpec
-from edgeseq.golden import Golden, dump_golden, golden_steps
 
 NETWORK = {"kind": "dummy"}
 

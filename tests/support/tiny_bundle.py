@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from edgeseq.bundle import Bundle, TrustedKeys, read_bundle
-from edgeseq.keys import load_signing_key
+from edgeseq.bundle.keys import load_signing_key
 
 ROOT = Path(__file__).parents[2]
 BUNDLE_VARIABLE = "EDGESEQ_TINY_BUNDLE"
 """Names a bundle that was built before: for environments that cannot build it."""
 SOURCES = (
-    "edgeseq/archive.py",
-    "edgeseq/bundle.py",
+    "edgeseq/bundle/archive.py",
+    "edgeseq/bundle/__init__.py",
     "edgeseq/core/cells.py",
     "edgeseq/core/forecast.py",
     "edgeseq/core/network.py",
     "edgeseq/core/ops.py",
-    "edgeseq/golden.py",
-    "edgeseq/manifest.py",
+    "edgeseq/bundle/golden.py",
+    "edgeseq/bundle/manifest.py",
     "tests/support/tiny_model.py",
     "train/edgeseq_train/export.py",
     "train/edgeseq_train/tf_ops.py",

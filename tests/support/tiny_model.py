@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
-from edgeseq.archive import dump_arrays
 from edgeseq.bundle import GOLDEN, WEIGHTS, Channel, Manifest, SchemaVersion, Variant, bundle_id, write_bundle
+from edgeseq.bundle.archive import dump_arrays
+from edgeseq.bundle.golden import Golden, dump_golden, golden_difference, golden_steps
+from edgeseq.bundle.keys import SigningKey, load_signing_key
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.network import NetworkSpec, NetworkStepper, state_spec, weight_shapes
 from edgeseq.core.types import F32
-from edgeseq.golden import Golden, dump_golden, golden_difference, golden_steps
-from edgeseq.keys import SigningKey, load_signing_key
 from edgeseq_train import export
 
 SPEC = NetworkSpec(

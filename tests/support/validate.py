@@ -7,7 +7,7 @@ from functools import cache
 
 from jsonschema import Draft202012Validator
 
-from edgeseq.schema import message_of, message_schema
+from edgeseq.config.schema import message_of, message_schema
 
 PLAIN_TEXT = {"anomaly", "availability"}
 

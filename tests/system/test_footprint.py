@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgeseq.bundle import Bundle
+from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.core.durations import format_duration
 from edgeseq.core.instants import format_instant
-from edgeseq.keys import load_signing_key, write_public_key
 from tests.support.broker import Peer, running_broker, wait_until
 from tests.support.node import Node, node_in
 from tests.support.tiny_bundle import read_tiny_bundle
@@ -41,7 +41,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import msgspec
-from edgeseq.keys import load_signing_key
+from edgeseq.bundle.keys import load_signing_key
 from tests.support.tiny_model import SPEC, build_tiny_bundle
 spec = msgspec.structs.replace(SPEC, channels=1, units=32, ring=336, seasons=(24, 168), horizon=24)
 build_tiny_bundle(Path(sys.argv[1]), load_signing_key(Path(sys.argv[2])), spec)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgeseq import replay as r
+from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import Message
-from edgeseq.keys import load_signing_key, write_public_key
 from tests.support.broker import Peer, running_broker, wait_until
 from tests.support.node import Node, node_in
 from tests.support.tiny_bundle import tiny_bundle_path

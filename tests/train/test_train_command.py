@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from edgeseq.adapters.interpreter import open_stepper, verify_golden
 from edgeseq.bundle import Bundle, TrustedKeys, read_bundle
+from edgeseq.bundle.keys import load_signing_key
 from edgeseq.core import features, keeping, pipeline
 from edgeseq.core.forecast import RecurrentState, StateSpec, initial_state
 from edgeseq.core.types import F32, F64, Message, Options, StreamRule
-from edgeseq.keys import load_signing_key
 from edgeseq_train import prepare, recording
 from edgeseq_train.cli import train
 from edgeseq_train.recipe import read_recipe

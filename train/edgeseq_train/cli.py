@@ -10,10 +10,10 @@ import msgspec
 from rich.console import Console
 
 from edgeseq.bundle import Manifest, write_bundle
+from edgeseq.bundle.keys import key_id, load_signing_key
 from edgeseq.core.durations import WANTED, parse_duration
 from edgeseq.core.instants import parse_instant
 from edgeseq.errors import ConfigError
-from edgeseq.keys import key_id, load_signing_key
 from edgeseq_train import recording as recordings
 from edgeseq_train.fit import fit, split_rows
 from edgeseq_train.recipe import Recipe, read_recipe, write_recipe

@@ -12,13 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from edgeseq.bundle.manifest import Signature
 from edgeseq.core import network
 from edgeseq.core.cells import stack
 from edgeseq.core.network import FRONT_STATES, NetworkSpec
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32
 from edgeseq.errors import InternalError
-from edgeseq.manifest import Signature
 from edgeseq_train.tf_ops import TensorFlowOps
 
 SIGNATURE_KEYS = {"step": "step", "replay": "steps"}

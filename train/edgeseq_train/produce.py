@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
-from edgeseq.archive import dump_arrays
 from edgeseq.bundle import GOLDEN, WEIGHTS, Channel, Manifest, SchemaVersion, Variant, bundle_id
+from edgeseq.bundle.archive import dump_arrays
+from edgeseq.bundle.golden import Golden, dump_golden, golden_difference, golden_steps
 from edgeseq.core import features, network
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.network import NetworkSpec, NetworkStepper
 from edgeseq.core.types import F32
-from edgeseq.golden import Golden, dump_golden, golden_difference, golden_steps
 from edgeseq_train import evaluate, export, prepare
 from edgeseq_train.fit import Fitted, Recording, naive_error, split_rows
 from edgeseq_train.recipe import Recipe

@@ -14,12 +14,12 @@ from edgeseq.adapters.interpreter.runtimes import (
     runtime_fault,
 )
 from edgeseq.adapters.interpreter.steppers import GuardedStepper, TFLiteStepper
-from edgeseq.archive import load_arrays
 from edgeseq.bundle import WEIGHTS, Bundle, Manifest, Variant
+from edgeseq.bundle.archive import load_arrays
+from edgeseq.bundle.golden import golden_difference, load_golden
 from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.network import NetworkStepper, spec_from_manifest
 from edgeseq.errors import BundleError
-from edgeseq.golden import golden_difference, load_golden
 
 _EXTRAS = {"litert": "edge", "tflite": "tflite"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from edgeseq.archive import NAME
+from edgeseq.bundle.archive import NAME
 from edgeseq.core.durations import format_duration
 from edgeseq.core.forecast import StateSpec
 from edgeseq.core.types import Aggregate, StreamRule

@@ -18,9 +18,9 @@ from typing import IO
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgeseq import view as v
 from edgeseq.errors import BrokerError, ConfigError
-from edgeseq.terminal import colors, no_colors
+from edgeseq.watch import view as v
+from edgeseq.watch.terminal import colors, no_colors
 
 FRAME_S = 0.1
 FIRST_CONNECT_S = 10.0

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from edgeseq.config import Config, StreamConfig
-from edgeseq.docstrings import field_docs
+from edgeseq.config.docstrings import field_docs
 
 WIDTH = 110
 

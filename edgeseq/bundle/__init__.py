@@ -19,10 +19,9 @@ from typing import Any
 
 import msgspec
 
-from edgeseq.archive import MAX_ARCHIVE_BYTES, pack, unpack
-from edgeseq.errors import BundleError
-from edgeseq.keys import KEY_ID_BYTES, SIGNATURE_BYTES, SigningKey, TrustedKeys, key_id
-from edgeseq.manifest import (
+from edgeseq.bundle.archive import MAX_ARCHIVE_BYTES, pack, unpack
+from edgeseq.bundle.keys import KEY_ID_BYTES, SIGNATURE_BYTES, SigningKey, TrustedKeys, key_id
+from edgeseq.bundle.manifest import (
     GOLDEN,
     MANIFEST,
     MIN_GOLDEN_STEPS,
@@ -36,6 +35,7 @@ from edgeseq.manifest import (
     check_fits,
     check_manifest,
 )
+from edgeseq.errors import BundleError
 
 __all__ = [
     "GOLDEN",

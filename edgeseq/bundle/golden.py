@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeseq.archive import dump_arrays, load_arrays
 from edgeseq.bundle import GOLDEN, MIN_GOLDEN_STEPS, Bundle, Manifest
+from edgeseq.bundle.archive import dump_arrays, load_arrays
 from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.types import F32, I64
 from edgeseq.errors import BundleError

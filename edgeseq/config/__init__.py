@@ -1,7 +1,7 @@
 """The configuration: TOML in, frozen structs out. Every field has a unit, a default and a meaning.
 
-The structs mirror the file; `edgeseq.resolve` makes of them what the daemon needs. Durations are text: a number and
-one of ms, s, m, h, d, w, also compound: 90s, 10m, 1h30m, 7d.
+The structs mirror the file; `edgeseq.config.resolve` makes of them what the daemon needs. Durations are text: a
+number and one of ms, s, m, h, d, w, also compound: 90s, 10m, 1h30m, 7d.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
+from edgeseq.config.docstrings import field_docs
 from edgeseq.core.types import Aggregate, Kind, Limits, OnGap
-from edgeseq.docstrings import field_docs
 from edgeseq.errors import ConfigError
 
 MAX_FOUND_CHARS = 80

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from edgeseq import config
+from edgeseq.config.docstrings import field_docs
 from edgeseq.core import payloads, types
-from edgeseq.docstrings import field_docs
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

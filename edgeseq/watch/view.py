@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from edgeseq.terminal import (
+from edgeseq.watch.terminal import (
     BLUE,
     BOLD,
     DIM,

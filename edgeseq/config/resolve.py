@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeseq.config import Config, MqttConfig
+from edgeseq.config.rules import Place, resolve_streams
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_covered
 from edgeseq.core.types import Options, StreamRule
 from edgeseq.errors import ConfigError
-from edgeseq.rules import Place, resolve_streams
 
 PORT, TLS_PORT = 1883, 8883
 
