@@ -57,9 +57,10 @@ def tell_fault(log: Log, resolved: Resolved, item: object) -> None:
     """Log what the link says: what, where, and what to do."""
     where = f"{resolved.config.mqtt.host}:{resolved.port}"
     match item:
-        case mqtt.Disconnected(reason):
-            taken = "another client uses this client_id" if "taken over" in reason.lower() else None
-            log("broker.disconnected", where=where, reason=reason, do=taken or "nothing: it is tried again")
+        case mqtt.Disconnected(reason, is_repeated):
+            is_taken = is_repeated or "taken over" in reason.lower()
+            do = _other_client(resolved.client_id) if is_taken else "nothing: it is tried again"
+            log("broker.disconnected", where=where, reason=reason, do=do)
         case mqtt.Unreachable(reason, retry_s):
             do = "check mqtt.host, mqtt.port and mqtt.version, and that the broker runs"
             log("broker.missed", where=where, reason=reason, retry_s=retry_s, do=do)
@@ -73,6 +74,12 @@ def tell_fault(log: Log, resolved: Resolved, item: object) -> None:
         case mqtt.PublishRefused(topic, reason):
             do = "let the broker's access list allow this user to write below this topic"
             log("publish.refused", where=where, topic=topic, reason=reason, do=do)
+
+
+def _other_client(client_id: str) -> str:
+    return (
+        f"another client uses client_id {client_id}: give each node its own [node] name (or mqtt.client_id)"
+    )
 
 
 def _text(path: object) -> str | None:

@@ -63,6 +63,8 @@ class Disconnected(msgspec.Struct, frozen=True):
     """An accepted connection is gone."""
 
     reason: str
+    is_repeated: bool = False
+    """The broker has closed one soon after the other: as if two clients stole each other's session."""
 
 
 class Unreachable(msgspec.Struct, frozen=True):
@@ -180,6 +182,7 @@ class Link:
         self._outcome: list[str | None] = []
         self._deadline_s = 0.0
         self._since_s = 0.0
+        self._has_lost = False
         self._is_closing = False
 
     # --- the loop's side
@@ -388,10 +391,14 @@ class Link:
         if self._is_closing:
             return
         if was_connected:
-            if time.monotonic() - self._since_s > STABLE_AFTER_S:
+            is_stable = time.monotonic() - self._since_s > STABLE_AFTER_S
+            if is_stable:
                 self._failures = 0
             self._back_off()
-            self._sink.deliver(Disconnected(str(reason)))
+            is_repeated = self._has_lost and not is_stable and reason != "Keep alive timeout"
+            self._has_lost = True
+            code = f" (code {reason.value})" if flags.is_disconnect_packet_from_server else ""
+            self._sink.deliver(Disconnected(f"{reason}{code}", is_repeated))
         elif time.monotonic() >= self._next_attempt_s:  # not refused a moment ago
             text = f"{reason}: connected, but no answer; does the broker speak this MQTT version?"
             self._sink.deliver(Unreachable(text, self._back_off()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 
 from edgeseq.adapters.inbox import Inbox
+from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import (
     MAX_ALERTS_IN_FLIGHT,
     Connected,
@@ -22,7 +25,10 @@ from edgeseq.adapters.mqtt import (
     Subscribed,
     Unreachable,
 )
+from edgeseq.config import parse_config
+from edgeseq.config.resolve import resolve
 from edgeseq.core.types import Outgoing
+from edgeseq.linking import tell_fault
 from tests.support.broker import Broker, Peer, free_port, peer, running_broker, wait_until
 from tests.support.certificates import make_certificates
 
@@ -414,3 +420,50 @@ def test_link_tls_file_missing_raises(rigs: Callable[..., Rig], tmp_path: Path) 
     settings = msgspec.structs.replace(rig.settings, is_tls=True, ca_file=str(tmp_path / "none"))
     with pytest.raises(FileNotFoundError):
         Link(settings, rig.inbox)
+
+
+def test_link_two_of_one_client_id_loss_soon_again_is_marked(
+    rigs: Callable[..., Rig], broker: Broker, version_5: bool
+) -> None:
+    """Two clients of one id steal each other's session: the second loss within seconds is marked."""
+    first, second = (rigs(broker.port, is_version_5=version_5) for _ in range(2))
+
+    def fought() -> bool:
+        second.turn()
+        return len(first.of(Disconnected)) >= 2
+
+    first.until(fought, "two losses")
+    assert [lost.is_repeated for lost in first.of(Disconnected)[:2]] == [False, True]
+
+
+def test_link_reason_of_the_broker_told_with_its_code(rigs: Callable[..., Rig]) -> None:
+    """Where an MQTT 5 broker says why it ends a connection, its words and the code are passed on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        rig = rigs(server.getsockname()[1])
+        rig.turn()
+        found, _ = server.accept()
+        with found:
+            found.sendall(bytes.fromhex("20 03 00 00 00"))  # CONNACK: success
+            rig.wait_for(Connected)
+            found.sendall(bytes.fromhex("e0 01 8e"))  # DISCONNECT: session taken over
+            (lost,) = rig.wait_for(Disconnected)
+    assert lost.reason == "Session taken over (code 142)"
+
+
+@pytest.mark.parametrize(
+    ("lost", "do"),
+    [
+        (Disconnected("Unspecified error"), "nothing: it is tried again"),
+        (Disconnected("Unspecified error", is_repeated=True), "another client uses client_id edgeseq-attic"),
+        (Disconnected("Session taken over (code 142)"), "another client uses client_id edgeseq-attic"),
+    ],
+)
+def test_disconnection_log_names_the_client_id_where_it_is_shared(lost: Disconnected, do: str) -> None:
+    """A loss that another client of the same id explains says which id, and to give each node a name of its own."""
+    text = '[node]\nname = "attic"\n[[streams]]\ntopic = "a"\nevery = "1m"\n'
+    stream = io.StringIO()
+    tell_fault(open_log("info", stream), resolve(parse_config(text), Path("/etc/edgeseq")), lost)
+    (line,) = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert line["reason"] == lost.reason
+    assert do in line["do"]
+    assert ("[node] name" in line["do"]) is ("another" in do)
