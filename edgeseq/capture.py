@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,9 @@ from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.topics import is_match
 from edgeseq.core.types import ChannelSource, Message, StreamRule
 from edgeseq.errors import InputError
+
+RECEIVED = '"received" (or "tst") as ISO 8601, or "received" as nanoseconds since 1970'
+_Z_AND_OFFSET = re.compile(r"Z(?=[+-][0-9]{2}:?[0-9]{2}$)")
 
 ABSENT_CELLS = frozenset({"", "na", "nan", "null", "none"})
 
@@ -81,15 +85,23 @@ def _message(text: bytes, where: str) -> Message:
             wanted='{"topic": …, "payload": …, "received": …}',
         ) from error
     received = line.received if line.received is not None else line.tst
-    received_ns = parse_instant(received)
+    if received is None:
+        raise InputError("a message has no time of arrival", where=where, wanted=RECEIVED)
+    received_ns = parse_instant(_plain_offset(received))
     if received_ns is None:
         raise InputError(
-            "a message has no time of arrival",
-            where=where,
-            found=str(received),
-            wanted='"received" as ISO 8601 or nanoseconds since 1970',
+            "a message's time of arrival cannot be read", where=where, found=str(received), wanted=RECEIVED
         )
     return Message(line.topic, payload, received_ns, line.retained or bool(line.retain), line.dup, line.mid)
+
+
+def _plain_offset(received: str | int) -> str | int:
+    """Drop the Z that stands before an offset: mosquitto_sub 2.0.11 writes ...32Z+0000.
+
+    >>> _plain_offset("2026-03-01T10:00:00.5Z+0100")
+    '2026-03-01T10:00:00.5+0100'
+    """
+    return _Z_AND_OFFSET.sub("", received) if isinstance(received, str) else received
 
 
 def _payload(line: _Line) -> bytes:

@@ -55,6 +55,25 @@ def test_json_line_of_mosquitto_sub_is_read(tmp_path: Path) -> None:
     assert _read(tmp_path, "c.jsonl", text) == [Message("a", b"21", 0, retained=True)]
 
 
+def test_json_line_of_mosquitto_sub_2_0_11_is_read(tmp_path: Path) -> None:
+    """What `mosquitto_sub -F %J` of mosquitto 2.0.11 prints is a capture, though its time has both Z and an offset."""
+    text = (
+        '{"tst":"1970-01-01T00:00:01.500000Z+0000","topic":"a","qos":0,"retain":0,"payloadlen":2,"payload":21}\n'
+        '{"tst":"1970-01-01T01:00:02Z+0100","topic":"a","payload":22}\n'
+    )
+    assert _read(tmp_path, "c.jsonl", text) == [
+        Message("a", b"21", 1_500_000_000),
+        Message("a", b"22", 2_000_000_000),
+    ]
+
+
+def test_json_line_time_that_cannot_be_read_is_shown(tmp_path: Path) -> None:
+    """A time that cannot be read is told as such, with what was found: not that there is none."""
+    with pytest.raises(InputError, match="time of arrival cannot be read") as caught:
+        _read(tmp_path, "c.jsonl", '{"topic":"a","payload":1,"tst":"2026-99-01T00:00:00Z"}')
+    assert "2026-99-01" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [
@@ -62,7 +81,7 @@ def test_json_line_of_mosquitto_sub_is_read(tmp_path: Path) -> None:
         ('{"payload":1,"received":1}', "line is no message"),
         ('{"topic":"a","payload_hex":"zz","received":1}', "line is no message"),
         ('{"topic":"a","payload":1}', "no time of arrival"),
-        ('{"topic":"a","payload":1,"received":"soon"}', "no time of arrival"),
+        ('{"topic":"a","payload":1,"received":"soon"}', "arrival cannot be read"),
     ],
 )
 def test_json_line_that_is_no_message_is_refused_by_number(tmp_path: Path, line: str, found: str) -> None:
