@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -65,8 +66,16 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with _advising(cmd_name):
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, which may import more."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as fault:  # ctx knows by now which command it is
+            raise _advice(fault, ctx.invoked_subcommand) from fault
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -100,7 +109,7 @@ def exit_code(command: Callable[[], Any]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 128 + 2  # as a shell tells of SIGINT
     except ModuleNotFoundError as fault:
-        return _fail(_advice(fault))
+        return _fail(_advice(fault, None))
     except EdgeseqError as fault:
         return _fail(fault)
     except BrokenPipeError:  # the reader of our output has gone: no fault
@@ -122,10 +131,20 @@ def _fail(fault: EdgeseqError) -> int:
     return fault.exit_code
 
 
-def _advice(fault: ModuleNotFoundError) -> EdgeseqError:
-    """Say what to install where a package is missing."""
+@contextmanager
+def _advising(command: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as fault:
+        raise _advice(fault, command) from fault
+
+
+def _advice(fault: ModuleNotFoundError, command: str | None) -> EdgeseqError:
+    """Say what to install where a package is missing: training needs its extra, whatever of it is found missing."""
     package = (fault.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
+    if extra is not None and command == "train":
+        extra = "train"
     if extra is None:
         return InternalError("a module is missing", found=str(fault))
     is_large = " on a workstation; it is large" if extra == "train" else ""

@@ -94,3 +94,20 @@ def test_train_without_its_packages_says_what_to_install() -> None:
     assert refused.returncode == 78, refused.stderr
     assert "pip install 'edgeseq[train]'" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("package", ["rich", "polars", "tensorflow", "ai_edge_litert", "ai_edge_quantizer"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["on import", "while running"])
+def test_train_names_its_own_extra_whatever_is_missing(package: str, is_late: bool) -> None:
+    """Several extras bring the same packages; who trains is told to install the extra train, whichever is missing."""
+    parts = (
+        "import click, types",
+        f"def absent(): raise ModuleNotFoundError('No module named {package}', name='{package}')",
+        "class Found(types.ModuleType):",
+        f"    def __getattr__(self, _): return click.Command('train', callback=absent) if {is_late} else absent()",
+        "sys.modules['edgeseq_train'] = types.ModuleType('edgeseq_train')",
+        "sys.modules['edgeseq_train.cli'] = Found('edgeseq_train.cli')",
+    )
+    refused = run("train", prelude="\n".join(parts))
+    assert refused.returncode == 78, refused.stderr
+    assert "pip install 'edgeseq[train]'" in refused.stderr
