@@ -124,6 +124,10 @@ def test_show_refuses_a_damaged_bundle(run: Run, dummy: Path) -> None:
     code, _, err = run("bundle", "show", dummy)
     assert code == EXIT_CONFIG
     assert str(dummy) in err
+    dummy.write_bytes(dummy.read_bytes()[:400])
+    err = run("bundle", "show", dummy)[2]
+    assert "found:  contents that are cut off" in err
+    assert "Zip" not in err
     assert run("bundle", "show", dummy.with_name("none"))[0] == EXIT_CONFIG
 
 
@@ -159,9 +163,21 @@ def test_verify_trusts_the_own_key_and_nobody_else(run: Run, dummy: Path, tiny: 
     code, _, err = run("bundle", "verify", dummy)
     assert code == EXIT_CONFIG
     assert "not trusted" in err
+    assert "a key, but there is none of your own at" in err
+    assert "name the folder that holds 56475aa75463474c.pub: --trusted DIR" in err
     own = load_signing_key()
     write_bundle(dummy, tiny.manifest, tiny.files, own)
     assert run("bundle", "verify", dummy, "--runtime", "numpy")[0] == EXIT_OK
+
+
+def test_verify_names_the_folder_it_trusts(run: Run, dummy: Path, tmp_path: Path) -> None:
+    """Where a folder was named and holds no such key, the error says which folder and which file to put there."""
+    folder = tmp_path / "trusted"
+    folder.mkdir()
+    code, _, err = run("bundle", "verify", dummy, "--trusted", folder)
+    assert code == EXIT_CONFIG
+    assert f"wanted: a key in {folder}" in err
+    assert f"copy 56475aa75463474c.pub from the workstation into {folder}" in err
 
 
 def test_verify_says_which_variant_fails_and_exits_1(run: Run, tiny: Bundle, tmp_path: Path) -> None:

@@ -20,7 +20,14 @@ from typing import Any
 import msgspec
 
 from edgeseq.bundle.archive import MAX_ARCHIVE_BYTES, pack, unpack
-from edgeseq.bundle.keys import KEY_ID_BYTES, SIGNATURE_BYTES, SigningKey, TrustedKeys, key_id
+from edgeseq.bundle.keys import (
+    KEY_ID_BYTES,
+    SIGNATURE_BYTES,
+    SigningKey,
+    TrustedKeys,
+    default_key_path,
+    key_id,
+)
 from edgeseq.bundle.manifest import (
     GOLDEN,
     MANIFEST,
@@ -50,6 +57,7 @@ __all__ = [
     "Variant",
     "bundle_id",
     "check_fits",
+    "check_writable",
     "parse_bundle",
     "read_bundle",
     "write_bundle",
@@ -126,17 +134,41 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], key
     try:
         _replace_file(path, data)
     except OSError as fault:
-        raise BundleError(
-            "the bundle cannot be written",
-            where=str(path),
-            found=fault.strerror,
-            do="choose a folder that exists, is writable and has room",
-        ) from fault
+        raise _unwritable(path, fault) from fault
     return hashlib.sha256(data).hexdigest()
 
 
+def check_writable(path: Path) -> None:
+    """Find out before the work of making a bundle whether it can be put at `path`.
+
+    Raises:
+        BundleError: as `write_bundle` would raise it.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        draft = _draft(path)
+        draft.touch()
+        draft.unlink()
+    except OSError as fault:
+        raise _unwritable(path, fault) from fault
+
+
+def _unwritable(path: Path, fault: OSError) -> BundleError:
+    return BundleError(
+        "the bundle cannot be written",
+        where=str(path),
+        found=fault.strerror,
+        do="choose a folder that exists, is writable and has room",
+    )
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 def _replace_file(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = _draft(path)
     try:
         with draft.open("wb") as file:
             file.write(data)
@@ -273,15 +305,8 @@ def _check_signature(data: bytes, trusted: TrustedKeys, *, allow_unsigned: bool,
             do="train it with a signing key, or set bundles.allow_unsigned = true if you know where it comes from",
         )
     holds = trusted.verify(identity, signature, data[HEADER_BYTES:])
-    folder = str(trusted.folder) if trusted.folder else "the folder of trusted keys"
     if holds is None:
-        raise BundleError(
-            "the bundle is signed by a key that is not trusted",
-            where=where,
-            found=f"key {identity.hex()}",
-            wanted=" or ".join(sorted(key.hex() for key in trusted.keys)) or f"a key in {folder}",
-            do=f"if you know this key, copy {identity.hex()}.pub from the workstation into {folder}",
-        )
+        raise _untrusted(identity.hex(), trusted, where)
     if not holds:
         raise BundleError(
             "the signature does not hold: the bundle was changed or damaged",
@@ -290,6 +315,28 @@ def _check_signature(data: bytes, trusted: TrustedKeys, *, allow_unsigned: bool,
             wanted="the file as it was signed",
             do="copy the file again from the workstation",
         )
+
+
+def _untrusted(identity: str, trusted: TrustedKeys, where: str) -> BundleError:
+    """Say which keys are trusted, whence they came, and how to trust another."""
+    known = " or ".join(sorted(key.hex() for key in trusted.keys))
+    if trusted.folder:
+        wanted = f"{known or 'a key'} in {trusted.folder}"
+        do = f"if you know this key, copy {identity}.pub from the workstation into {trusted.folder}"
+    else:
+        wanted = (
+            f"the own key {known}"
+            if known
+            else f"a key, but there is none of your own at {default_key_path()}"
+        )
+        do = f"if you know this key, name the folder that holds {identity}.pub: --trusted DIR"
+    return BundleError(
+        "the bundle is signed by a key that is not trusted",
+        where=where,
+        found=f"key {identity}",
+        wanted=wanted,
+        do=do,
+    )
 
 
 def _decode_manifest(text: bytes | None, where: str) -> Manifest:

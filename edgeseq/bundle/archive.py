@@ -132,4 +132,7 @@ def load_arrays(data: bytes, where: str) -> dict[str, NDArray[np.generic]]:
 
 
 def _short(fault: BaseException) -> str:
-    return f"{type(fault).__name__}: {fault}"[:160]
+    """Tell a fault in the words of the file, not of the library that met it."""
+    if isinstance(fault, zipfile.BadZipFile):
+        return "contents that are cut off, or do not match their own checksums"
+    return str(fault)[:160] or "contents that make no sense"

@@ -140,6 +140,19 @@ def write_public_key(public: Ed25519PublicKey, folder: Path) -> Path:
     return path
 
 
+def announce_key(key: SigningKey, path: Path, *, is_new: bool) -> str:
+    """Write the public half beside the signing key at `path`; give the lines that tell where both are and what for."""
+    public = key.public_key()
+    published = write_public_key(public, path.parent)
+    lines = (
+        f"signing key {'made' if is_new else 'kept'}: {path}",
+        f"public key {key_id(public).hex()}: {published}",
+        public_pem(public).decode().rstrip(),
+        f"copy {published.name} into the folder trusted_keys of each device that shall load your bundles",
+    )
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
     """The public keys whose bundles a device loads, by key id."""

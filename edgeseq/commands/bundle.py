@@ -13,14 +13,7 @@ import msgspec
 
 from edgeseq.adapters.interpreter import available_runtimes, probe
 from edgeseq.bundle import Bundle, Manifest, TrustedKeys, read_bundle
-from edgeseq.bundle.keys import (
-    KEY_FILE,
-    default_key_path,
-    key_id,
-    load_signing_key,
-    public_pem,
-    write_public_key,
-)
+from edgeseq.bundle.keys import KEY_FILE, announce_key, default_key_path, load_signing_key
 from edgeseq.core.durations import format_duration
 from edgeseq.errors import EXIT_FAILED_CHECK, BundleError
 
@@ -39,14 +32,7 @@ def keygen(folder: Path | None) -> None:
     """Make the key that signs bundles, or show the one that is there, and write its public half beside it."""
     path = folder / KEY_FILE if folder else default_key_path()
     is_new = not path.exists()
-    public = load_signing_key(path).public_key()
-    published = write_public_key(public, path.parent)
-    click.echo(f"signing key {'made' if is_new else 'kept'}: {path}")
-    click.echo(f"public key {key_id(public).hex()}: {published}")
-    click.echo(public_pem(public).decode(), nl=False)
-    click.echo(
-        f"copy {published.name} into the folder trusted_keys of each device that shall load your bundles"
-    )
+    click.echo(announce_key(load_signing_key(path), path, is_new=is_new))
 
 
 @click.group()

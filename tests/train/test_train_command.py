@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from edgeseq import cli
 from edgeseq.adapters.interpreter import open_stepper, verify_golden
 from edgeseq.bundle import Bundle, TrustedKeys, read_bundle
 from edgeseq.bundle.keys import load_signing_key
 from edgeseq.core import features, keeping, pipeline
 from edgeseq.core.forecast import RecurrentState, StateSpec, initial_state
 from edgeseq.core.types import F32, F64, Message, Options, StreamRule
+from edgeseq.errors import EXIT_USAGE
 from edgeseq_train import prepare, recording
 from edgeseq_train.cli import train
 from edgeseq_train.recipe import read_recipe
@@ -129,11 +131,56 @@ def test_resolved_recipe_stands_beside_the_bundle_and_in_it(bundle: Bundle, fold
     assert bundle.manifest.training["recipe"]["cell"]["units"] == recipe.cell.units == 8
 
 
+def test_first_training_announces_its_key_and_bundle_once(folder: Path) -> None:
+    """A key that training makes is told as `edgeseq keygen` tells it, with its public half beside it."""
+    (public,) = folder.glob("*.pub")
+    output = (folder / "output.txt").read_text()
+    assert f"signing key made: {folder / 'signing.key'}" in output
+    assert f"public key {public.stem}: {public}" in output
+    assert public.read_text() in output
+    assert f"copy {public.name} into the folder trusted_keys" in output
+    assert f"signed by key {public.stem}" in output
+
+
+def test_sizes_are_thousands_of_bytes(bundle: Bundle, folder: Path) -> None:
+    """What the terminal calls kB is 1000 bytes, for the bundle as for each quantization."""
+    size_bytes = (folder / "house.edgeseq").stat().st_size
+    assert f"{size_bytes / 1000:.0f} kB" in (folder / "output.txt").read_text()
+    kb = {row["forecaster"]: row["kb"] for row in bundle.manifest.training["table"] if "kb" in row}
+    assert kb == {f"model {v.name}": round(v.bytes / 1000) for v in bundle.manifest.variants}
+
+
+@pytest.mark.parametrize("place", ["none/x.edgeseq", "data.csv/x.edgeseq", "."])
+def test_unwritable_output_is_refused_before_training(
+    folder: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle that could not be written in the end is an error before the recording is read."""
+    monkeypatch.setattr(recording, "read", lambda *_, **__: pytest.fail("the recording was read"))
+    options = ["--every", "1h", "--horizon", "6h", "--unsigned", "-o", str(folder / place)]
+    result = CliRunner().invoke(train, [str(folder / "data.csv"), *options])
+    assert "the bundle cannot be written" in str(result.exception)
+    assert result.exception.exit_code == 78  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [([], "--every"), (["--every", "1h"], "--horizon"), (["--horizon", "1h"], "--every")],
+)
+def test_missing_option_is_a_usage_error(
+    folder: Path, options: list[str], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without period or horizon, in the recipe or as options, the exit code is 64 and the option is named."""
+    words = ["train", str(folder / "data.csv"), "--unsigned", *options]
+    code = cli.exit_code(lambda: cli.edgeseq(words, standalone_mode=False))
+    assert code == EXIT_USAGE
+    assert f"option missing: {missing}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--every", "1x", "--horizon", "6h"], "every is no duration"),
-        (["--every", "1h"], "horizon is no duration"),
+        (["--every", "1h", "--horizon", "6"], "horizon is no duration"),
         (["--every", "7m", "--horizon", "1h"], "not a multiple"),
         (["--every", "1h", "--horizon", "6h", "--split", "1,2"], "the split cannot be read"),
         (["--every", "1h", "--horizon", "6h", "--until", "tomorrow"], "until is no time"),

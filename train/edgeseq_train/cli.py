@@ -9,8 +9,8 @@ import click
 import msgspec
 from rich.console import Console
 
-from edgeseq.bundle import Manifest, write_bundle
-from edgeseq.bundle.keys import key_id, load_signing_key
+from edgeseq.bundle import Manifest, check_writable, write_bundle
+from edgeseq.bundle.keys import SigningKey, announce_key, default_key_path, key_id, load_signing_key
 from edgeseq.core.durations import WANTED, parse_duration
 from edgeseq.core.instants import parse_instant
 from edgeseq.errors import ConfigError
@@ -21,6 +21,7 @@ from edgeseq_train.report import Watch, comparison
 
 PATH = click.Path(path_type=Path)
 WIDTH = 120
+EXAMPLES = {"every": "10m", "horizon": "24h"}
 
 
 @click.command(name="train")
@@ -54,11 +55,19 @@ def train(
     RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle.
     """
     chosen = _resolve(read_recipe(recipe), data, options)
+    for option in ("every", "horizon"):
+        if getattr(chosen, option) is None:
+            raise click.UsageError(
+                f"option missing: --{option}, such as --{option} {EXAMPLES[option]} (or {option} in the recipe)",
+                click.get_current_context(),
+            )
     manifest, path = run(
         data, chosen, output, key, unsigned=unsigned, time_column=options["time_column"],
         columns=_list(options["columns"]), until=options["until"],
     )  # fmt: skip
-    make_console().print(f"wrote {path}  {manifest.label}  {path.stat().st_size // 1024} kB", highlight=False)
+    make_console().print(
+        f"wrote {path}  {manifest.label}  {path.stat().st_size / 1000:.0f} kB", highlight=False
+    )
 
 
 def make_console() -> Console:
@@ -75,8 +84,11 @@ def run(
     """Do what the command does with a resolved recipe."""
     console = console or make_console()
     period_ns, horizon = _grid(recipe)
-    # An unusable key must not be found out after the training.
-    signing_key = None if unsigned else load_signing_key(key)
+    # An unusable key or place must not be found out after the training.
+    name = recipe.name or data.stem
+    path = output or Path(f"{name}.edgeseq")
+    check_writable(path)
+    signing_key = None if unsigned else _signing_key(key or default_key_path(), console)
     taken = recordings.read(
         data, period_ns, recipe.aggregate, time_column=time_column, columns=columns,
         multichannel=recipe.multichannel, until_ns=_instant(until),
@@ -89,18 +101,25 @@ def run(
             f"{data.name}: {', '.join(taken.names)}; {steps} steps of {recipe.every}, {100 * known:.1f} % known"
         )
         fitted = fit(taken, horizon, recipe, watch, watch.say)
-        name = recipe.name or data.stem
         manifest, files = produce(taken, fitted, recipe, name, watch.say)
     split = split_rows(steps, recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
     console.print(_verdict(manifest), highlight=False)
-    path = output or Path(f"{name}.edgeseq")
     write_bundle(path, manifest, files, signing_key)
     path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
     if signing_key:
         console.print(f"signed by key {key_id(signing_key.public_key()).hex()}", highlight=False)
     return manifest, path
+
+
+def _signing_key(path: Path, console: Console) -> SigningKey:
+    """Read the key; one that is made now is announced, since devices must be given its public half."""
+    is_new = not path.exists()
+    key = load_signing_key(path)
+    if is_new:
+        console.print(announce_key(key, path, is_new=True), highlight=False, soft_wrap=True)
+    return key
 
 
 def _verdict(manifest: Manifest) -> str:

@@ -45,7 +45,7 @@ def produce(
     """Make manifest and files of the bundle; the test part is read here, once."""
     spec = fitted.spec
     models = export.variants(spec, fitted.weights)
-    say(f"exported {', '.join(f'{k} {len(m) // 1024} kB' for k, m in models.items())}")
+    say(f"exported {', '.join(f'{k} {len(m) / 1000:.0f} kB' for k, m in models.items())}")
     split = split_rows(len(recording.values), recipe.split)
     x = features.normalise(recording.values[: split.test], fitted.anchor, fitted.unit)
     golden = golden_rollout(spec, fitted.weights, x[: split.validation])
@@ -175,7 +175,7 @@ def measure(
         largest, p999 = evaluate.difference(rolled, reference)
         proof = golden_difference(stepper, golden)
         rows.append(
-            {"forecaster": f"model {name}", **errors, "loss": loss, "kb": round(len(model) / 1024),
+            {"forecaster": f"model {name}", **errors, "loss": loss, "kb": round(len(model) / 1000),
              "difference": {"max": largest, "p999": p999}, "coverage": evaluate.coverage(rolled.quantiles, truth)}
         )  # fmt: skip
         variants.append(
