@@ -37,6 +37,9 @@ SILENT_FACTOR = 6.0
 """Deadline in typical gaps. For readings at random times (Poisson) the 90 % gap is 2.3 mean gaps, so the chance that
 a healthy stream exceeds six of it is e^-13.8, one in a million gaps."""
 
+CHANCE_RUN = 1e-4
+"""Nor is a run stuck that equal values in a row explain by chance: with a share r of repeats, r^(length - 1)."""
+
 GAP_QUANTILE = 0.9
 GAP_STEP = 0.1
 """Relative step of the tracked 90 % quantile of the time between readings."""
@@ -101,6 +104,7 @@ def columns(channels: int) -> dict[str, Column]:
         "run_value_now": Column(c, init=np.nan),
         "run_reached": Column((channels, len(RUN_LENGTHS)), "int64", 0),
         "run_samples": Column(c, "int64", 0),
+        "run_repeats": Column(c, "int64", 0),
         "last_seen_ns": Column((), "int64", NOT_SEEN),
         "channel_seen_ns": Column(c, "int64", NOT_SEEN),
         "arrivals": Column((), "int64", 0),
@@ -175,7 +179,7 @@ def observe(
     opening = bad & ~was_open
     clearing = was_open & good & (counted >= CLEAR_AFTER)
     clearing[..., SILENT] = False
-    return _emit(table, rows, order, step, time_ns, value, band, opening, clearing)
+    return _emit(table, rows, order, step, time_ns, value, band, limits, opening, clearing)
 
 
 def commit(table: Table, rows: I64) -> None:
@@ -186,6 +190,8 @@ def commit(table: Table, rows: I64) -> None:
         table["run_value_now"][rows]
     )
     table["run_samples"][rows] += advanced
+    # Of each run the first repeat is counted: a sensor that is stuck for a day repeats by no chance.
+    table["run_repeats"][rows] += advanced & (table["run_now"][rows] == 2)
     reached = (table["run_now"][rows][..., None] == RUN_LENGTHS) & advanced[..., None]
     table["run_reached"][rows] += reached
     table["run"][rows] = table["run_now"][rows]
@@ -201,6 +207,9 @@ def _runs(table: Table, rows: I64, value: F64, observed: Bool, learning_steps: i
     samples = table["run_samples"][rows][..., None]
     rare = (table["run_reached"][rows] + 1) <= STUCK_SHARE * (samples + 1)
     rare[..., 1:] &= rare[..., :-1]
+    # One repeat more than were seen, so that a sensor that never repeated is not certain never to.
+    repeats = (table["run_repeats"][rows][..., None] + 1) / (samples + 2)
+    rare &= repeats ** (RUN_LENGTHS - 1) <= CHANCE_RUN
     stuck: Bool = ((run[..., None] == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
     return same, stuck & same
 
@@ -213,14 +222,18 @@ def _emit(
     time_ns: I64,
     value: F64,
     band: Band,
+    limits: F64,
     opening: Bool,
     clearing: Bool,
 ) -> list[AlertEvent]:
     """Change the alerts' state and tell it, in the order of rows, channels and kinds."""
+    limits = np.where(np.isfinite(limits), limits, np.nan)
     events = []
     for i, channel, kind in np.argwhere(opening | clearing).tolist():
         seen = (value, band.expected, band.lower, band.upper)
         observed, expected, lower, upper = (float(part[i, channel]) for part in seen)
+        if kind == OUT_OF_RANGE:
+            lower, upper = limits[channel].tolist()
         evidence = Evidence(observed, expected, lower, upper, float(band.source[i] == "model"))
         at = Place(int(rows[i]), channel, kind)
         if opening[i, channel, kind]:

@@ -78,13 +78,13 @@ class _Scalars(Payload, frozen=True, kw_only=True):
     channel: str | UnsetType = UNSET
     """Only where the stream has several."""
     origin: Time
-    """Time of the newest reading that the forecast knows."""
+    """Time of the grid step of the reading, up to half a period away from it; `value` is for one period later."""
     period_s: Seconds
     """Length of a step (s)."""
     unit: str | None
     """Unit of the numbers, as configured."""
     observed: float | None
-    """The reading at the origin; null where it is missing."""
+    """The reading of that step; null where it is missing."""
     value: float | None
     """Forecast of the next step (median)."""
     lower: float | None
@@ -162,9 +162,9 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     expected: float | None
     """Its forecast, made one step earlier."""
     lower: float | None
-    """Lower end of the range that raises no alert."""
+    """Lower end of the range that raises no alert of this kind; null where it has none."""
     upper: float | None
-    """Upper end of the range that raises no alert."""
+    """Upper end of the range that raises no alert of this kind; null where it has none."""
     unit: str | None
     """Unit of the numbers, as configured."""
     p_value: float | None

@@ -29,7 +29,7 @@ def sentence(event: AlertEvent, label: str, unit: str | None, limits: Limits) ->
     if event.kind is AlertKind.OUT_OF_RANGE:
         return f"{label} {observed}, allowed {_range(limits)}, since {since}"
     if event.kind is AlertKind.STUCK:
-        return f"{label} stuck at {observed} since {since}"
+        return f"{label} stuck at {observed}, noticed at {since}"
     return f"{label} silent, readings overdue since {since}"
 
 

@@ -135,6 +135,16 @@ def test_stuck_opens_at_the_third_equal_value_and_clears_after_six_that_move() -
     assert bench.take(*changing(CLEAR_AFTER)) == ["stuck cleared"]
 
 
+def test_equal_values_that_chance_explains_are_not_stuck() -> None:
+    """Six weeks of ten-minute readings that repeat one time in twenty raise no stuck alert; a long run does."""
+    bench = Bench()
+    rng = np.random.default_rng(11)
+    told = [event for value in 10 + rng.integers(0, 20, 6048) / 20 for event in bench.take(float(value))]
+    assert told == []
+    assert int(bench.table["run_reached"][0, 0, 0]) > 5
+    assert bench.take(*[12.5] * 12) == ["stuck opened"]
+
+
 def test_stuck_needs_two_weeks_of_hours() -> None:
     """Before 336 samples nothing is known of runs."""
     bench = Bench()

@@ -245,6 +245,7 @@ def test_limits_raise_out_of_range_from_the_first_reading() -> None:
         limits={"value": Limits(max=11.0)},
     )
     opened = alerts(run(node(rule), [message("t/a", 0, 12.0)]), AlertKind.OUT_OF_RANGE)
+    assert [(np.isnan(e.lower), e.upper) for e in opened] == [(True, 11.0)]
     assert [e.event_type for e in opened] == ["opened"]
 
 

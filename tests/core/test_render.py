@@ -295,7 +295,7 @@ def test_render_silent_alert_concerns_the_whole_stream() -> None:
     ("event", "message"),
     [
         (alert(), "pump1 Vib X 7.9 mm/s, expected 3.6 to 4.7, since 10:00 UTC"),
-        (alert(AlertKind.STUCK), "pump1 Vib X stuck at 7.9 mm/s since 10:00 UTC"),
+        (alert(AlertKind.STUCK), "pump1 Vib X stuck at 7.9 mm/s, noticed at 10:00 UTC"),
         (
             alert(AlertKind.OUT_OF_RANGE, observed=12.0),
             "pump1 Vib X 12 mm/s, allowed at most 11, since 10:00 UTC",
