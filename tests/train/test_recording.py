@@ -65,6 +65,8 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
         ("time,a\n2026-01-01T00:00Z,1\n", {"columns": ("z",)}, "no such column"),
         ("time,a\n2026-01-01T00:00Z,1\nyesterday,2\n", {}, "a time cannot be read"),
         ("time,a\n2026-01-01T00:00Z,1\n", {}, "the recording is empty"),
+        ("time,a\n", {}, "the recording has no rows"),
+        ("time,a,b\n2026-01-01T00:00Z,1,x\n", {"columns": ("b",)}, "no column is numeric"),
         (
             "time,a\n1990-01-01T00:00Z,1\n2026-01-01T00:00Z,2\n",
             {"period": 10**9},
@@ -81,6 +83,74 @@ def test_unusable_recording_says_what_and_where(
     with pytest.raises(InputError, match=what) as raised:
         recording.read(path, period, "last", **options)  # type: ignore[arg-type]
     assert "data.csv" in str(raised.value)
+
+
+def test_one_text_cell_among_numbers_is_refused_with_its_line(tmp_path: Path) -> None:
+    """A column of numbers with an unreadable cell is neither dropped nor thinned: the error names column and line."""
+    path = _write(tmp_path, "time,a,b\n0,1,5\n3600,,6\n7200,err,7\n10800,bad,8\n")
+    with pytest.raises(InputError, match="a value is no number") as raised:
+        recording.read(path, HOUR_NS, "last")
+    fault = raised.value
+    assert fault.where == f"{path}: line 4, column a"
+    assert fault.found == "'err' and 1 more such cells"
+    assert "a number" in str(fault.wanted)
+    assert "--columns" in str(fault.do)
+    assert recording.read(path, HOUR_NS, "last", columns=("b",)).names == ("b",)
+
+
+def test_columns_of_labels_are_left_out_and_told(tmp_path: Path) -> None:
+    """A column that holds no number at all is a label: it is left out, and a line says so."""
+    path = _write(tmp_path, "time,a,room,on\n0,1,hall,true\n3600, 2,hall,false\n")
+    said: list[str] = []
+    taken = recording.read(path, HOUR_NS, "last", say=said.append)
+    assert taken.names == ("a",)
+    np.testing.assert_array_equal(taken.values.ravel(), [1, 2])
+    assert said == ["left out, for they hold no numbers: room, on"]
+
+
+def test_unsorted_rows_are_sorted_and_counted(tmp_path: Path) -> None:
+    """Rows that go back are kept in their place on the grid; of rows of one time the later in the file wins."""
+    path = _write(tmp_path, "time,a\n7200,3\n0,1\n3600,9\n10800,4\n3600,2\n")
+    said: list[str] = []
+    grid = recording.read(path, HOUR_NS, "last", say=said.append).values.ravel()
+    np.testing.assert_array_equal(grid, [1, 2, 3, 4])
+    assert said == ["sorted by time: 3 of 5 rows went back"]
+
+
+@pytest.mark.parametrize(
+    ("first", "is_local"),
+    [("2026-01-01 00:00:00", True), ("2026-01-01", True), ("2026-01-01T00:00Z", False),
+     ("2026-01-01 01:00:00+01:00", False), ("1767225600", False)],
+)  # fmt: skip
+def test_times_without_a_zone_are_told(tmp_path: Path, first: str, is_local: bool) -> None:
+    """Local times are read as UTC, and a line says so; times with a zone and epoch numbers need no line."""
+    path = _write(tmp_path, f"time,a\n{first},1\n{first},1\n2026-01-01T01:00Z,2\n")
+    said: list[str] = []
+    recording.read(path, HOUR_NS, "last", say=said.append)
+    assert said == ["times without a zone are read as UTC"] * is_local
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolon"), ("\t", "tab")])
+def test_other_separators_are_found_and_told(tmp_path: Path, separator: str, name: str) -> None:
+    """A table separated by semicolons (with decimal commas) or tabs reads like one with commas."""
+    text = "time,a,b\n2026-01-01T00:00Z,1.5,2\n2026-01-01T01:00Z,-0.25,\n"
+    said: list[str] = []
+    expected = recording.read(_write(tmp_path, text), HOUR_NS, "last").values
+    text = text.replace(",", separator)
+    path = _write(tmp_path, text.replace(".", ",") if separator == ";" else text)
+    np.testing.assert_array_equal(recording.read(path, HOUR_NS, "last", say=said.append).values, expected)
+    assert said == [f"columns are separated by {name}"]
+
+
+def test_period_finer_than_the_readings_is_refused(tmp_path: Path) -> None:
+    """With --every below the spacing of the readings nine steps of ten would be empty: the right period is named."""
+    rows = [f"{600 * k + k % 3},{k}" for k in range(50)]
+    path = _write(tmp_path, "\n".join(["time,a", *rows]))
+    with pytest.raises(InputError, match="readings come every 10m") as raised:
+        recording.read(path, 60 * 10**9, "last")
+    assert raised.value.do == "--every 10m"
+    for period_s in (600, 1800):
+        assert len(recording.read(path, period_s * 10**9, "last").values) == 49 * 600 // period_s + 1
 
 
 def test_recipe_survives_its_own_file(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def run(
     taken = recordings.read(
         data, period_ns, recipe.aggregate, time_column=time_column, columns=columns,
         multichannel=recipe.multichannel, until_ns=_instant(until),
+        say=lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True),
     )  # fmt: skip
     from edgeseq_train.produce import produce  # TensorFlow takes seconds to import: not for --help
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,73 +10,82 @@ import numpy as np
 import polars as pl
 
 from edgeseq.core.align import to_grid
+from edgeseq.core.durations import format_duration
 from edgeseq.core.instants import parse_instant
 from edgeseq.core.types import F64, I64, Aggregate
 from edgeseq.errors import InputError
 from edgeseq_train.fit import Recording
+from edgeseq_train.table import Say, load, numbers
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "ts", "date_time")
 MAX_STEPS = 20_000_000
 """A grid longer than this is a wrong period or a wrong time: 38 years of minutes."""
-MISSING = ["", "nan", "NaN", "NA", "null", "None"]
+MOST_SPACING = 1.5
+"""Readings that come more than so many periods apart leave most steps of the grid empty."""
+USUAL_S = (
+    1,
+    2,
+    5,
+    10,
+    15,
+    20,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1200,
+    1800,
+    3600,
+    7200,
+    10800,
+    21600,
+    43200,
+    86400,
+)
+
+_ZONE = re.compile(r"[Zz]$|[T ][0-9:.,]+[+-][0-9]{2}(:?[0-9]{2}){0,2}$")
+_NUMBER = re.compile(r"[+-]?[0-9.]+")
 
 
 def read(
     path: Path, period_ns: int, aggregate: Aggregate, *, time_column: str | None = None, columns: Sequence[str] = (),
-    multichannel: bool = False, until_ns: int | None = None,
+    multichannel: bool = False, until_ns: int | None = None, say: Say = lambda _: None,
 ) -> Recording:  # fmt: skip
     """Read a CSV or Parquet file and put it on the grid.
 
     Args:
-        path: the file; its rows are taken in order, as the device would receive them.
+        path: the file; its rows are sorted by time, rows of one time stay in order.
         period_ns: grid period.
         aggregate: how several values of one step become one.
         time_column: default: one of the usual names, else the first column that reads as time.
         columns: the channels; default: all numeric columns.
         multichannel: columns are channels of one stream instead of streams.
         until_ns: rows at or after this instant are left out.
+        say: is told in a line what was done to the recording that its owner may not expect.
 
     Raises:
         InputError: nothing there that can be trained on.
     """
-    table = _load(path)
+    table = load(path, say)
     time_name = time_column or _find_time(table, path)
-    names = _channels(table, time_name, columns, path)
-    time_ns = _times(table, time_name, path)
-    values = (
-        table.select(pl.col(name).cast(pl.Float64, strict=False) for name in names)
-        .to_numpy()
-        .astype(np.float64)
-    )
-    values[~np.isfinite(values)] = np.nan
+    time_ns = _times(table, time_name, path, say)
+    names, values = numbers(table, time_name, columns, path, say)
     kept = time_ns < until_ns if until_ns is not None else np.ones(len(time_ns), bool)
-    time_ns, values = time_ns[kept], values[kept]
+    time_ns, values = _sorted(time_ns[kept], values[kept], say)
     _check_span(time_ns, period_ns, path)
+    _check_spacing(time_ns, period_ns, path)
     grid = to_grid(time_ns, values, period_ns, aggregate)
     shaped = grid[:, None, :] if multichannel else grid[:, :, None]
     return Recording(shaped, tuple(names), period_ns)
-
-
-def _load(path: Path) -> pl.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        return pl.read_csv(path, null_values=MISSING, infer_schema_length=10_000, try_parse_dates=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(
-            "the recording cannot be read",
-            where=str(path),
-            found=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
-            wanted="a CSV or Parquet file with a time column and numeric columns",
-            do="check the path and the file",
-        ) from error
 
 
 def _find_time(table: pl.DataFrame, path: Path) -> str:
     by_name = [c for c in table.columns if c.strip().lower() in TIME_NAMES]
     others = [c for c in table.columns if table[c].dtype == pl.String or table[c].dtype.is_temporal()]
     for name in dict.fromkeys([*by_name, *others]):
-        if _instant(table[name][0] if len(table) else None) is not None:
+        if _instant(table[name][0]) is not None:
             return name
     raise InputError(
         "no column reads as time",
@@ -90,7 +100,7 @@ def _instant(value: object) -> int | None:
     return parse_instant(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
-def _times(table: pl.DataFrame, name: str, path: Path) -> I64:
+def _times(table: pl.DataFrame, name: str, path: Path, say: Say) -> I64:
     if name not in table.columns:
         raise InputError(
             "the time column does not exist",
@@ -98,31 +108,44 @@ def _times(table: pl.DataFrame, name: str, path: Path) -> I64:
             found=", ".join(table.columns)[:200],
             wanted=name,
         )
-    instants = [_instant(value) for value in table[name].to_list()]
+    values = table[name].to_list()
+    instants = [_instant(value) for value in values]
     for row, instant in enumerate(instants):
         if instant is None:
             raise InputError(
                 "a time cannot be read",
                 where=f"{path}: row {row + 1}, column {name}",
-                found=repr(table[name][row])[:80],
+                found=repr(values[row])[:80],
                 wanted="ISO 8601 such as 2026-03-01T10:00:00Z, or an epoch number",
                 do="correct the row, or name another column with --time-column",
             )
+    if any(map(_is_local, values)):
+        say("times without a zone are read as UTC")
     return np.array(instants, dtype=np.int64)
 
 
-def _channels(table: pl.DataFrame, time_name: str, columns: Sequence[str], path: Path) -> list[str]:
-    numeric = [c for c in table.columns if c != time_name and table[c].dtype.is_numeric()]
-    missing = [c for c in columns if c not in table.columns]
-    if missing or not (columns or numeric):
-        raise InputError(
-            "no such column" if missing else "no column is numeric",
-            where=str(path),
-            found=", ".join(table.columns)[:200],
-            wanted=", ".join(missing) or "at least one numeric column beside the time",
-            do="name the channels with --columns",
-        )
-    return list(columns) or numeric
+def _is_local(value: object) -> bool:
+    """Tell a date and time that names no zone.
+
+    >>> [_is_local(v) for v in ("2026-01-01", "2026-01-01 10:00", "2026-01-01T10:00+01:00", "1772359200", 5)]
+    [True, True, False, False, False]
+    """
+    text = value.isoformat() if hasattr(value, "isoformat") else value
+    if not isinstance(text, str):
+        return False
+    return not _NUMBER.fullmatch(text.strip()) and not _ZONE.search(text.strip())
+
+
+def _sorted(time_ns: I64, values: F64, say: Say) -> tuple[I64, F64]:
+    """Sort rows by time; of rows of one time the last in the file stays last, as a device would receive them."""
+    if len(time_ns) == 0:
+        return time_ns, values
+    back = int((time_ns < np.maximum.accumulate(time_ns)).sum())
+    if not back:
+        return time_ns, values
+    say(f"sorted by time: {back} of {len(time_ns)} rows went back")
+    order = np.argsort(time_ns, kind="stable")
+    return time_ns[order], values[order]
 
 
 def _check_span(time_ns: I64, period_ns: int, path: Path) -> None:
@@ -130,7 +153,7 @@ def _check_span(time_ns: I64, period_ns: int, path: Path) -> None:
         raise InputError(
             "the recording is empty", where=str(path), found=f"{len(time_ns)} rows", wanted="many"
         )
-    steps = int((time_ns.max() - time_ns[0]) // period_ns)
+    steps = int((time_ns[-1] - time_ns[0]) // period_ns)
     if steps > MAX_STEPS:
         raise InputError(
             "the recording spans too many steps",
@@ -139,6 +162,35 @@ def _check_span(time_ns: I64, period_ns: int, path: Path) -> None:
             wanted=f"at most {MAX_STEPS}",
             do="choose a longer --every, or check the times",
         )
+
+
+def _check_spacing(time_ns: I64, period_ns: int, path: Path) -> None:
+    """Refuse a grid much finer than the readings."""
+    gaps = np.diff(time_ns)
+    gaps = gaps[gaps > 0]
+    spacing_ns = int(np.median(gaps)) if len(gaps) else 0
+    if spacing_ns <= MOST_SPACING * period_ns:
+        return
+    usual = format_duration(_usual(spacing_ns))
+    raise InputError(
+        f"readings come every {usual}, more seldom than the period",
+        where=str(path),
+        found=f"a median of {usual} between readings, {format_duration(period_ns)} wanted",
+        wanted="a period in which a reading comes",
+        do=f"--every {usual}",
+    )
+
+
+def _usual(spacing_ns: int) -> int:
+    """Round a spacing to the usual period it jitters about, else to whole seconds.
+
+    >>> _usual(599_998_000_000), _usual(430_200_000_000)
+    (600000000000, 430000000000)
+    """
+    nearest = min((s * 10**9 for s in USUAL_S), key=lambda ns: abs(ns - spacing_ns))
+    if abs(nearest - spacing_ns) <= 0.02 * nearest:
+        return nearest
+    return round(spacing_ns, -9) or spacing_ns
 
 
 def grid_share(values: F64) -> float:
