@@ -203,6 +203,9 @@ def test_resolve_tls_files_and_port(tmp_path: Path) -> None:
         (STREAM + 'field = ""', "streams[0].fields", ["empty"]),
         ('[[streams]]\ntopic = "a"\nevery = "0s"', "streams[0].every", ["0s", "10m"]),
         ('[[streams]]\ntopic = "a"\nevery = "often"', "streams[0].every", ["often"]),
+        ('[[streams]]\ntopic = "a"\nevery = "10 min"', "streams[0].every", ['did you mean "10m"?']),
+        ('[[streams]]\ntopic = "a"\nevery = 600', "streams[0].every", ['as text, such as "600s"']),
+        ("[journal]\nsnapshot_every = 0", "journal.snapshot_every", ['as text, such as "600s"']),
         ('[[streams]]\ntopic = "a"\nevery = "500d"', "streams[0].every", ["366d"]),
         (STREAM + 'horizon = "25m"', "streams[0].horizon", ["25m", "multiple of 10m"]),
         (STREAM + 'horizon = "90d"', "streams[0].horizon", ["at most"]),
@@ -215,7 +218,7 @@ def test_resolve_tls_files_and_port(tmp_path: Path) -> None:
         (
             '[[streams]]\ntopic = "#"\nevery = "1s"',
             "streams[0].topic",
-            ["itself publishes", "edgeseq/edgeseq/#"],
+            ["itself publishes", "edgeseq/edgeseq/#", 'exclude = ["edgeseq/#"]'],
         ),
         (
             '[node]\nname="n"\n[[streams]]\ntopic="+/n/x/forecast"\nevery="1s"',
@@ -300,6 +303,18 @@ def test_parse_duration_text_read(text: str, duration_s: float) -> None:
 def test_parse_duration_other_text_none(text: str) -> None:
     """Anything else is none."""
     assert parse_duration(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("10 min", "10m"), ("1 Hour 30 minutes", "1h30m"), ("90 seconds", "1m30s"), ("1 Day", "1d"), ("10M", "10m"),
+     ("500 ms", "500ms"), ("often", None), ("600", None), ("0 min", None), ("3 months", None)],
+)  # fmt: skip
+def test_wrong_duration_names_the_one_that_was_meant(text: str, meant: str | None) -> None:
+    """A duration with its unit written out is refused with the text that was meant; what is no duration has none."""
+    error = refusal(f'[[streams]]\ntopic = "a"\nevery = "{text}"')
+    assert error is not None
+    assert error.do == (None if meant is None else f'did you mean "{meant}"?')
 
 
 @given(st.integers(1, 10**10))

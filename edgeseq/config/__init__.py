@@ -266,7 +266,21 @@ def _explain(message: str, data: dict[str, Any], name: str) -> ConfigError:
         where=f"{name}: {path}",
         found=_found(data, path),
         wanted=f"{wanted} ({doc.rstrip('.')})" if doc else wanted,
+        do=_duration_advice(data, path, key),
     )
+
+
+_DURATIONS = frozenset(
+    {"every", "horizon", "season", "max_age", "silent_after", "session_expiry", "snapshot_every"}
+)
+
+
+def _duration_advice(data: dict[str, Any], path: str, key: str) -> str | None:
+    """Say how a duration is written where a number without a unit was found."""
+    found = _value_at(data, path)
+    if key not in _DURATIONS or isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return f'write it as text, such as "{found if found > 0 else 600}s"'
 
 
 def _key(path: str) -> str:
@@ -296,12 +310,17 @@ def _explain_unknown(key: str, path: str, name: str) -> ConfigError:
 
 def _found(data: Any, path: str) -> str:
     """Show the value at a path; all of a table of free keys, as msgspec does not say which one is wrong."""
+    text = repr(_value_at(data, path))
+    return text if len(text) <= MAX_FOUND_CHARS else f"{text[:MAX_FOUND_CHARS]}…"
+
+
+def _value_at(data: Any, path: str) -> Any:
+    """Find what the file says at a path, as far as the path is known."""
     for index, key in _STEP.findall(path):
         if index == "...":
             break
         data = data[int(index)] if index else data[key]
-    text = repr(data)
-    return text if len(text) <= MAX_FOUND_CHARS else f"{text[:MAX_FOUND_CHARS]}…"
+    return data
 
 
 def _doc(path: str, key: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -18,6 +19,19 @@ MAX_PERIOD_NS = 366 * UNITS_NS["d"]
 
 SEASON_STEPS = range(2, 2881)
 """A day of 30 s periods is 2880 steps: the baseline keeps its seasons of every stream in memory."""
+
+
+_UNIT_WORDS = tuple(
+    (re.compile(rf"(?<=[0-9])\s*(?:{words})(?![a-z])"), unit)
+    for words, unit in (
+        ("ms|msecs?|milliseconds?", "ms"),
+        ("s|secs?|seconds?", "s"),
+        ("m|mins?|minutes?", "m"),
+        ("h|hrs?|hours?", "h"),
+        ("d|days?", "d"),
+        ("w|wks?|weeks?", "w"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +60,27 @@ class Place:
         """Read a duration."""
         duration_ns = parse_duration(text)
         if duration_ns is None:
-            raise self.fault(f"{key} is no duration", key, found=text, wanted=WANTED)
+            meant = _meant(text)
+            do = f'did you mean "{meant}"?' if meant else None
+            raise self.fault(f"{key} is no duration", key, found=text, wanted=WANTED, do=do)
         return duration_ns
 
     def optional_ns(self, key: str, text: str | None) -> int:
         """Read a duration; 0 where it is not given."""
         return 0 if text is None else self.duration_ns(key, text)
+
+
+def _meant(text: str) -> str | None:
+    """Guess the duration that was meant: units written out, blanks, capitals.
+
+    >>> _meant("10 min"), _meant("1 Hour 30 minutes"), _meant("often"), _meant("0 s")
+    ('10m', '1h30m', None, None)
+    """
+    known = text.casefold().replace(",", " ").replace(" and ", " ")
+    for pattern, unit in _UNIT_WORDS:
+        known = pattern.sub(unit, known)
+    duration_ns = parse_duration("".join(known.split()))
+    return None if duration_ns is None else format_duration(duration_ns)
 
 
 def resolve_streams(streams: list[StreamConfig], *, file: str, output: str) -> tuple[StreamRule, ...]:
@@ -191,6 +220,8 @@ def _check_loop(rule: StreamRule, place: Place, output: str) -> None:
     """Refuse to read what edgeseq publishes."""
     if any(is_covered(output, excluded) for excluded in rule.exclude):
         return
+    # Other nodes' outputs are no readings either: advise to leave out all below the prefix.
+    whole = output.removesuffix("/#").rpartition("/")[0] + "/#"
     for key, topic_filter in _sources(rule):
         if is_overlap(topic_filter, output):
             raise place.fault(
@@ -198,7 +229,7 @@ def _check_loop(rule: StreamRule, place: Place, output: str) -> None:
                 key,
                 found=topic_filter,
                 wanted=f"no topic of {output}",
-                do=f'add exclude = ["{output}"]',
+                do=f'add exclude = ["{whole}"]',
             )
 
 
