@@ -77,7 +77,22 @@ def test_constant_channel_is_named() -> None:
 
 
 def test_short_recording_is_refused() -> None:
-    """A training part shorter than a few horizons is an InputError with the length wanted."""
+    """A training part shorter than a few horizons is an InputError that tells rows given and days to record."""
     recording = Recording(VALUES[:200], ("a", "b"), HOUR_NS)
-    with pytest.raises(InputError, match="too short"):
+    with pytest.raises(InputError, match="too short") as raised:
         fit(recording, HORIZON, small_recipe(), lambda *_: None, lambda _: None)
+    assert raised.value.found == "120 steps, 60 % of the recording's 200 (8.3 days)"
+    assert raised.value.wanted == "at least 248 steps for a horizon of 12: a recording of 414 steps"
+    assert str(raised.value.do).startswith("record for 18 days")
+
+
+def test_training_stops_at_the_first_loss_that_is_not_finite() -> None:
+    """A diverging training ends with the step and what to change, at once and not in what comes after."""
+    told: list[int] = []
+    recording = Recording(VALUES, ("a", "b"), HOUR_NS)
+    recipe = small_recipe(steps=60, learning_rate=1e30)
+    with pytest.raises(InputError, match="left the finite numbers") as raised:
+        fit(recording, HORIZON, recipe, lambda step, *_: told.append(step), lambda _: None)
+    assert "at step" in str(raised.value.found)
+    assert "learning_rate" in str(raised.value.do)
+    assert told == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,13 +99,7 @@ def fit(
     """Train a network on the training part; everything is chosen on the validation part."""
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
-    if split.train < 4 * horizon + 200:
-        raise InputError(
-            "the training part is too short",
-            found=f"{split.train} rows",
-            wanted=f"at least {4 * horizon + 200}",
-            do="record longer, or forecast less far",
-        )
+    _check_length(recording, split, horizon)
     anchor, unit = prepare.settle(recording.values[: split.train], recording.names)
     x = features.normalise(recording.values[: split.validation], anchor, unit)
     found = recipe.front.seasons
@@ -130,6 +125,22 @@ def fit(
         "seconds": round(time.perf_counter() - begun, 1),
     }
     return Fitted(spec, best, anchor, unit, solution.weights, summary)
+
+
+def _check_length(recording: Recording, split: Split, horizon: int) -> None:
+    steps, least = len(recording.values), 4 * horizon + 200
+    if split.train >= least:
+        return
+    share = max(split.train, 1) / steps
+    wanted = math.ceil(least / share)
+    day_ns = 86_400 * 10**9
+    raise InputError(
+        "the training part is too short",
+        found=f"{split.train} steps, {100 * share:.0f} % of the recording's {steps}"
+        f" ({steps * recording.period_ns / day_ns:.1f} days)",
+        wanted=f"at least {least} steps for a horizon of {horizon}: a recording of {wanted} steps",
+        do=f"record for {math.ceil(wanted * recording.period_ns / day_ns)} days, or forecast less far",
+    )
 
 
 def _front(

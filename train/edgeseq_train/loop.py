@@ -19,6 +19,7 @@ from edgeseq.core import cells, network
 from edgeseq.core.network import NetworkSpec, View
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32, F64
+from edgeseq.errors import InputError
 from edgeseq_train.prepare import Rows, Run
 from edgeseq_train.recipe import TrainingRecipe
 from edgeseq_train.tf_ops import TENSORFLOW
@@ -245,7 +246,7 @@ class Trainer:
         r = self.recipe
         lanes = Lanes(self.rows, r, self.rng)
         states = self.zero_states(r.lanes)
-        first = best = self.validate()
+        first = best = _finite(self.validate(), "validation loss", 0)
         kept, best_step = self.weights(), 0
         step = 0
         for step in range(1, r.steps + 1):
@@ -254,9 +255,10 @@ class Trainer:
             offset = tf.constant(int(self.rng.integers(0, r.loss_stride)))
             rate = tf.constant(one_cycle(step / r.steps) * r.learning_rate, tf.float32)
             loss, states = self.train_step(tf.constant(start), tf.constant(burn), offset, rate, states)
+            _finite(float(loss), "training loss", step)
             if step % r.validate_every and step != r.steps:
                 continue
-            score = self.validate()
+            score = _finite(self.validate(), "validation loss", step)
             if score < best:
                 best, best_step, kept = score, step, self.weights()
             progress(step, r.steps, float(loss), best)
@@ -267,6 +269,20 @@ class Trainer:
     def weights(self) -> dict[str, F32]:
         """Take the averaged weights out."""
         return {k: v.numpy() for k, v in {**self.fixed, **self.average}.items()}
+
+
+def _finite(loss: float, name: str, step: int) -> float:
+    """Give the loss back; what comes after one that is not finite is lost."""
+    if math.isfinite(loss):
+        return loss
+    raise InputError(
+        "training has left the finite numbers",
+        found=f"{name} {loss} at step {step}",
+        wanted="a finite loss",
+        do="look at the columns: too few known values, or values without bounds"
+        if step == 0
+        else "set a lower training.learning_rate in the recipe",
+    )
 
 
 def recur(
