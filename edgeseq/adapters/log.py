@@ -74,6 +74,7 @@ def open_log(level: Level = "info", stream: TextIO | None = None) -> Log:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
+        _lead,
         _with_priority if _is_journal(stream) else _render,
     ]
     logger = structlog.wrap_logger(
@@ -113,6 +114,11 @@ def _is_journal(stream: TextIO) -> bool:
     except OSError:  # not a real file
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _lead(_logger: Any, _method: str, fields: Any) -> dict[str, Any]:
+    """Put first what a reader looks for first."""
+    return {**{name: fields[name] for name in ("time", "level", "event")}, **fields}
 
 
 _render = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)

@@ -29,6 +29,13 @@ def test_log_line_is_one_json_object_with_level_and_time() -> None:
     }
 
 
+def test_log_line_begins_with_time_level_and_event() -> None:
+    """What a reader looks for first stands first in each line; the fields follow as they were given."""
+    stream = io.StringIO()
+    open_log("info", stream)("broker.refused", where="b:1883", do="check it")
+    assert list(json.loads(stream.getvalue())) == ["time", "level", "event", "where", "do"]
+
+
 def test_log_level_filters() -> None:
     """Below the level of the configuration nothing is written."""
     stream = io.StringIO()
