@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,20 +34,25 @@ ABSENT_CELLS = frozenset({"", "na", "nan", "null", "none"})
 
 
 def read_capture(
-    path: Path, rules: Sequence[StreamRule], columns: Mapping[str, ChannelSource] | None = None
+    path: Path,
+    rules: Sequence[StreamRule],
+    columns: Mapping[str, ChannelSource] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Message]:
     """Read a recording's messages in the order of the file: CSV by the name's ending, else JSON lines.
 
     Args:
         path: the recording.
         rules: the configuration's rules: they say how a CSV column is to be sent.
-        columns: CSV column → where it is sent to; columns not named are found in the rules.
+        columns: CSV column → where it is sent to. Columns not named are found in the rules; where some are named,
+            those that the rules do not find are left out.
+        tell: called once with what is left out.
 
     Raises:
         InputError: a line cannot be read; nothing is skipped silently.
     """
     if path.suffix.lower() == ".csv":
-        return _read_csv(path, rules, dict(columns or {}))
+        return _read_csv(path, rules, dict(columns or {}), tell)
     return _read_lines(path)
 
 
@@ -115,7 +120,7 @@ def _payload(line: _Line) -> bytes:
 
 
 def _read_csv(
-    path: Path, rules: Sequence[StreamRule], columns: dict[str, ChannelSource]
+    path: Path, rules: Sequence[StreamRule], columns: dict[str, ChannelSource], tell: Callable[[str], None]
 ) -> Iterator[Message]:
     with _opened(path, "r") as file:
         rows = csv.reader(file)
@@ -127,15 +132,20 @@ def _read_csv(
         unknown = [name for name in columns if name not in head[1:]]
         if unknown:
             raise InputError("no such column", where=str(path), found=unknown[0], wanted=", ".join(head[1:]))
-        targets = [columns.get(name) or _find_target(name, rules, path) for name in head[1:]]
-        times = {target.topic: _time_path(target.topic, rules) for target in targets}
+        targets = [columns.get(name) or _find_target(name, rules, path, columns) for name in head[1:]]
+        unused = [name for name, target in zip(head[1:], targets, strict=True) if target is None]
+        if unused:
+            tell(f"{path}: left out, as no --column maps them: {', '.join(unused)}")
+        times = {target.topic: _time_path(target.topic, rules) for target in targets if target}
         for row in rows:
             if row:
                 yield from _row_messages(row, targets, times, f"{path}, line {rows.line_num}")
 
 
-def _find_target(name: str, rules: Sequence[StreamRule], path: Path) -> ChannelSource:
-    """Find the one place where the rules expect a column of this name."""
+def _find_target(
+    name: str, rules: Sequence[StreamRule], path: Path, columns: Mapping[str, ChannelSource]
+) -> ChannelSource | None:
+    """Find the one place where the rules expect a column of this name; None if others were chosen by name."""
     found = [rule.channels[name] for rule in rules if name in rule.channels]
     for rule in rules:
         plain = [topic for topic in rule.topics if not {"+", "#"} & set(topic)]
@@ -145,6 +155,8 @@ def _find_target(name: str, rules: Sequence[StreamRule], path: Path) -> ChannelS
             found += [ChannelSource(topic) for topic in plain if name in (topic, topic.rpartition("/")[2])]
     if len(found) == 1:
         return found[0]
+    if columns:
+        return None
     raise InputError(
         "no single stream is expected to bring this column" if not found else "several streams could bring this column",
         where=str(path),
@@ -163,7 +175,7 @@ def _time_path(topic: str, rules: Sequence[StreamRule]) -> tuple[str, ...]:
 
 
 def _row_messages(
-    row: list[str], targets: Sequence[ChannelSource], times: Mapping[str, tuple[str, ...]], where: str
+    row: list[str], targets: Sequence[ChannelSource | None], times: Mapping[str, tuple[str, ...]], where: str
 ) -> Iterator[Message]:
     time_ns = parse_instant(row[0])
     if time_ns is None:
@@ -175,7 +187,7 @@ def _row_messages(
     documents: dict[str, dict[str, Any]] = {}
     for target, cell in zip(targets, row[1:], strict=False):
         text = cell.strip()
-        if text.lower() in ABSENT_CELLS:
+        if target is None or text.lower() in ABSENT_CELLS:
             continue
         value = _number(text, where)
         if target.field is None:

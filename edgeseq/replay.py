@@ -77,6 +77,13 @@ def save(node: Node) -> None:
         InputError: nothing was applied: an empty state would look like a history.
         StorageError: the disk refuses.
     """
+    if not node.state.counts.applied and (known := _known(node)):
+        raise InputError(
+            f"{known}, nothing new: the state stays as it was",
+            found=f"rejected: {rejected}" if (rejected := _reasons(node)) else None,
+            wanted="readings newer than those that the state folder has seen",
+            do="nothing if this recording was replayed before; else give another --state-dir",
+        )
     if not node.state.counts.applied:
         raise InputError(
             "no reading was applied, so there is no state to save",
@@ -121,16 +128,32 @@ def summary(node: Node, tally: Tally) -> str:
     """Say in one line what was done."""
     counts = node.state.counts
     parts = [
-        f"{tally.messages:,} messages",
-        f"{counts.applied:,} readings applied",
-        f"{tally.published.get('forecast', 0):,} forecasts",
-        f"{tally.published.get('alert', 0):,} alert events",
+        _some(tally.messages, "message"),
+        f"{_some(counts.applied, 'reading')} applied",
+        _some(tally.published.get("forecast", 0), "forecast"),
+        _some(tally.published.get("alert", 0), "alert event"),
     ]
-    if counts.late or counts.duplicate:
-        parts.append(f"{counts.late:,} late, {counts.duplicate:,} duplicate")
+    if known := _known(node):
+        parts.append(known)
     if reasons := _reasons(node):
         parts.append(f"rejected: {reasons}")
     return ", ".join(parts)
+
+
+def _some(count: int, noun: str) -> str:
+    """Count things.
+
+    >>> _some(1, "reading"), _some(2000, "reading")
+    ('1 reading', '2,000 readings')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _known(node: Node) -> str:
+    """Count the readings that brought nothing new; empty where there are none."""
+    counts = node.state.counts
+    late = f"{counts.late:,} late" if counts.late else ""
+    return ", ".join(filter(None, [_some(counts.duplicate, "duplicate") if counts.duplicate else "", late]))
 
 
 def _reasons(node: Node) -> str:

@@ -120,6 +120,21 @@ def test_csv_column_of_a_wildcard_rule_needs_to_be_told(tmp_path: Path) -> None:
     assert told == [Message("rooms/kitchen", b"20.5", 0)]
 
 
+def test_csv_columns_not_chosen_are_left_out_and_told_once(tmp_path: Path) -> None:
+    """Where --column chooses some columns, others that no stream expects are left out, and that is told once."""
+    path = tmp_path / "c.csv"
+    path.write_text("time,note,kitchen,flow\n0,hello,20.5,3\n10,,21,\n")
+    told: list[str] = []
+    messages = read_capture(path, [ROOMS, PUMP], {"kitchen": ChannelSource("rooms/kitchen")}, told.append)
+    assert list(messages) == [
+        Message("rooms/kitchen", b"20.5", 0),
+        Message("plc/flow", b"3", 0),
+        Message("rooms/kitchen", b"21", 10 * 10**9),
+    ]
+    (line,) = told
+    assert line.endswith(": note")
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

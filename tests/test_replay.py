@@ -179,6 +179,40 @@ def test_replay_refuses_to_save_a_state_of_nothing(config: Path, tmp_path: Path)
         r.close(node)
 
 
+def test_replay_of_what_is_known_says_so(config: Path, tmp_path: Path) -> None:
+    """A recording that was replayed before brings nothing new, and that is what is said: not that topics differ."""
+    sent = messages(30)
+    first = r.open_for_replay(config, tmp_path / "kept", save_state=True)
+    list(r.replay(first, sent, r.Tally()))
+    r.save(first)
+    r.close(first)
+    second = r.open_for_replay(config, tmp_path / "kept", save_state=True)
+    try:
+        list(r.replay(second, [m for m in sent if m.topic == "room/0"][-1:], r.Tally()))
+        with pytest.raises(InputError, match="1 duplicate, nothing new") as caught:
+            r.save(second)
+        assert "topics" not in str(caught.value)
+    finally:
+        r.close(second)
+
+
+def test_replay_summary_counts_in_grammar(config: Path) -> None:
+    """One is a reading, several are readings."""
+    node, tally = r.open_for_replay(config, None, save_state=False), r.Tally()
+    list(r.replay(node, messages(1)[:1], tally))
+    assert r.summary(node, tally) == "1 message, 1 reading applied, 1 forecast, 0 alert events"
+
+
+def test_replay_command_tells_columns_left_out(config: Path, tmp_path: Path) -> None:
+    """A column that nobody maps is told on stderr, not in the output."""
+    (tmp_path / "c.csv").write_text("time,note,cellar\n2022-01-01T00:00Z,hello,20.5\n")
+    given = ["--config", str(config), "--input", str(tmp_path / "c.csv")]
+    result = CliRunner().invoke(command, [*given, "--column", "cellar=room/9#temperature"])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count(": note\n") == 1
+    assert "note" not in result.stdout
+
+
 def test_replay_command_explains_wrong_options(config: Path) -> None:
     """A state folder that would not be used and a column without target are refused."""
     given = ["--config", str(config), "--input", "none.csv"]

@@ -31,7 +31,11 @@ FILE = click.Path(path_type=Path)
     help="Last levels of the topics to write, comma-separated; all writes everything, none nothing.",
 )
 @click.option(
-    "--column", "columns", multiple=True, metavar="NAME=TOPIC[#FIELD]", help="Where a CSV column goes."
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=TOPIC[#FIELD]",
+    help="Where a CSV column goes; others may be left out.",
 )
 @click.option("--save-state", is_flag=True, help="Go on from the state folder, and leave the state there.")
 @click.option("--state-dir", type=FILE, help="The state folder; default: the configuration's.")
@@ -59,7 +63,9 @@ def replay(
     with ExitStack() as stack:
         stack.callback(r.close, node)
         out = stack.enter_context(_opened(output))
-        messages = read_capture(recording, node.resolved.rules, targets)
+        messages = read_capture(
+            recording, node.resolved.rules, targets, lambda text: click.echo(text, err=True)
+        )
         for outgoing in r.wanted_only(r.replay(node, messages, tally), kinds):
             out.write(r.to_line(outgoing))
         if save_state:
