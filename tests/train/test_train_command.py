@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +63,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(folder / "data.csv"), str(folder / "tiny.toml"), "--every", "1h", "--horizon", "6h", "--seed", "3",
         "--name", "house", "--key", str(folder / "signing.key"), "-o", str(folder / "house.edgeseq"),
     ]  # fmt: skip
-    result = CliRunner().invoke(train, arguments, catch_exceptions=False)
-    (folder / "output.txt").write_text(result.output)
-    assert result.exit_code == 0, result.output
+    command = [sys.executable, "-m", "edgeseq", "train", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (folder / "output.txt").write_text(done.stdout)
+    (folder / "errors.txt").write_text(done.stderr)
     return folder
 
 
@@ -140,6 +144,11 @@ def test_first_training_announces_its_key_and_bundle_once(folder: Path) -> None:
     assert public.read_text() in output
     assert f"copy {public.name} into the folder trusted_keys" in output
     assert f"signed by key {public.stem}" in output
+
+
+def test_nothing_but_edgeseq_speaks(folder: Path) -> None:
+    """Where training succeeds, converter, quantizer and runtimes leave stderr empty."""
+    assert (folder / "errors.txt").read_text() == ""
 
 
 def test_sizes_are_thousands_of_bytes(bundle: Bundle, folder: Path) -> None:

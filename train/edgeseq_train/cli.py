@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle import Manifest, check_writable, write_bundle
 from edgeseq.bundle.keys import SigningKey, announce_key, default_key_path, key_id, load_signing_key
 from edgeseq.core.durations import WANTED, parse_duration
@@ -94,7 +95,8 @@ def run(
         multichannel=recipe.multichannel, until_ns=_instant(until),
         say=lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True),
     )  # fmt: skip
-    from edgeseq_train.produce import produce  # TensorFlow takes seconds to import: not for --help
+    with hushed(lambda _: True):
+        from edgeseq_train.produce import produce  # TensorFlow takes seconds to import: not for --help
 
     with Watch(console) as watch:
         steps, known = len(taken.values), recordings.grid_share(taken.values)

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgeseq.adapters.interpreter import runtime_fault
+from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import GOLDEN, WEIGHTS, Channel, Manifest, SchemaVersion, Variant, bundle_id
 from edgeseq.bundle.archive import dump_arrays
@@ -44,7 +46,10 @@ def produce(
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Make manifest and files of the bundle; the test part is read here, once."""
     spec = fitted.spec
-    models = export.variants(spec, fitted.weights)
+    # Converter, quantizer and the first interpreter chat, each in its own way; what they say is told if they fail.
+    with hushed(lambda _: True):
+        models = export.variants(spec, fitted.weights)
+        runtime_fault("litert")
     say(f"exported {', '.join(f'{k} {len(m) / 1000:.0f} kB' for k, m in models.items())}")
     split = split_rows(len(recording.values), recipe.split)
     x = features.normalise(recording.values[: split.test], fitted.anchor, fitted.unit)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeseq.adapters.interpreter.hushed import hushed
+
 PACKAGES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime", "numpy": "numpy"}
 """Runtimes in order of preference, and the distribution that brings each."""
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
@@ -32,14 +34,20 @@ def runtime_fault(runtime: str) -> str | None:
         return None
     model = importlib.resources.files("edgeseq.adapters.interpreter").joinpath("add_one.tflite").read_bytes()
     try:
-        interpreter = make_interpreter(runtime, model)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.array([1, 2], np.float32))
-        interpreter.invoke()
-        result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        with hushed(_is_greeting):
+            interpreter = make_interpreter(runtime, model)
+            interpreter.allocate_tensors()
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.array([1, 2], np.float32))
+            interpreter.invoke()
+            result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     except _IMPORT_FAULTS as fault:
         return f"{type(fault).__name__}: {fault}"[:160]
     return None if result.tolist() == [2, 3] else f"it computes 1 + 1 = {result[0]}"
+
+
+def _is_greeting(line: str) -> bool:
+    """Tell what a runtime says once per process, with its first interpreter, when all is well."""
+    return "INFO: Created TensorFlow Lite XNNPACK delegate" in line
 
 
 def available_runtimes() -> tuple[str, ...]:
