@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from edgeseq import __version__
 from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log
 from edgeseq.adapters.verifier import verified_digests
-from edgeseq.bundle import check_fits, read_bundle
+from edgeseq.bundle import Bundle, check_fits, read_bundle
 from edgeseq.bundle.keys import TrustedKeys
 from edgeseq.config.resolve import Resolved
 from edgeseq.core import keeping, pipeline
@@ -23,7 +23,7 @@ from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Counts, Event, Outgoing
-from edgeseq.store import Found, Store, open_store
+from edgeseq.store import Found, Store, make_folder, open_store
 
 
 @dataclass(slots=True)
@@ -37,8 +37,8 @@ class Node:
     render_state: RenderState = field(default_factory=RenderState)
     store: Store | None = None
     """None where nothing is kept (replay)."""
-    is_restored: bool = False
-    """The state folder held something: the broker should know our session."""
+    had_session: bool = False
+    """A daemon has connected with this state before: the broker should know our session."""
     backlog: list[Outgoing] = field(default_factory=list)
     """To be published (again): alerts that the broker may not have, and the newest of all else that was recovered."""
     old_filters: tuple[str, ...] = ()
@@ -63,6 +63,7 @@ class Node:
             "core": header,
             "outbox": [msgspec.to_builtins(out) for out in unacknowledged],
             "filters": list(self.resolved.filters),
+            "had_session": self.had_session,
         }
         self.store.rotate(self.fingerprint, content, arrays, is_journaling=is_journaling(self.resolved))
 
@@ -82,7 +83,7 @@ def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log) -> Node:
 
     Raises:
         BundleError: a bundle cannot be trusted, read or run.
-        ConfigError: another process uses the state folder.
+        ConfigError: the state folder cannot be used, or another process uses it.
         StorageError: the disk refuses.
     """
     node = _new_node(resolved, state_dir, log)
@@ -105,7 +106,7 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
     node = _new_node(resolved, resolved.state_dir, log)
     dropped = keeping.load(node.state, *keeping.dump(old.state))
     node.state.counts = replace(old.state.counts, rejected=dict(old.state.counts.rejected))
-    node.store, node.is_restored, node.old_filters = old.store, True, old.resolved.filters
+    node.store, node.had_session, node.old_filters = old.store, old.had_session, old.resolved.filters
     node.render(pipeline.describe(node.state))
     _tell_dropped(dropped, log)
     return node
@@ -130,26 +131,40 @@ def _open_steppers(resolved: Resolved, cache_folder: Path | None, log: Log) -> d
     from edgeseq.adapters.interpreter import open_proven  # heavy, and of no use without a bundle
 
     settings = resolved.config.bundles
-    paths = list(resolved.bundles.values())
-    digests = verified_digests(paths, resolved.trusted_keys, allow_unsigned=settings.allow_unsigned)
     if cache_folder:
-        cache_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(cache_folder)
     steppers: dict[str, Stepper] = {}
-    for key, path in resolved.bundles.items():
-        bundle = read_bundle(path, TrustedKeys(), known_digest=digests[path])
-        for rule in resolved.rules:
-            if rule.bundle == key:
-                check_fits(bundle.manifest, rule)
+    for key, bundle in read_bundles(resolved):
         stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=cache_folder)
         log(
             "bundle.opened",
-            path=str(path),
+            path=str(bundle.path),
             bundle=stepper.name,
             runtime=stepper.runtime,
             variant=stepper.variant,
         )
         steppers[key] = stepper
     return steppers
+
+
+def read_bundles(resolved: Resolved) -> Iterator[tuple[str, Bundle]]:
+    """Read all bundles and check signature, contents and fit to the rules. None is run.
+
+    Yields:
+        StreamRule.bundle and the bundle; one after the other, so that one is in memory at a time.
+
+    Raises:
+        BundleError: a bundle cannot be trusted or read, or was made for other streams.
+    """
+    paths = list(resolved.bundles.values())
+    is_unsigned_allowed = resolved.config.bundles.allow_unsigned
+    digests = verified_digests(paths, resolved.trusted_keys, allow_unsigned=is_unsigned_allowed)
+    for key, path in resolved.bundles.items():
+        bundle = read_bundle(path, TrustedKeys(), known_digest=digests[path])
+        for rule in resolved.rules:
+            if rule.bundle == key:
+                check_fits(bundle.manifest, rule)
+        yield key, bundle
 
 
 def _runtime(stepper: Stepper) -> str:
@@ -162,8 +177,10 @@ def _runtime(stepper: Stepper) -> str:
 def _restore(node: Node, found: Found, log: Log) -> None:
     """Fill the node from the newest snapshot and all records since."""
     waiting: dict[tuple[str, bytes], Outgoing] = {}
+    content: dict[str, Any] = {"had_session": False}
     if found.snapshot:
-        content: dict[str, Any] = found.snapshot.content
+        # A snapshot without the mark was made before there was one: by a daemon, most likely.
+        content = {"had_session": True, **found.snapshot.content}
         dropped = keeping.load(node.state, content["core"], found.snapshot.arrays)
         _tell_dropped(dropped, log)
         node.old_filters = tuple(content["filters"])
@@ -179,7 +196,8 @@ def _restore(node: Node, found: Found, log: Log) -> None:
         for out in node.render(_recover(node.state, record)):
             waiting[_identity(out)] = out
     node.backlog = list(waiting.values())
-    node.is_restored = found.snapshot is not None or bool(found.records)
+    # Only a connected daemon writes records; a snapshot may also be of a replay.
+    node.had_session = bool(found.records) or content["had_session"]
     # Counters tell what this process did.
     node.state.counts = Counts()
     log("state.restored", streams=len(node.state.registry), readings=readings, records=len(found.records))

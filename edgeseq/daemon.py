@@ -79,7 +79,6 @@ class Daemon:
         self.limit = OncePerMinute()
         self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
         self.reports = 0
-        self.is_session_expected = node.is_restored
         self.stop_reason: str | None = None
         self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
 
@@ -150,10 +149,10 @@ class Daemon:
         host = self.node.resolved.config.mqtt.host
         self.metrics.connections += 1
         self.log("broker.connected", host=host, is_session_present=is_session_present)
-        if self.is_session_expected and not is_session_present:
+        if self.node.had_session and not is_session_present:
             self.metrics.sessions_lost += 1
             self.log("session.lost", host=host, client_id=self.node.resolved.client_id)
-        self.is_session_expected = True
+        self.node.had_session = True
         self.listen_from(time.time_ns())
         self.send(bridge_state(self.node.context.root, "online"))
         self.send(info(self.node))
@@ -167,7 +166,10 @@ class Daemon:
         step_ns, self.clock_offset_ns = offset_ns - self.clock_offset_ns, offset_ns
         if abs(step_ns) > CLOCK_STEP_NS:
             self.log("clock.stepped", step_s=step_ns / 1e9)
-            self.listen_from(time.time_ns())
+            if self.link.is_connected:
+                self.listen_from(time.time_ns())
+            else:  # not kept: the next connection counts anew, and the journal tells that there was one
+                resume(self.node.state, time.time_ns())
 
     def listen_from(self, now_ns: int) -> None:
         """Count silence from now on."""

@@ -9,10 +9,13 @@ damaged snapshot costs nothing but time, and no order of crashes between the ste
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,26 @@ from edgeseq.adapters import journal, snapshot
 from edgeseq.adapters.journal import Journal, Record
 from edgeseq.adapters.snapshot import Arrays, Snapshot
 from edgeseq.disk import Disk, storage_faults, write_atomically
-from edgeseq.errors import ConfigError
+from edgeseq.errors import ConfigError, StorageError
 from edgeseq.failpoint import reach
 
 Notify = Callable[..., None]
 """Called with the name of a log event and its fields."""
+
+SET_UP_FAULTS = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""What no waiting mends when a state folder is opened: no folder, or none of this user's."""
 
 _FILE = re.compile(r"(snapshot|journal)-(\d+)\.bin")
 
@@ -95,11 +113,54 @@ def open_store(
 ) -> tuple[Store, Found]:
     """Lock the folder and read what it holds; ready for appending.
 
-    Raises ConfigError where another process uses the folder, StorageError where the disk refuses.
+    Raises ConfigError where this user may not use the folder or another process uses it, StorageError where the disk
+    refuses.
     """
     disk = disk or Disk()
-    with storage_faults("the state folder cannot be used", folder):
+    make_folder(folder)
+    with _set_up_faults(folder):
+        return _open(folder, is_journaling=is_journaling, notify=notify, disk=disk)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for our eyes only, if it is not there. Raises ConfigError or StorageError."""
+    with _set_up_faults(folder), storage_faults("the state folder cannot be used", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Try whether this user may use a state folder, and leave nothing behind. Raises ConfigError or StorageError."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    make_folder(folder)
+    try:
+        with _set_up_faults(folder), storage_faults("the state folder cannot be used", folder):
+            tempfile.TemporaryFile(dir=folder).close()
+    finally:
+        with suppress(OSError):  # no longer empty: somebody else has begun to use it
+            for made in missing:
+                made.rmdir()
+
+
+@contextmanager
+def _set_up_faults(folder: Path) -> Iterator[None]:
+    """Tell apart what a human must change from what may pass."""
+    try:
+        yield
+    except StorageError as fault:
+        cause = fault.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in SET_UP_FAULTS:
+            raise
+        raise ConfigError(
+            "the state folder cannot be used",
+            where=fault.where,
+            found=fault.found,
+            wanted="a folder that this user may write",
+            do=f"set [node] state_dir to a folder this user may write; now it is {folder}",
+        ) from cause
+
+
+def _open(folder: Path, *, is_journaling: bool, notify: Notify, disk: Disk) -> tuple[Store, Found]:
+    with storage_faults("the state folder cannot be used", folder):
         lock = _lock(folder)
     try:
         base, good = _newest_snapshot(folder, notify, disk)

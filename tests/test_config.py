@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeseq.bundle import Channel, write_bundle
+from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.commands.config import config as config_command
 from edgeseq.config import ChannelConfig, Config, StreamConfig, load_config, parse_config
 from edgeseq.config.resolve import CREDENTIAL, Resolved, resolve
 from edgeseq.config.sample import effective
 from edgeseq.core.durations import format_duration, parse_duration
 from edgeseq.core.types import ChannelSource, Limits, Options, StreamRule
-from edgeseq.errors import EXIT_CONFIG, BundleError, ConfigError
+from edgeseq.errors import EXIT_CONFIG, ConfigError, OperatorError
+from tests.support.bundles import make_files, make_manifest
 
 S = 10**9
 STREAM = '[[streams]]\ntopic = "a/+"\nevery = "10m"\n'
@@ -43,6 +47,9 @@ unit = { vibration = "mm/s" }
 horizon = "1m"
 kind = "counter"
 """
+
+
+CHECKED = f'[node]\nstate_dir = "var/state"\n{DOCUMENTED}'
 
 
 def resolved(text: str, base: Path = Path("/etc/edgeseq"), environment: Mapping[str, str] = {}) -> Resolved:
@@ -332,16 +339,58 @@ def run(*arguments: str) -> str:
 
 
 def test_config_check_usable_file_summarised(tmp_path: Path) -> None:
-    """A usable file is summed up; a bundle that is missing is an error of its own."""
+    """A usable file is summed up, with what was not checked; no folder of the state is left behind."""
     path = tmp_path / "edgeseq.toml"
-    path.write_text(DOCUMENTED)
-    with pytest.raises(BundleError, match="does not exist"):
-        run("check", "--config", str(path))
-    (tmp_path / "house.edgeseq").touch()
+    path.write_text(CHECKED)
+    _write_bundle(tmp_path)
     printed = run("check", "--config", str(path))
     assert "is usable" in printed
     assert "subscribe: plc/p1/flow" in printed
     assert "pump1 by the baseline" in printed
+    assert "edgeseq bundle verify" in printed
+    assert not (tmp_path / "var").exists()
+
+
+def _write_bundle(folder: Path, **changes: object) -> None:
+    key = load_signing_key(folder / "keys" / "signing.key")
+    manifest = make_manifest(**changes)
+    write_bundle(folder / "house.edgeseq", manifest, make_files(manifest), key)
+    write_public_key(key.public_key(), folder / "trusted_keys")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("missing", "house.edgeseq"),
+        ("empty", "not a bundle"),
+        ("changed", "signature does not hold"),
+        ("no key", "key"),
+        ("other period", "another period"),
+        ("other channels", "another channels"),
+        ("folder is a file", "state folder"),
+    ],
+)
+def test_config_check_refuses_what_the_daemon_refuses(tmp_path: Path, fault: str, said: str) -> None:
+    """A bundle that cannot be trusted, read or used, or a state folder that cannot be written, is no usable set-up."""
+    path, bundle = tmp_path / "edgeseq.toml", tmp_path / "house.edgeseq"
+    path.write_text(CHECKED)
+    changes: dict[str, dict[str, object]] = {
+        "other period": {"period_ns": 60 * S},
+        "other channels": {"channels": (Channel("flow"), Channel("level"))},
+    }
+    _write_bundle(tmp_path, **changes.get(fault, {}))
+    if fault == "missing":
+        bundle.unlink()
+    elif fault == "empty":
+        bundle.write_bytes(b"")
+    elif fault == "changed":
+        bundle.write_bytes(bundle.read_bytes()[:-1] + b"x")
+    elif fault == "no key":
+        shutil.rmtree(tmp_path / "trusted_keys")
+    elif fault == "folder is a file":
+        (tmp_path / "var").touch()
+    with pytest.raises(OperatorError, match=said):
+        run("check", "--config", str(path))
 
 
 def test_config_show_reads_back_the_same(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.config.sample import effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
-from edgeseq.errors import BundleError
+from edgeseq.store import check_folder
 
 _FILE = click.option(
     "--config",
@@ -31,16 +32,15 @@ def config() -> None:
 @config.command()
 @_FILE
 def check(path: Path) -> None:
-    """Check a configuration as the daemon would. Exit code 78 says that a human must change something."""
+    """Check the configuration, its bundles (signature, contents, fit to the streams) and the state folder.
+
+    As this user; no model is run, and no broker called. Exit code 78 says that a human must change something.
+    """
     resolved = resolve(load_config(path), path.parent, name=path.name)
-    for rule in resolved.rules:
-        if rule.bundle is not None and not resolved.bundles[rule.bundle].is_file():
-            raise BundleError(
-                "the bundle does not exist",
-                where=f"{path.name}: streams of {rule.key}",
-                found=str(resolved.bundles[rule.bundle]),
-                wanted="a file made by `edgeseq train`",
-            )
+    if resolved.bundles:
+        for _ in read_bundles(resolved):
+            pass
+    check_folder(resolved.state_dir)
     click.echo(_summary(path, resolved))
 
 
@@ -74,4 +74,8 @@ def _summary(path: Path, resolved: Resolved) -> str:
     lines += [f"  state:     {resolved.state_dir}"]
     lines += [f"  subscribe: {topic_filter}" for topic_filter in resolved.filters]
     lines += [f"  streams:   {rule.key} by {rule.bundle or 'the baseline'}" for rule in resolved.rules]
+    if resolved.bundles:
+        lines += [
+            "  not run:   the bundles' golden roll-out; `edgeseq bundle verify FILE` does, and so does the daemon"
+        ]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ import pytest
 from edgeseq.core.types import Readings
 from edgeseq.disk import Disk
 from edgeseq.errors import ConfigError, StorageError
-from edgeseq.store import Found, Store, open_store
+from edgeseq.store import Found, Store, check_folder, open_store
 from edgeseq.testing import FaultyDisk, PowerCut
 
 
@@ -193,3 +193,39 @@ def test_store_second_process_refused(tmp_path: Path) -> None:
         open_store(tmp_path, is_journaling=True, notify=Log())
     store.close()
     reopen(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "/proc/edgeseq", "not ours"])
+def test_store_folder_that_no_waiting_mends_is_a_set_up_fault(tmp_path: Path, place: str) -> None:
+    """A state folder that cannot be made or written by this user ends with 78 and says what to set; check agrees."""
+    (tmp_path / "file").touch()
+    folder = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "state"}.get(
+        place, Path(place)
+    )
+    if place == "not ours":
+        folder = tmp_path / "locked"
+        (folder / "lock").mkdir(parents=True)  # opened for writing as a file: refused for any user, root too
+    with pytest.raises(ConfigError, match="state folder cannot be used") as fault:
+        open_store(folder, is_journaling=True, notify=Log())
+    assert fault.value.exit_code == 78
+    assert "[node] state_dir" in str(fault.value)
+    if place != "not ours":
+        with pytest.raises(ConfigError, match="state folder cannot be used"):
+            check_folder(folder)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_store_disk_that_may_recover_is_no_set_up_fault(tmp_path: Path, error: int) -> None:
+    """A full or failing disk may be mended while we wait: 75, try again."""
+    disk = FaultyDisk(fail_at=1, error=error)
+    with pytest.raises(StorageError, match="cannot be") as fault:
+        open_store(tmp_path, is_journaling=True, notify=Log(), disk=disk)
+    assert fault.value.exit_code == 75
+
+
+def test_check_folder_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Checking a folder makes nothing that stays, and takes nothing away."""
+    check_folder(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    check_folder(tmp_path)
+    assert tmp_path.is_dir()

@@ -130,3 +130,24 @@ def _serve(
     wait_until(is_done, f"{count} forecasts and alerts", patience_s=120)
     assert node.stop() == 0
     return received()
+
+
+def test_first_connection_after_a_replay_misses_no_session(
+    rig: tuple[Node, Peer, Peer],
+) -> None:
+    """The state of a replay never had a session: the first connection loses none, a later one may."""
+    node, _, _ = rig
+    recorded = r.open_for_replay(node.config, None, save_state=True)
+    list(r.replay(recorded, played(), r.Tally()))
+    r.save(recorded)
+    r.close(recorded)
+    node.start()
+    (first,) = node.wait_for_event("broker.connected")
+    assert not first["is_session_present"]
+    assert node.stop() == 0, node.text()
+    assert node.events("session.lost") == []
+    # To the broker another client id is a client without a session.
+    node.write(STREAMS + PRESS, node='clock = "readings"', mqtt='client_id = "other"')
+    node.start()
+    assert node.wait_for_event("session.lost")[0]["client_id"] == "other"
+    assert node.stop() == 0, node.text()
