@@ -98,6 +98,17 @@ def test_one_text_cell_among_numbers_is_refused_with_its_line(tmp_path: Path) ->
     assert recording.read(path, HOUR_NS, "last", columns=("b",)).names == ("b",)
 
 
+def test_empty_lines_at_the_end_are_no_rows_and_one_within_is_named(tmp_path: Path) -> None:
+    """What exports leave at the end of a file is skipped; an empty line between rows is told by its number."""
+    path = _write(tmp_path, "time,a\n0,1\n3600,2\n\n\n")
+    assert len(recording.read(path, HOUR_NS, "last").values) == 2
+    path = _write(tmp_path, "time,a\n0,1\n\n3600,2\n")
+    with pytest.raises(InputError, match="a time cannot be read") as raised:
+        recording.read(path, HOUR_NS, "last")
+    assert raised.value.where == f"{path}: line 3, column time"
+    assert raised.value.found == "nothing"
+
+
 def test_columns_of_labels_are_left_out_and_told(tmp_path: Path) -> None:
     """A column that holds no number at all is a label: it is left out, and a line says so."""
     path = _write(tmp_path, "time,a,room,on\n0,1,hall,true\n3600, 2,hall,false\n")
@@ -130,7 +141,7 @@ def test_times_without_a_zone_are_told(tmp_path: Path, first: str, is_local: boo
     assert said == ["times without a zone are read as UTC"] * is_local
 
 
-@pytest.mark.parametrize(("separator", "name"), [(";", "semicolon"), ("\t", "tab")])
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
 def test_other_separators_are_found_and_told(tmp_path: Path, separator: str, name: str) -> None:
     """A table separated by semicolons (with decimal commas) or tabs reads like one with commas."""
     text = "time,a,b\n2026-01-01T00:00Z,1.5,2\n2026-01-01T01:00Z,-0.25,\n"

@@ -15,7 +15,7 @@ from edgeseq.core.instants import parse_instant
 from edgeseq.core.types import F64, I64, Aggregate
 from edgeseq.errors import InputError
 from edgeseq_train.fit import Recording
-from edgeseq_train.table import Say, load, numbers
+from edgeseq_train.table import Say, load, numbers, place
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "ts", "date_time")
 MAX_STEPS = 20_000_000
@@ -114,8 +114,8 @@ def _times(table: pl.DataFrame, name: str, path: Path, say: Say) -> I64:
         if instant is None:
             raise InputError(
                 "a time cannot be read",
-                where=f"{path}: row {row + 1}, column {name}",
-                found=repr(values[row])[:80],
+                where=place(path, row, name),
+                found="nothing" if values[row] is None else repr(values[row])[:80],
                 wanted="ISO 8601 such as 2026-03-01T10:00:00Z, or an epoch number",
                 do="correct the row, or name another column with --time-column",
             )

@@ -14,7 +14,7 @@ from edgeseq.errors import InputError
 Say = Callable[[str], None]
 
 MISSING = ["", "nan", "NaN", "NA", "null", "None"]
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def load(path: Path, say: Say) -> pl.DataFrame:
@@ -39,6 +39,7 @@ def load(path: Path, say: Say) -> pl.DataFrame:
             )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
+    table = table.head(_filled(table))
     if len(table) == 0:
         raise InputError(
             "the recording has no rows",
@@ -49,6 +50,18 @@ def load(path: Path, say: Say) -> pl.DataFrame:
         )
     # Such files come from where the comma is the decimal mark.
     return table.with_columns(_decimal_points(table)) if separator == ";" else table
+
+
+def _filled(table: pl.DataFrame) -> int:
+    """Count rows up to the last that holds anything: empty lines at the end are no rows."""
+    filled = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return int(filled[-1]) + 1 if len(filled) else 0
+
+
+def place(path: Path, row: int, column: str) -> str:
+    """Name a cell as its owner finds it; a CSV has its header in line 1."""
+    where = f"row {row + 1}" if path.suffix == ".parquet" else f"line {row + 2}"
+    return f"{path}: {where}, column {column}"
 
 
 def _separator(path: Path) -> str:
@@ -123,9 +136,7 @@ def _column(table: pl.DataFrame, name: str, path: Path) -> F64 | None:
         row = int(wrong[0])
         raise InputError(
             "a value is no number",
-            where=f"{path}: line {row + 2}, column {name}"
-            if path.suffix != ".parquet"
-            else f"{path}: row {row + 1}",
+            where=place(path, row, name),
             found=f"{column[row]!r}"[:80]
             + (f" and {len(wrong) - 1} more such cells" if len(wrong) > 1 else ""),
             wanted="a number, or an empty cell where there is none",
