@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeseq.errors import BrokerError
-from edgeseq.watch import Broker, Screen, connect
+from edgeseq.watch import Broker, Screen, connect, watch
 from edgeseq.watch import view as v
 from edgeseq.watch.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
 from tests.support.broker import Peer, free_port, running_broker
@@ -85,6 +85,59 @@ def test_view_of_all_nodes_keeps_their_streams_apart() -> None:
     for node in ("attic", "cellar"):
         v.take(view, f"edgeseq/{node}/door/forecast", _forecast())
     assert list(view.rows) == ["attic/door", "cellar/door"]
+
+
+def test_view_node_is_named_only_where_several_are_seen() -> None:
+    """With one node its name stands before no stream; a second node makes names ambiguous, and all get theirs."""
+    view = v.View()
+    line = v.take(view, "edgeseq/attic/door/forecast", _forecast())
+    assert line is not None
+    assert "  door  " in line
+    assert "attic/" not in _drawn(view)
+    v.take(view, "edgeseq/cellar/door/forecast", _forecast())
+    assert all(name in _drawn(view) for name in ("attic/door", "cellar/door"))
+
+
+def test_view_states_of_nodes_are_told_by_name() -> None:
+    """What a node says of itself is told with its name; several nodes are counted in the head."""
+    view = v.View()
+    said = [
+        v.take(view, f"edgeseq/{node}/bridge/state", f'{{"state":"{state}"}}'.encode())
+        for node, state in (("attic", "online"), ("cellar", "offline"))
+    ]
+    assert said == ["attic is online", "cellar is offline"]
+    assert "1 of 2 online" in _drawn(view)
+
+
+def test_view_alert_event_delivered_twice_is_shown_once() -> None:
+    """Alerts come at least once: the same id and seq is the same event; another seq is another one."""
+    view = _view(("cellar/alert", _alert("opened", seq=1)))
+    assert v.take(view, "edgeseq/attic/cellar/alert", _alert("opened", seq=1)) is None
+    assert len(view.log) == 1
+    assert v.take(view, "edgeseq/attic/cellar/alert", _alert("cleared", seq=2)) is not None
+    assert v.take(view, "edgeseq/attic/cellar/alert", _alert("opened", seq=1)) is None
+    assert "0 open alerts" in _drawn(view), "an old event that comes again opens nothing"
+
+
+@pytest.mark.parametrize(
+    ("alert", "said"), [("none", "no alert"), ("alert", "alert open"), ("odd", "alert odd")]
+)
+def test_view_status_line_reads_as_a_sentence(alert: str, said: str) -> None:
+    """The line of a status says in words whether an alert is open."""
+    payload = msgspec.json.encode({"phase": "live", "data": "ok", "alert": alert})
+    assert (
+        v.take(v.View(node="attic"), "edgeseq/attic/cellar/status", payload)
+        == f"cellar  live, data ok, {said}"
+    )
+
+
+def test_watch_on_a_terminal_says_once_how_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches on a terminal is told once how to leave."""
+    monkeypatch.setenv("TERM", "xterm")
+    out = _Impatient()
+    with running_broker(tmp_path) as broker:
+        watch(Broker("127.0.0.1", broker.port), "edgeseq", "+", out)
+    assert out.getvalue().count("Ctrl-C ends") == 1
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"origin":1}', b"\xff", _alert("opened"), b'"x"'])
@@ -190,6 +243,17 @@ class _Terminal(io.StringIO):
         return True
 
 
+class _Impatient(_Terminal):
+    """Somebody who presses Ctrl-C after a few frames."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+        if self.flushes > 4:
+            raise KeyboardInterrupt
+
+
 def test_screen_on_a_terminal_redraws_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each frame goes back over the lines of the last one and clears what is left; NO_COLOR is respected."""
     monkeypatch.setenv("TERM", "xterm")
@@ -226,7 +290,7 @@ def test_watch_command_prints_what_is_published(tmp_path: Path) -> None:
         with subprocess.Popen([*command, "--node", "attic"], stdout=subprocess.PIPE, text=True) as watching:
             assert watching.stdout is not None
             try:
-                assert watching.stdout.readline() == "node is online\n"
+                assert watching.stdout.readline() == "attic is online\n"
                 sensor.publish("edgeseq/attic/cellar/alert", _alert("opened"))
                 assert "spike opened: cellar 99 °C" in watching.stdout.readline()
             finally:

@@ -143,10 +143,12 @@ def drain(
 
 
 def watch(broker: Broker, prefix: str, node: str, out: IO[str] = sys.stdout) -> None:
-    """Show the node's streams until interrupted."""
+    """Show the node's streams until interrupted; on a terminal, say once how."""
     inbox: Inbox = queue.Queue()
     client = connect(broker, [f"{prefix}/{node}/#"], inbox)
     view, screen = v.View(prefix=prefix, node=node), Screen(out)
+    if screen.live:
+        print("Ctrl-C ends", file=out, flush=True)
     try:
         while True:
             drain(view, inbox, screen)

@@ -36,6 +36,7 @@ LOG_LINES = 6
 MAX_ROWS = 1000
 """Streams kept; more are counted only, so that a noisy broker cannot fill the memory."""
 
+ALERT_WORDS = {"none": "no alert", "watch": "alert near", "alert": "alert open"}
 STATE_COLORS = {"ok": GREEN, "silent": YELLOW, "stuck": YELLOW, "mismatch": YELLOW, "off": DIM}
 
 
@@ -68,6 +69,7 @@ class Alert(msgspec.Struct, frozen=True):
     id: str
     kind: str
     time: Time
+    seq: int = 0
     stream: str = ""
     message: str = ""
 
@@ -107,12 +109,36 @@ class View:
 
     prefix: str = "edgeseq"
     node: str = "+"
-    state: str = "waiting"
+    nodes: set[str] = field(default_factory=set)
+    """Nodes seen; two are as good as many."""
+    states: dict[str, str] = field(default_factory=dict)
+    """Node → its last word on itself."""
     rows: dict[str, Row] = field(default_factory=dict)
     log: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    told: deque[tuple[str, str, int, str]] = field(default_factory=lambda: deque(maxlen=MAX_ROWS))
+    """Alert events seen lately, as stream, id, seq and type: delivered at least once, they are shown once."""
     newest: dt.datetime | None = None
     forecasts: int = 0
     unreadable: int = 0
+
+    @property
+    def state(self) -> str:
+        """Say in a word or two how the nodes fare."""
+        found = set(self.states.values())
+        if len(found) == 1:
+            return next(iter(found))
+        online = sum(state == "online" for state in self.states.values())
+        return f"{online} of {len(self.states)} online" if found else "waiting"
+
+    def shown(self, name: str) -> str:
+        """Name a stream: with its node only where several are seen.
+
+        >>> View(node="attic").shown("cellar"), View(nodes={"attic"}).shown("attic/cellar")
+        ('cellar', 'cellar')
+        """
+        if self.node != "+":
+            return name
+        return name if len(self.nodes) > 1 else name.partition("/")[2]
 
 
 def take(view: View, topic: str, payload: bytes) -> str | None:
@@ -128,6 +154,8 @@ def take(view: View, topic: str, payload: bytes) -> str | None:
     reader = _READERS.get("state" if parts[1:] == ["bridge", "state"] else verb)
     if reader is None or (parts[1] == "bridge" and verb != "state"):
         return None
+    if len(view.nodes) < 2:
+        view.nodes.add(parts[0])
     try:
         return reader(view, printable(name), payload)
     except msgspec.MsgspecError:
@@ -153,7 +181,7 @@ def _take_forecast(view: View, name: str, payload: bytes) -> str:
     view.forecasts += 1
     view.newest = max(view.newest or forecast.origin, forecast.origin)
     numbers = f"{number(forecast.observed)}  next {band(forecast)}"
-    return f"{clock(forecast.origin)}  {name}  {numbers}  {printable(forecast.source)}"
+    return f"{clock(forecast.origin)}  {view.shown(name)}  {numbers}  {printable(forecast.source)}"
 
 
 def _steps_missing(before: Forecast | None, now: Forecast) -> int:
@@ -163,8 +191,12 @@ def _steps_missing(before: Forecast | None, now: Forecast) -> int:
     return round(min(max(steps - 1, 0), SPARK_READINGS))
 
 
-def _take_alert(view: View, name: str, payload: bytes) -> str:
+def _take_alert(view: View, name: str, payload: bytes) -> str | None:
     alert = msgspec.json.decode(payload, type=Alert)
+    event = (name, alert.id, alert.seq, alert.event_type)
+    if event in view.told:
+        return None
+    view.told.append(event)
     row = _row(view, name)
     if alert.event_type == "cleared":
         row.open.pop(alert.id, None)
@@ -173,7 +205,7 @@ def _take_alert(view: View, name: str, payload: bytes) -> str:
         row.open[alert.id] = printable(alert.kind)
         tint, mark = RED, "▲"
     line = f"{clock(alert.time)}  {mark} {printable(alert.kind)} {printable(alert.event_type)}: " + (
-        printable(alert.message) or name
+        printable(alert.message) or view.shown(name)
     )
     if alert.event_type != "updated":
         view.log.append((line, tint))
@@ -183,18 +215,20 @@ def _take_alert(view: View, name: str, payload: bytes) -> str:
 def _take_status(view: View, name: str, payload: bytes) -> str:
     status = msgspec.json.decode(payload, type=Status)
     _row(view, name).status = status
-    return (
-        f"{name}  {printable(status.phase)}, data {printable(status.data)}, alert {printable(status.alert)}"
-    )
+    alert = ALERT_WORDS.get(status.alert) or f"alert {printable(status.alert)}"
+    return f"{view.shown(name)}  {printable(status.phase)}, data {printable(status.data)}, {alert}"
 
 
-def _take_state(view: View, _name: str, payload: bytes) -> str:
+def _take_state(view: View, name: str, payload: bytes) -> str:
+    node = name.partition("/")[0] if view.node == "+" else view.node
     try:
         state = msgspec.json.decode(payload, type=NodeState).state
     except msgspec.MsgspecError:
         state = payload.decode("utf-8", "replace")  # a bare word
-    view.state = printable(state)[:20]
-    return f"node is {view.state}"
+    word = printable(state)[:20]
+    if node in view.states or len(view.states) < MAX_ROWS:
+        view.states[node] = word
+    return f"{printable(node)} is {word}"
 
 
 _READERS = {"forecast": _take_forecast, "alert": _take_alert, "status": _take_status, "state": _take_state}
@@ -236,7 +270,7 @@ def draw(view: View, width: int, height: int, paint: Paint, footer: Iterable[str
     head = [_header(view, width, paint), ""]
     room = height - len(head) - len(footer) - min(len(view.log), LOG_LINES) - 3
     names = _by_urgency(view, max(room, 1))
-    rows = {name: _texts(name, view.rows[name]) for name in names}
+    rows = {name: _texts(view.shown(name), view.rows[name]) for name in names}
     widths = _layout(width, rows.values())
     lines = [*head, _titles(widths, paint)]
     lines += [_draw_row(view.rows[name], texts, widths, paint) for name, texts in rows.items()]

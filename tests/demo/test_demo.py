@@ -96,7 +96,7 @@ def test_demo_interrupted_stops_what_it_started(folder: Path, number: signal.Sig
     process = _start(folder, "--reuse")
     assert process.stdout is not None
     for line in process.stdout:
-        if "node is online" in line:
+        if "demo is online" in line:
             break
     process.send_signal(number)
     process.communicate()
