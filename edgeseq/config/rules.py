@@ -62,6 +62,8 @@ class Place:
         if duration_ns is None:
             meant = _meant(text)
             do = f'did you mean "{meant}"?' if meant else None
+            if parse_duration(f"{text}s"):
+                do = f'add a unit, such as "{text}s"'
             raise self.fault(f"{key} is no duration", key, found=text, wanted=WANTED, do=do)
         return duration_ns
 
