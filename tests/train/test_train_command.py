@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_first_training_announces_its_key_and_bundle_once(folder: Path) -> None:
 def test_nothing_but_edgeseq_speaks(folder: Path) -> None:
     """Where training succeeds, converter, quantizer and runtimes leave stderr empty."""
     assert (folder / "errors.txt").read_text() == ""
+
+
+def test_nothing_but_edgeseq_speaks_beside_the_bar(folder: Path, tmp_path: Path) -> None:
+    """On a terminal, where a bar shows the progress, the same silence holds."""
+    words = [str(folder / "data.csv"), str(folder / "tiny.toml"), "--every", "1h", "--horizon", "6h"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeseq", "train", *words, "--unsigned", "-o", str(tmp_path / "x.edgeseq")],
+        check=True, capture_output=True, text=True, env={**os.environ, "FORCE_COLOR": "1"},
+    )  # fmt: skip
+    assert "best on validation" in done.stdout
+    assert not [noise for noise in ("Applying", "WARNING", "INFO", "oneDNN") if noise in done.stdout]
+    assert done.stderr == ""
 
 
 def test_sizes_are_thousands_of_bytes(bundle: Bundle, folder: Path) -> None:

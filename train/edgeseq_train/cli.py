@@ -104,7 +104,8 @@ def run(
             f"{data.name}: {', '.join(taken.names)}; {steps} steps of {recipe.every}, {100 * known:.1f} % known"
         )
         fitted = fit(taken, horizon, recipe, watch, watch.say)
-        manifest, files = produce(taken, fitted, recipe, name, watch.say)
+    # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
+    manifest, files = produce(taken, fitted, recipe, name, watch.say)
     split = split_rows(steps, recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
