@@ -205,10 +205,13 @@ def _runs(table: Table, rows: I64, value: F64, observed: Bool, learning_steps: i
     table["run_now"][rows] = run
     table["run_value_now"][rows] = np.where(observed, value, table["run_value"][rows])
     samples = table["run_samples"][rows][..., None]
-    rare = (table["run_reached"][rows] + 1) <= STUCK_SHARE * (samples + 1)
+    # What this run itself has reached so far does not speak for runs being usual.
+    so_far = np.where(same, table["run"][rows], 0)[..., None]
+    others = table["run_reached"][rows] - (so_far >= RUN_LENGTHS)
+    rare = (others + 1) <= STUCK_SHARE * (samples + 1)
     rare[..., 1:] &= rare[..., :-1]
     # One repeat more than were seen, so that a sensor that never repeated is not certain never to.
-    repeats = (table["run_repeats"][rows][..., None] + 1) / (samples + 2)
+    repeats = (table["run_repeats"][rows][..., None] - (so_far >= 2) + 1) / (samples + 2)
     rare &= repeats ** (RUN_LENGTHS - 1) <= CHANCE_RUN
     stuck: Bool = ((run[..., None] == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
     return same, stuck & same

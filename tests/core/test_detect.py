@@ -145,6 +145,16 @@ def test_equal_values_that_chance_explains_are_not_stuck() -> None:
     assert bench.take(*[12.5] * 12) == ["stuck opened"]
 
 
+def test_a_runs_own_length_does_not_speak_for_it() -> None:
+    """Where chance explains three equal values but not more, a sensor that stays stuck is named all the same."""
+    bench = Bench()
+    steps = (10 + (k % 7) / 10 for k in range(360))
+    pairs = [value for k, value in enumerate(steps) for _ in range(2 if k % 12 == 0 else 1)]
+    assert bench.take(*pairs, *changing(LEARNING)) == []
+    assert bench.take(*[10.95] * 3) == []
+    assert bench.take(*[10.95] * 20) == ["stuck opened"]
+
+
 def test_stuck_needs_two_weeks_of_hours() -> None:
     """Before 336 samples nothing is known of runs."""
     bench = Bench()

@@ -205,6 +205,7 @@ def test_model_that_never_recovers_costs_little() -> None:
 
     class Broken(Counting):
         def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+            """Replay to nothing."""
             quantiles, state = super().replay(x, state)
             return quantiles * np.float32(np.nan), state
 
