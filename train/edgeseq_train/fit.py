@@ -15,6 +15,7 @@ from edgeseq.core.network import NetworkSpec
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import prepare, ridge, seasons, taps
+from edgeseq_train.history import Note
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 COLD_RUNS = 16
@@ -56,6 +57,8 @@ class Fitted:
     ridge_weights: F64
     """(R, H)"""
     summary: dict[str, object]
+    notes: list[Note]
+    """How training went; the first note is the start."""
 
 
 def split_rows(rows: int, recipe: SplitRecipe) -> Split:
@@ -114,17 +117,18 @@ def fit(
     weights |= initial_weights(spec, np.random.default_rng(recipe.seed))
     weights["head.bias"] = _head_bias(spec)
     trainer = Trainer(rows, weights, solution.error, recipe.training, recipe.seed)
-    best, first, last, steps = trainer.fit(progress)
+    best, notes = trainer.fit(progress)
+    first, last = notes[0].validation_loss, min(n.validation_loss for n in notes)
     parameters = sum(a.size for a in best.values())
     summary: dict[str, object] = {
         "parameters": parameters,
-        "steps": steps,
+        "steps": notes[-1].step,
         "validation_loss": last,
         "ridge_validation_loss": first,
         "recurrent": last < first,
         "seconds": round(time.perf_counter() - begun, 1),
     }
-    return Fitted(spec, best, anchor, unit, solution.weights, summary)
+    return Fitted(spec, best, anchor, unit, solution.weights, summary, notes)
 
 
 def _check_length(recording: Recording, split: Split, horizon: int) -> None:

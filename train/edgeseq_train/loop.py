@@ -20,6 +20,7 @@ from edgeseq.core.network import NetworkSpec, View
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import InputError
+from edgeseq_train.history import Note
 from edgeseq_train.prepare import Rows, Run
 from edgeseq_train.recipe import TrainingRecipe
 from edgeseq_train.tf_ops import TENSORFLOW
@@ -162,7 +163,7 @@ class Trainer:
 
     def _train_step(
         self, start: Tensor, burn: Tensor, offset: Tensor, rate: Tensor, states: list[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         steps, stride = self.recipe.segment, self.recipe.loss_stride
         self.seed.assign_add([0, 1])
         rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
@@ -178,9 +179,9 @@ class Trainer:
             loss = self.loss(weights, index, taken, tf.reshape(mask, (-1,)))
         names = list(self.variables)
         gradients = tape.gradient(loss, [self.variables[k] for k in names])
-        gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
+        gradients, norm = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
         self._descend(dict(zip(names, gradients, strict=True)), rate)
-        return loss, states
+        return loss, norm, states
 
     def _descend(self, gradients: dict[str, Tensor], rate: Tensor) -> None:
         """AdamW (arXiv 1711.05101) with β = (.9, .99), then the running average of the weights."""
@@ -241,30 +242,34 @@ class Trainer:
             ).append(r)
         return list(groups.values())
 
-    def fit(self, progress: Progress) -> tuple[dict[str, F32], float, float, int]:
-        """Train → best weights, validation loss of the start (= ridge), best validation loss, steps taken."""
+    def fit(self, progress: Progress) -> tuple[dict[str, F32], list[Note]]:
+        """Train → best weights and the notes; the first note is the start, which is ridge."""
         r = self.recipe
         lanes = Lanes(self.rows, r, self.rng)
         states = self.zero_states(r.lanes)
-        first = best = _finite(self.validate(), "validation loss", 0)
+        best = _finite(self.validate(), "validation loss", 0)
         kept, best_step = self.weights(), 0
-        step = 0
+        notes = [Note(0, best, best, 0.0, 0.0)]
+        since: list[tuple[float, float]] = []
         for step in range(1, r.steps + 1):
             start, burn, keep = lanes.next()
             states = [s * tf.constant(keep[:, None]) for s in states]
             offset = tf.constant(int(self.rng.integers(0, r.loss_stride)))
             rate = tf.constant(one_cycle(step / r.steps) * r.learning_rate, tf.float32)
-            loss, states = self.train_step(tf.constant(start), tf.constant(burn), offset, rate, states)
-            _finite(float(loss), "training loss", step)
+            loss, norm, states = self.train_step(tf.constant(start), tf.constant(burn), offset, rate, states)
+            since.append((_finite(float(loss), "training loss", step), float(norm)))
             if step % r.validate_every and step != r.steps:
                 continue
             score = _finite(self.validate(), "validation loss", step)
             if score < best:
                 best, best_step, kept = score, step, self.weights()
-            progress(step, r.steps, float(loss), best)
+            mean_loss, mean_norm = np.mean(since, axis=0).tolist()
+            notes.append(Note(step, mean_loss, score, mean_norm, float(rate)))
+            since = []
+            progress(step, r.steps, mean_loss, best)
             if step - best_step >= r.patience:
                 break
-        return kept, first, best, step
+        return kept, notes
 
     def weights(self) -> dict[str, F32]:
         """Take the averaged weights out."""
