@@ -68,7 +68,31 @@ def read(
     Raises:
         InputError: nothing there that can be trained on.
     """
-    table = load(path, say)
+    return _from_table(
+        load(path, say), path, period_ns, aggregate, time_column=time_column, columns=columns, multichannel=multichannel,
+        until_ns=until_ns, say=say,
+    )  # fmt: skip
+
+
+def from_frame(
+    frame: pl.DataFrame, period_ns: int, aggregate: Aggregate = "last", *, time_column: str | None = None,
+    columns: Sequence[str] = (), multichannel: bool = False, until_ns: int | None = None, say: Say = lambda _: None,
+) -> Recording:  # fmt: skip
+    """Put a data frame on the grid, as `read` does with a file.
+
+    Raises:
+        InputError: nothing there that can be trained on.
+    """
+    return _from_table(
+        frame, Path("frame.parquet"), period_ns, aggregate, time_column=time_column, columns=columns,
+        multichannel=multichannel, until_ns=until_ns, say=say,
+    )  # fmt: skip
+
+
+def _from_table(
+    table: pl.DataFrame, path: Path, period_ns: int, aggregate: Aggregate, *, time_column: str | None,
+    columns: Sequence[str], multichannel: bool, until_ns: int | None, say: Say,
+) -> Recording:  # fmt: skip
     time_name = time_column or _find_time(table, path)
     time_ns = _times(table, time_name, path, say)
     names, values = numbers(table, time_name, columns, path, say)
