@@ -76,7 +76,7 @@ def run(data: Path, layout: str, seed: int, *, multichannel: bool, console: Cons
     )  # fmt: skip
     taken = recording.read(data, HOUR_NS, "last", multichannel=multichannel)
     fitted = fit(taken, H, recipe, lambda *_: None, lambda _: None)
-    manifest, _ = produce(taken, fitted, recipe, "etth1", lambda _: None)
+    manifest, *_ = produce(taken, fitted, recipe, "etth1", lambda _: None)
     table = manifest.training["table"]
     console.print(comparison(table, f"{layout}, seed {seed}"))
     measured = manifest.variant(manifest.default_variant)

@@ -105,7 +105,7 @@ def run(
         )
         fitted = fit(taken, horizon, recipe, watch, watch.say)
     # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
-    manifest, files = produce(taken, fitted, recipe, name, watch.say)
+    manifest, files, _ = produce(taken, fitted, recipe, name, watch.say)
     split = split_rows(steps, recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))

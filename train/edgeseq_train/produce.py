@@ -6,8 +6,9 @@ import datetime as dt
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,9 +42,32 @@ TOLERANCE_FLOOR = 1e-4
 Measures = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """What was forecast at the origins of the test part, for whoever wants to look closer; all in x."""
+
+    x: F32
+    """(T, S, C): the whole recording."""
+    origins: slice
+    """Of T; its length is N."""
+    truth: evaluate.Truth
+    peers: dict[str, F32]
+    """Name → (N, S, C, H)."""
+    quantiles: F32
+    """(N, S, C, H, Q) of the default variant."""
+
+
+class Produced(NamedTuple):
+    """A bundle's two halves, and what was forecast while it was measured."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    forecasts: Forecasts
+
+
 def produce(
     recording: Recording, fitted: Fitted, recipe: Recipe, name: str, say: Callable[[str], None]
-) -> tuple[Manifest, dict[str, bytes]]:
+) -> Produced:
     """Make manifest and files of the bundle; the test part is read here, once."""
     spec = fitted.spec
     # Converter, quantizer and the first interpreter chat, each in its own way; what they say is told if they fail.
@@ -56,7 +80,7 @@ def produce(
     golden = golden_rollout(spec, fitted.weights, x[: split.validation])
     weights = dump_arrays(fitted.weights)
     manifest = _draft(recording, fitted, recipe, name, weights, models)
-    rows, measured = measure(manifest, models, x, split.train, split.validation, fitted, golden)
+    rows, measured, forecasts = measure(manifest, models, x, split.train, split.validation, fitted, golden)
     manifest = msgspec.structs.replace(
         manifest,
         variants=measured,
@@ -66,11 +90,8 @@ def produce(
             **fitted.summary, "table": rows,
         },
     )  # fmt: skip
-    return manifest, {
-        WEIGHTS: weights,
-        GOLDEN: dump_golden(golden),
-        **{_file(k): m for k, m in models.items()},
-    }
+    files = {WEIGHTS: weights, GOLDEN: dump_golden(golden), **{_file(k): m for k, m in models.items()}}
+    return Produced(manifest, files, forecasts)
 
 
 def _file(variant: str) -> str:
@@ -162,19 +183,22 @@ def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32) -> Gol
 def measure(
     manifest: Manifest, models: Mapping[str, bytes], x: F32, train: int, validation: int, fitted: Fitted,
     golden: Golden,
-) -> tuple[list[Measures], tuple[Variant, ...]]:  # fmt: skip
-    """Roll out every variant and every rival over the test part → table rows and variants."""
+) -> tuple[list[Measures], tuple[Variant, ...], Forecasts]:  # fmt: skip
+    """Roll out every variant and every rival over the test part → table rows, variants, and what was forecast."""
     spec = fitted.spec
     wanted = evaluate.origins(validation, len(x), spec.horizon)
     mase = naive_error(x[:train], spec.seasons[0] if spec.seasons else 1)
     truth = evaluate.truth(x, wanted, spec.horizon, mase, fitted.unit)
-    rows = rivals(fitted, x, wanted, truth)
-    variants = []
+    peers = rivals(fitted, x, wanted)
+    rows: list[Measures] = [{"forecaster": name, **evaluate.errors(f, truth)} for name, f in peers.items()]
+    variants, quantiles = [], {}
     reference = None
     for name, model in models.items():
         stepper = TFLiteStepper(manifest, "litert", model)
         rolled = evaluate.roll(stepper, x, wanted)
         reference = reference or rolled
+        if name == manifest.default_variant:  # the others would take as much memory again
+            quantiles[name] = rolled.quantiles
         errors = evaluate.errors(rolled.quantiles[..., len(spec.levels) // 2], truth)
         loss = evaluate.pinball(rolled.quantiles, truth, spec.levels)
         largest, p999 = evaluate.difference(rolled, reference)
@@ -190,15 +214,15 @@ def measure(
                 max_difference=largest, p999_difference=p999,
             )
         )  # fmt: skip
-    return rows, tuple(variants)
+    return rows, tuple(variants), Forecasts(x, wanted, truth, peers, quantiles[manifest.default_variant])
 
 
-def rivals(fitted: Fitted, x: F32, wanted: slice, truth: evaluate.Truth) -> list[Measures]:
-    """Measure persistence, the seasonal naive forecasts and ridge on the same origins."""
+def rivals(fitted: Fitted, x: F32, wanted: slice) -> dict[str, F32]:
+    """Forecast by persistence, the seasonal naive ways and ridge at the same origins → name, (N, S, C, H)."""
     spec = fitted.spec
     forecasts = {"persistence": evaluate.persistence(x, wanted, spec.horizon)}
     for season in spec.seasons:
         forecasts[f"seasonal naive {season}"] = evaluate.seasonal_naive(x, wanted, spec.horizon, season)
     clean = prepare.track(spec, x).clean
     forecasts[f"ridge {spec.ring}"] = evaluate.ridge_forecast(clean, fitted.ridge_weights, wanted)
-    return [{"forecaster": name, **evaluate.errors(f, truth)} for name, f in forecasts.items()]
+    return forecasts
