@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import msgspec
 import numpy as np
 
 from edgeseq.core import features
+from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec
-from edgeseq.core.types import F32, F64
+from edgeseq.core.types import F32, F64, I64
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import prepare, ridge, seasons, taps
 from edgeseq_train.history import Note
@@ -34,6 +36,20 @@ class Recording:
     names: tuple[str, ...]
     """Of the S·C columns."""
     period_ns: int
+    units: tuple[str | None, ...] = ()
+    """Of the S·C columns, as the source writes them; None where it does not know, empty where nobody asked."""
+    start_ns: int | None = None
+    """Time of the first step as the device names it (`core.align.origin_ns`), for calendars; None: unknown."""
+    targets: int | None = None
+    """Channels of each stream that are to be forecast, the first ones; the rest are covariates. None: all."""
+    known: F32 | None = None
+    """(T, K) inputs whose future is known, such as the calendar; None: there are none."""
+    known_names: tuple[str, ...] = ()
+
+    @property
+    def target_channels(self) -> int:
+        """Count the channels that are to be forecast."""
+        return self.values.shape[2] if self.targets is None else self.targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +70,7 @@ class Fitted:
     anchor: F64
     """(S, C)"""
     unit: F64
-    ridge_weights: F64
-    """(R, H)"""
+    ridge: ridge.Ridge
     summary: dict[str, object]
     notes: list[Note]
     """How training went; the first note is the start."""
@@ -108,10 +123,12 @@ def fit(
     found = recipe.front.seasons
     if found is None:
         found = seasons.detect(recording.values[: split.train], recording.period_ns)
-    spec, kept, solution, parts, running = _front(x, split, horizon, found, recipe)
-    weights, rows = _rows(spec, kept, x, split, solution, parts, running, recipe)
+    front = _front(x, split, horizon, found, recipe, recording.target_channels)
+    spec, solution = front.spec, front.solution
+    weights, rows = _rows(front, x, split, recipe, recording)
     spec = rows.spec
-    say(f"ridge on {spec.ring} lags, seasons {list(spec.seasons)}, {time.perf_counter() - begun:.1f} s")
+    reach = f"{len(spec.lags)} lags" if spec.segments else f"{spec.ring} lags"
+    say(f"ridge on {reach}, seasons {list(spec.seasons)}, {time.perf_counter() - begun:.1f} s")
     from edgeseq_train.loop import Trainer, initial_weights
 
     weights |= initial_weights(spec, np.random.default_rng(recipe.seed))
@@ -128,7 +145,7 @@ def fit(
         "recurrent": last < first,
         "seconds": round(time.perf_counter() - begun, 1),
     }
-    return Fitted(spec, best, anchor, unit, solution.weights, summary, notes)
+    return Fitted(spec, best, anchor, unit, solution, summary, notes)
 
 
 def _check_length(recording: Recording, split: Split, horizon: int) -> None:
@@ -147,70 +164,121 @@ def _check_length(recording: Recording, split: Split, horizon: int) -> None:
     )
 
 
-def _front(
-    x: F32, split: Split, horizon: int, found: tuple[int, ...], recipe: Recipe
-) -> tuple[NetworkSpec, prepare.Track, ridge.Ridge, list[ridge.Part], list[F64]]:
-    """Choose the ring: run the front, solve ridge on each candidate, keep the best on validation."""
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What is settled before anything is learned."""
+
+    spec: NetworkSpec
+    kept: prepare.Track
+    solution: ridge.Ridge
+    parts: list[ridge.Part]
+    """Of the target channels."""
+    running: list[F64]
+    """Running scale of each part (T,)."""
+
+
+def _front(x: F32, split: Split, horizon: int, found: tuple[int, ...], recipe: Recipe, targets: int) -> Front:
+    """Choose the lags: run the front, solve ridge on each candidate, keep the best on validation."""
     asked = recipe.front.ring
-    rings = (asked,) if asked else seasons.ring_candidates(found, split.train)
-    usable = tuple(s for s in found if s < rings[-1])
+    candidates: list[seasons.Segments] = [((0, asked),)] if asked else []
+    candidates = candidates or seasons.lag_candidates(found, horizon, split.train)
+    spec = _spec(candidates[-1], found, x.shape[2], horizon, split, recipe)
+    front = _solved(spec, x, split, targets)
+    union = np.unique(np.concatenate([_lags(c) for c in candidates]))[::-1]
+    m = ridge.moments(front.parts, union, horizon)
+    tried = [
+        ridge.solve(m, front.parts, _lags(c), horizon, tuple(s for s in found if s < c[-1][1]))
+        for c in candidates
+    ]
+    # More lags must pay: half a per cent of error for their state and weights.
+    score = [_score(r.error) for r in tried]
+    k = next(i for i, s in enumerate(score) if s <= min(score) + 0.005)
+    within = [
+        r for c, r in zip(candidates, tried, strict=True) if np.isin(_lags(c), _lags(candidates[k])).all()
+    ]
+    solution = ridge.best_of([ridge.persistence(m, front.parts, horizon), *within])
+    chosen = _spec(candidates[k], found, x.shape[2], horizon, split, recipe)
+    if chosen != spec:
+        front = _solved(chosen, x, split, targets)
+    return dataclasses.replace(front, solution=ridge.narrowed(solution, chosen.lags))
+
+
+def _lags(segments: seasons.Segments) -> I64:
+    return np.concatenate([np.arange(*span) for span in segments])[::-1].astype(np.int64)
+
+
+def _score(error: F64) -> float:
+    """Judge errors per lead (H,) as a geometric mean over horizons would."""
+    marks = sorted({h for h in (1, 24, 96) if h < len(error)} | {len(error)})
+    return float(np.mean([np.log(error[:h].mean()) for h in marks]))
+
+
+def _spec(
+    segments: seasons.Segments,
+    found: tuple[int, ...],
+    channels: int,
+    horizon: int,
+    split: Split,
+    recipe: Recipe,
+) -> NetworkSpec:
+    ring = segments[-1][1]
+    usable = tuple(s for s in found if s < ring)
     half_life = recipe.front.half_life or min(7.0 * (usable[-1] if usable else 24), split.train / 8)
-    spec = NetworkSpec(
-        cell=recipe.cell.kind, layers=recipe.cell.layers, units=recipe.cell.units, channels=x.shape[2],
-        horizon=horizon, levels=recipe.levels, ring=rings[-1], seasons=usable, half_life=min(half_life, 6000.0), taps=1,
+    cell = LayerSpec(recipe.cell.kind, recipe.cell.units)
+    return NetworkSpec(
+        layers=recipe.layers or (cell,) * recipe.cell.layers, channels=channels, horizon=horizon,
+        levels=recipe.levels, ring=ring, seasons=usable, half_life=min(half_life, 6000.0), taps=1,
+        segments=segments if len(segments) > 1 else (),
     )  # fmt: skip
+
+
+def _solved(spec: NetworkSpec, x: F32, split: Split, targets: int) -> Front:
+    """Run the front over all streams and cut what ridge is solved on."""
     kept = prepare.track(spec, x)
-    columns = [(s, c) for s in range(x.shape[1]) for c in range(x.shape[2])]
+    columns = [(s, c) for s in range(x.shape[1]) for c in range(targets)]
     parts = [
         ridge.Part(
             kept.clean[:, s, c].astype(np.float64), x[:, s, c].astype(np.float64),
-            float(kept.clean[: split.train, s, c].std()), split.train,
+            max(float(kept.clean[: split.train, s, c].std()), 1e-3), split.train,
         )
         for s, c in columns
     ]  # fmt: skip
     running = [np.sqrt(kept.variance[:, s, c].astype(np.float64)) for s, c in columns]
-    m = ridge.moments(parts, rings[-1], horizon)
-    solutions = [ridge.solve(m, parts, r, horizon, tuple(s for s in usable if s < r)) for r in rings]
-    # A longer ring must pay: half a per cent of error for its state.
-    score = [np.log(s.error).mean() + np.log(s.error[0]) * 0.5 for s in solutions]
-    k = next(i for i, s in enumerate(score) if s <= min(score) + 0.005)
-    ring = rings[k]
-    spec = msgspec.structs.replace(spec, ring=ring, seasons=tuple(s for s in usable if s < ring))
-    return spec, kept, solutions[k], parts, running
+    nothing = ridge.Ridge(spec.lags, np.zeros((len(spec.lags), spec.horizon)), np.ones(spec.horizon))
+    return Front(spec, kept, nothing, parts, running)
 
 
 def _rows(
-    spec: NetworkSpec, kept: prepare.Track, x: F32, split: Split, solution: ridge.Ridge, parts: list[ridge.Part],
-    running: list[F64], recipe: Recipe,
-) -> tuple[dict[str, F32], prepare.Rows]:  # fmt: skip
+    front: Front, x: F32, split: Split, recipe: Recipe, recording: Recording
+) -> tuple[dict[str, F32], prepare.Rows]:
     """Make the fixed weights and the training rows."""
+    spec, solution, parts, running = front.spec, front.solution, front.parts, front.running
     sample = []
     for p, scale in zip(parts, running, strict=True):
-        index = np.arange(spec.ring - 1, split.train, max(1, split.train // 1000))
-        sample.append(
-            ridge.differences(p.clean, spec.ring, spec.ring - 1, split.train, max(1, split.train // 1000))
-            / scale[index, None]
-        )
-    matrix = taps.taps(spec.ring, spec.seasons, solution.weights, np.concatenate(sample))
+        first, step = spec.ring - 1, max(1, split.train // 1000)
+        d = ridge.differences(p.clean, spec.lags, first, split.train, step)
+        sample.append(d / scale[first : split.train : step, None])
+    matrix = taps.taps(spec.lags, spec.recent, spec.seasons, solution.weights, np.concatenate(sample))
     rank = HEAD_RANK if spec.outputs > FULL_OUTPUTS else 0
-    spec = msgspec.structs.replace(spec, taps=matrix.shape[1], rank=rank)
+    known = 0 if recording.known is None else recording.known.shape[1]
+    spec = msgspec.structs.replace(spec, taps=matrix.shape[1], rank=rank, known=known)
     weights = {
         "taps": matrix,
         "next": solution.weights[:, :1].astype(np.float32),
-        "roughness": taps.roughness(spec.ring),
-        "lead_scale": ridge.lead_scale(solution.weights, parts, running, spec.ring, spec.horizon),
+        "roughness": taps.roughness(spec.recent),
+        "lead_scale": ridge.lead_scale(solution.weights, parts, running, spec.lags, spec.horizon),
         "highway": solution.weights.astype(np.float32),
     }
     lag = spec.seasons[0] if spec.seasons else 1
     naive = naive_error(x[: split.train], lag)
-    pieces = [(kept, x, naive, split.train, False)]
+    # Covariates are inputs only: no error of theirs counts.
+    naive[:, recording.target_channels :] = np.inf
+    pieces = [prepare.Piece(front.kept, x, naive, split.train, recording.known)]
     if recipe.training.cold_share > 0:
         rng = np.random.default_rng(recipe.seed)
         length = min(spec.ring + 2 * recipe.training.segment + spec.horizon, split.train // 2)
-        cold, stream = prepare.cold_starts(x[: split.train], length, COLD_RUNS, rng)
-        pieces.append((prepare.track(spec, cold), cold, naive[stream], length, True))
+        pieces += prepare.cold_starts(spec, pieces[0], length, COLD_RUNS, rng)
     rows = prepare.assemble(spec, pieces)
-    rows.seen = np.minimum(rows.seen, spec.ring)
     prepare.fill_features(rows, weights)
     return weights, rows
 
