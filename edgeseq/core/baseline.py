@@ -45,6 +45,7 @@ class BaselineStepper:
         self.season_steps = season_steps
         self.leads = tuple(lead for lead in CALIBRATED_LEADS if lead <= horizon)
         self.ring = max(season_steps, self.leads[-1])
+        self.known = 0
         c, k = channels, len(self.leads)
         self.state_spec: tuple[StateSpec, ...] = (
             StateSpec("ring", (c, self.ring), dtype, init=np.nan),
@@ -60,7 +61,7 @@ class BaselineStepper:
         # Steps beyond one season repeat the newest season known at the origin.
         self._season_index = self.ring - season_steps + (lead_of_step - 1) % max(season_steps, 1)
 
-    def step(self, x: Floats, state: FloatState) -> tuple[Floats, FloatState]:
+    def step(self, x: Floats, state: FloatState, known: Floats | None = None) -> tuple[Floats, FloatState]:
         """Advance by one step: x (B, C) → medians (B, C, H, 1) and the next state."""
         ring, last, persistence_error, seasonal_error, scored = state
         errors = self._score(x, ring, persistence_error, seasonal_error, scored)
@@ -68,7 +69,7 @@ class BaselineStepper:
         last = np.where(np.isnan(x), last, x)
         return self._forecast(ring, last, errors), (ring, last, *errors)
 
-    def replay(self, x: Floats, state: FloatState) -> tuple[Floats, FloatState]:
+    def replay(self, x: Floats, state: FloatState, known: Floats | None = None) -> tuple[Floats, FloatState]:
         """Advance by T steps: x (B, T, C) → medians of the last step and the state after it."""
         for t in range(x.shape[1]):
             quantiles, state = self.step(x[:, t], state)

@@ -7,7 +7,7 @@ kernel (F, G·U), recurrent (U, G·U), bias (G·U), with G gates; the GRU adds r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgeseq.core.ops import Ops, Tensor
@@ -70,22 +70,3 @@ CELLS = {
 def project(ops: Ops, w: Weights, x: Tensor) -> Tensor:
     """Project inputs (n, F) → (n, G·U)."""
     return ops.matmul(x, w["kernel"]) + w["bias"]
-
-
-def layer_weights(weights: Weights, layer: int) -> dict[str, Tensor]:
-    """Select one layer's arrays: cell0.kernel → kernel."""
-    prefix = f"cell{layer}."
-    return {name.removeprefix(prefix): a for name, a in weights.items() if name.startswith(prefix)}
-
-
-def stack(ops: Ops, kind: str, weights: Weights, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, State]:
-    """Advance all layers by one step: x (B, F) and the states layer by layer → output (B, U) and next states."""
-    cell = CELLS[kind]
-    width = len(cell.states)
-    following: list[Tensor] = []
-    for layer in range(len(states) // width):
-        w = layer_weights(weights, layer)
-        state = cell.advance(ops, w, project(ops, w, x), tuple(states[layer * width : (layer + 1) * width]))
-        following.extend(state)
-        x = state[0]
-    return x, tuple(following)

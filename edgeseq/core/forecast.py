@@ -40,18 +40,22 @@ class Stepper(Protocol):
     """Quantile levels, ascending, symmetric around 0.5."""
     ring: int
     """Steps of history that warm the state completely."""
+    known: int
+    """K: inputs that are known for the future too (calendar, covariates); 0 for most."""
     state_spec: tuple[StateSpec, ...]
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
-        """Take x (B, C) and the state (B, ...) → quantiles (B, C, H, Q) and the next state.
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
+        """Take x (B, C), the state (B, ...) and known (B, 1 + H, K) → quantiles (B, C, H, Q) and the next state.
+
+        known holds the inputs of this step and of the H leads; None where K = 0.
 
         The arguments are not changed; the result shares no memory with them. A row's result never depends on
         the other rows of its batch.
         """
         ...
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
-        """Take x (B, T, C), T >= 1 → quantiles (B, C, H, Q) of the last step and the state after it.
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
+        """Take x (B, T, C), T >= 1, and known (B, T + H, K) → quantiles (B, C, H, Q) of the last step, and the state.
 
         Equal to T calls of step.
         """

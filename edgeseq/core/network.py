@@ -1,11 +1,12 @@
 """The forecaster as one stateful function, written once for the device, for training and for export.
 
-    x (B, C) ─ front ─▶ clean value, ring, running mean and scale ─ features ─▶ cell ─ head ─▶ quantiles (B, C, H, Q)
-                              └────────────── linear highway: ring → H leads ────────┘
+    x (B, C) ─ front ─▶ clean value, ring, running mean and scale ─ features ─▶ layers ─ head ─▶ quantiles (B, C, H, Q)
+                              └────────────── linear highway: lags → H leads ────────┘
 
 `front` depends on no learned weight: it fills missing values, clips, keeps the ring and the running statistics.
-The highway starts as the ridge solution; the cell corrects it and gives the spread (DESIGN.md, The model).
-Shapes as everywhere; V = B·C rows of single channels, K = fixed linear taps on the ring. x is (value - anchor) / unit.
+The highway starts as the ridge solution; the layers correct it and give the spread (DESIGN.md, The model).
+Shapes as everywhere; V = B·C rows of single channels, L lags of the ring that anything looks at, K known inputs
+(calendar, covariates whose future is known). x is (value - anchor) / unit.
 All constants are ≥ 1e-4, since float16 rounds smaller ones to 0.
 """
 
@@ -13,16 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core.cells import CELLS, stack
 from edgeseq.core.forecast import RecurrentState, StateSpec
+from edgeseq.core.layers import LAYERS, LayerSpec, Shape, View, shapes, stack
 from edgeseq.core.ops import NUMPY, Ops, Tensor
-from edgeseq.core.types import F32
+from edgeseq.core.types import F32, I64
 
 Weights = Mapping[str, Tensor]
 
@@ -49,9 +50,8 @@ FRONT_STATES = ("n", "mean", "variance", "age", "seen", "streak", "ring", "expec
 class NetworkSpec(msgspec.Struct, frozen=True):
     """All that the code needs beside the weights to be the network."""
 
-    cell: Literal["rnn", "gru", "lstm"]
-    layers: int
-    units: int
+    layers: tuple[LayerSpec, ...]
+    """From the features up."""
     channels: int
     horizon: int
     levels: tuple[float, ...]
@@ -62,11 +62,31 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     half_life: float
     """Of the running mean and scale, in readings."""
     taps: int
-    """Fixed linear features of the ring; the first is the ridge's forecast of the next step."""
+    """Fixed linear features of the lags; the first is the ridge's forecast of the next step."""
+    segments: tuple[tuple[int, int], ...] = ()
+    """Lags [start, stop) that the network looks at, ascending, from lag 0 on; empty: the whole ring."""
+    known: int = 0
+    """K: inputs that are known for the future too."""
     rank: int = 0
     """Rank of the head where there are many leads; 0: full."""
-    architecture: str = "highway-1"
+    architecture: str = "highway-2"
     """Name of this text; another architecture gets another name."""
+
+    @property
+    def lags(self) -> I64:
+        """List the lags (L,), the oldest first; the last is 0."""
+        spans = self.segments or ((0, self.ring),)
+        return np.concatenate([np.arange(*span) for span in spans])[::-1].astype(np.int64)
+
+    @property
+    def recent(self) -> int:
+        """Count the lags from 0 on without a hole."""
+        return self.segments[0][1] if self.segments else self.ring
+
+    @property
+    def units(self) -> int:
+        """Width of what the layers say."""
+        return self.layers[-1].units
 
     @property
     def channel_features(self) -> int:
@@ -75,8 +95,13 @@ class NetworkSpec(msgspec.Struct, frozen=True):
 
     @property
     def features(self) -> int:
-        """Count the inputs of the cell, all channels."""
-        return self.channels * self.channel_features
+        """Count the inputs of the first layer, all channels."""
+        return self.channels * self.channel_features + self.known
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes for the first layer."""
+        return Shape(self.features, self.channels, len(self.lags))
 
     @property
     def outputs(self) -> int:
@@ -87,26 +112,13 @@ class NetworkSpec(msgspec.Struct, frozen=True):
 EXTRA_FEATURES = ("level", "innovation", "volatility", "roughness", "age", "youth")
 
 
-class View(NamedTuple):
-    """What the front makes of one step, for features and head; all per channel."""
-
-    base: Tensor
-    """(B, C) the clean value."""
-    difference: Tensor
-    """(V, R) ring minus clean value; slots not yet seen hold the running mean."""
-    scale: Tensor
-    """(B, C) running standard deviation."""
-    features: Tensor
-    """(B, F) inputs of the cell."""
-
-
 def spec_from_manifest(network: Mapping[str, Any]) -> NetworkSpec:
     """Read the specification back from a manifest's `network`."""
     return msgspec.convert(network, NetworkSpec)
 
 
 def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
-    """List the state arrays: the front's, then the cell's layer by layer.
+    """List the state arrays: the front's, then layer by layer.
 
     The running mean starts at 0 (the anchor is a median) and the variance at 1 (the unit is a spread), with the
     weight of one reading: n starts at 1.
@@ -117,52 +129,72 @@ def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
         StateSpec(name, (*channels, spec.ring) if name == "ring" else channels, init=start.get(name, 0.0))
         for name in FRONT_STATES
     ]
-    names = CELLS[spec.cell].states
-    cells = [StateSpec(f"{name}{layer}", (spec.units,)) for layer in range(spec.layers) for name in names]
-    return (*front, *cells)
+    own = [
+        StateSpec(f"{name}{index}", shape)
+        for index, (layer, sizes) in enumerate(zip(spec.layers, shapes(spec.layers, spec.shape), strict=True))
+        for name, shape in LAYERS[layer.kind].states(layer, sizes).items()
+    ]
+    return (*front, *own)
 
 
 def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """List all weights: the fixed ones of the front, the highway, the cell layer by layer, the head."""
-    R, H, U, C = spec.ring, spec.horizon, spec.units, spec.channels
-    shapes: dict[str, tuple[int, ...]] = {
-        "taps": (R, spec.taps), "next": (R, 1), "roughness": (R - 1, 2), "lead_scale": (H,), "highway": (R, H),
+    """List all weights: the fixed ones of the front, the highway, layer by layer, the head."""
+    L, H, U, C, K = len(spec.lags), spec.horizon, spec.units, spec.channels, spec.known
+    named: dict[str, tuple[int, ...]] = {
+        "taps": (L, spec.taps), "next": (L, 1), "roughness": (spec.recent - 1, 2), "lead_scale": (H,),
+        "highway": (L, H),
     }  # fmt: skip
-    cell = CELLS[spec.cell]
-    for layer in range(spec.layers):
-        wide = cell.gates * U
-        full = {"kernel": (U if layer else spec.features, wide), "recurrent": (U, wide), "bias": (wide,)}
-        full["recurrent_bias"] = (wide,)
-        shapes |= {f"cell{layer}.{name}": full[name] for name in cell.weights}
+    for index, (layer, sizes) in enumerate(zip(spec.layers, shapes(spec.layers, spec.shape), strict=True)):
+        own = LAYERS[layer.kind].weights(layer, sizes)
+        named |= {f"layer{index}.{name}": shape for name, shape in own.items()}
     if C > 1:
-        shapes["head.mix"] = (U, C * U)
-    shapes["head.kernel"] = (U + spec.channel_features, spec.rank or spec.outputs)
+        named["head.mix"] = (U, C * U)
+    named["head.kernel"] = (U + spec.channel_features, spec.rank or spec.outputs)
     if spec.rank:
-        shapes["head.basis"] = (spec.rank, spec.outputs)
-    shapes["head.bias"] = (spec.outputs,)
-    return shapes
+        named["head.basis"] = (spec.rank, spec.outputs)
+    named["head.bias"] = (spec.outputs,)
+    if K:
+        named |= {"known.kernel": (U + spec.channel_features, K), "known.lead": (H, K)}
+    return named
 
 
 def step(
-    ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]
+    ops: Ops,
+    spec: NetworkSpec,
+    weights: Weights,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    known: Tensor | None = None,
 ) -> tuple[Tensor, Any]:
-    """Advance by one grid step: x (B, C) and state → quantiles (B, C, H, Q) and the next state."""
+    """Advance by one grid step: x (B, C), state and known (B, 1 + H, K) → quantiles (B, C, H, Q) and the next state."""
     k = len(FRONT_STATES)
-    view, front_next = front(ops, spec, weights, x, state[:k])
-    output, cell_next = stack(ops, spec.cell, weights, view.features, state[k:])
-    return head(ops, spec, weights, view, output), (*front_next, *cell_next)
+    view, front_next = front(ops, spec, weights, x, state[:k], known)
+    output, own_next = stack(ops, spec.layers, weights, view, state[k:], spec.shape)
+    return head(ops, spec, weights, view, output), (*front_next, *own_next)
 
 
 def front(
-    ops: Ops, spec: NetworkSpec, weights: Weights, x: Tensor, state: tuple[Tensor, ...]
+    ops: Ops,
+    spec: NetworkSpec,
+    weights: Weights,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    known: Tensor | None = None,
 ) -> tuple[View, Any]:
-    """Clean one value per channel, advance ring and running statistics, and compute the cell's features."""
+    """Clean one value per channel, advance ring and running statistics, and compute the features.
+
+    known (B, 1 + H, K): inputs of this step and of the leads, where the network takes any.
+    """
     *kept, expected = state
     clean, mask, tracked = track(ops, spec, x, tuple(kept))
     _, mean, variance, age, seen, _, ring = tracked
     # The ring knows whether there was a forecast: kept[4] is `seen` before this step.
     innovation = mask * ops.minimum(kept[4], 1.0) * (clean - expected)
-    view = observe(ops, spec, weights, clean, ring, mean, variance, age, seen, innovation)
+    lagged = select(ops, spec, ring)
+    view = observe(ops, spec, weights, clean, lagged, mean, variance, age, seen, innovation)
+    if known is not None:
+        features = ops.concat([view.features, known[:, 0]], 1)
+        view = view._replace(features=features, future=known[:, 1:])
     expected = clean + ops.reshape(ops.matmul(view.difference, weights["next"]), (-1, spec.channels))
     return view, (*tracked, expected)
 
@@ -216,17 +248,28 @@ def _clip(
     return ops.maximum(ops.minimum(x, mean + bound), mean - bound), streak
 
 
+def select(ops: Ops, spec: NetworkSpec, ring: Tensor) -> Tensor:
+    """Take the lags out of rings (B, C, R) → (V, L), the oldest first."""
+    rows = ops.reshape(ring, (-1, spec.ring))
+    if not spec.segments:
+        return rows
+    return ops.concat(
+        [rows[:, spec.ring - stop : spec.ring - start] for start, stop in spec.segments[::-1]], 1
+    )
+
+
 def observe(
-    ops: Ops, spec: NetworkSpec, weights: Weights, clean: Tensor, ring: Tensor, mean: Tensor, variance: Tensor,
+    ops: Ops, spec: NetworkSpec, weights: Weights, clean: Tensor, lagged: Tensor, mean: Tensor, variance: Tensor,
     age: Tensor, seen: Tensor, innovation: Tensor,
 ) -> View:  # fmt: skip
-    """Compute the features of one step from the front's quantities, all (B, C) but the ring (B, C, R)."""
+    """Compute the features of one step from the front's quantities, all (B, C) but the lags (V, L)."""
     rows = (-1, 1)
     scale = ops.sqrt(variance)
     base, unit = ops.reshape(clean, rows), ops.reshape(scale, rows)
-    difference = visible(ops, spec, ring, mean, seen) - base
+    difference = visible(ops, spec, lagged, mean, seen) - base
     # Mean size of changes, fast and slow, against each other and against the scale.
-    change = ops.matmul(ops.abs(difference[:, 1:] - difference[:, :-1]), weights["roughness"]) / unit + 0.01
+    recent = difference[:, len(spec.lags) - spec.recent :]
+    change = ops.matmul(ops.abs(recent[:, 1:] - recent[:, :-1]), weights["roughness"]) / unit + 0.01
     parts = [
         ops.matmul(difference, weights["taps"]) / unit,
         (base - ops.reshape(mean, rows)) / unit,
@@ -237,14 +280,13 @@ def observe(
         1.0 - ops.reshape(seen, rows) * (1.0 / spec.ring),
     ]
     features = ops.maximum(ops.minimum(ops.concat(parts, 1), FEATURE_LIMIT), -FEATURE_LIMIT)
-    return View(clean, difference, scale, ops.reshape(features, (-1, spec.features)))
+    return View(clean, difference, scale, ops.reshape(features, (-1, spec.channels * spec.channel_features)))
 
 
-def visible(ops: Ops, spec: NetworkSpec, ring: Tensor, mean: Tensor, seen: Tensor) -> Tensor:
-    """Show the ring (B, C, R) as rows (V, R), the running mean standing in slots that no value has reached yet."""
-    reach = np.arange(spec.ring, 0, -1).astype(np.float32)
-    rows = ops.reshape(ring, (-1, spec.ring))
-    return ops.where(ops.reshape(seen, (-1, 1)) >= reach, rows, ops.reshape(mean, (-1, 1)))
+def visible(ops: Ops, spec: NetworkSpec, lagged: Tensor, mean: Tensor, seen: Tensor) -> Tensor:
+    """Show lags (V, L), the running mean standing in for those that no value has reached yet."""
+    reach = (spec.lags + 1).astype(np.float32)
+    return ops.where(ops.reshape(seen, (-1, 1)) >= reach, lagged, ops.reshape(mean, (-1, 1)))
 
 
 def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
@@ -254,11 +296,15 @@ def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tens
     of scale · r: quantiles cannot cross. r (H,) is the ridge's error per lead, so that all leads learn alike.
     """
     H, Q = spec.horizon, len(spec.levels)
-    raw = ops.reshape(_speak(ops, spec, weights, view, output), (-1, H, Q + 1))
+    words = _words(ops, spec, weights, view, output)
+    raw = ops.reshape(_speak(ops, spec, weights, words), (-1, H, Q + 1))
     linear = ops.matmul(view.difference, weights["highway"])
     unit = ops.reshape(view.scale, (-1, 1)) * weights["lead_scale"]
     gate = 1.0 + 0.5 * ops.tanh(raw[:, :, 0])
-    median = ops.reshape(view.base, (-1, 1)) + gate * linear + unit * raw[:, :, 1]
+    correction = raw[:, :, 1]
+    if view.future is not None:
+        correction = correction + _foresee(ops, spec, weights, view.future, words)
+    median = ops.reshape(view.base, (-1, 1)) + gate * linear + unit * correction
     widths = [softplus(ops, raw[:, :, 2 + k]) * unit for k in range(Q - 1)]
     half = Q // 2
     below, above = [median], [median]
@@ -269,17 +315,33 @@ def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tens
     return ops.reshape(ops.concat(columns, 2), (-1, spec.channels, H, Q))
 
 
-def _speak(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
-    """Say for each channel gate, correction and widths (V, H·(Q + 1)): all channels share the words."""
+def _words(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
+    """Say for each channel what the head is made of (V, U + channel features): all channels share the rest."""
     own = output
     if spec.channels > 1:
         # Each channel takes its own mixture of the state all channels share.
         own = ops.reshape(ops.matmul(output, weights["head.mix"]), (-1, spec.units))
-    features = ops.reshape(view.features, (-1, spec.channel_features))
-    raw = ops.matmul(ops.concat([own, features], 1), weights["head.kernel"])
+    features = view.features[:, : spec.channels * spec.channel_features]
+    return ops.concat([own, ops.reshape(features, (-1, spec.channel_features))], 1)
+
+
+def _speak(ops: Ops, spec: NetworkSpec, weights: Weights, words: Tensor) -> Tensor:
+    """Say for each channel gate, correction and widths (V, H·(Q + 1))."""
+    raw = ops.matmul(words, weights["head.kernel"])
     if spec.rank:
         raw = ops.matmul(raw, weights["head.basis"])
     return raw + weights["head.bias"]
+
+
+def _foresee(ops: Ops, spec: NetworkSpec, weights: Weights, future: Tensor, words: Tensor) -> Tensor:
+    """Correct by what is known of the leads: future (B, H, K) → (V, H).
+
+    Σ_k known_hk · (a_hk + b_k(words)): each input has a weight per lead, and one that depends on the state.
+    """
+    H, K, C = spec.horizon, spec.known, spec.channels
+    share = ops.reshape(ops.matmul(words, weights["known.kernel"]), (-1, C, 1, K))
+    weighted = ops.reshape(future, (-1, 1, H, K)) * (share + weights["known.lead"])
+    return ops.reshape(ops.sum(weighted, 3), (-1, H))
 
 
 def softplus(ops: Ops, a: Tensor) -> Tensor:
@@ -298,23 +360,30 @@ class NetworkStepper:
         self.horizon = spec.horizon
         self.levels = spec.levels
         self.ring = spec.ring
+        self.known = spec.known
         self.state_spec = state_spec(spec)
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._weights = {k: np.asarray(a, dtype=self._dtype) for k, a in weights.items()}
 
-    def step(self, x: NDArray[Any], state: RecurrentState) -> tuple[NDArray[Any], RecurrentState]:
+    def step(
+        self, x: NDArray[Any], state: RecurrentState, known: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], RecurrentState]:
         """Advance a batch by one step; arrays in and out are of the stepper's dtype."""
+        foreseen = None if known is None else self._own(known)
         with np.errstate(over="ignore", invalid="ignore"):
             quantiles, following = step(
-                NUMPY, self._spec, self._weights, self._own(x), tuple(map(self._own, state))
+                NUMPY, self._spec, self._weights, self._own(x), tuple(map(self._own, state)), foreseen
             )
         return quantiles, following
 
-    def replay(self, x: NDArray[Any], state: RecurrentState) -> tuple[NDArray[Any], RecurrentState]:
+    def replay(
+        self, x: NDArray[Any], state: RecurrentState, known: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], RecurrentState]:
         """Advance by T steps."""
         for t in range(x.shape[1]):
-            quantiles, state = self.step(x[:, t], state)
+            now = None if known is None else known[:, t : t + 1 + self.horizon]
+            quantiles, state = self.step(x[:, t], state, now)
         return quantiles, state
 
     def _own(self, a: NDArray[Any]) -> NDArray[Any]:

@@ -48,6 +48,9 @@ class Ops(Protocol):
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply rows a (n, K) by a matrix b (K, m)."""
 
+    def sum(self, a: Tensor, axis: int) -> Tensor:
+        """Add up along an axis."""
+
     def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         """Join along an axis."""
 
@@ -76,6 +79,11 @@ class NumpyOps:
     def matmul(a: Tensor, b: Tensor) -> Tensor:
         """Multiply each row on its own: BLAS sums differently for 1 row and for many, and a row must equal itself."""
         return (a[:, None, :] @ b)[:, 0, :]
+
+    @staticmethod
+    def sum(a: Tensor, axis: int) -> Tensor:
+        """Add up along an axis."""
+        return np.sum(a, axis=axis)
 
     @staticmethod
     def concat(parts: Sequence[Tensor], axis: int) -> Tensor:

@@ -21,10 +21,11 @@ class FakeStepper:
         self.channels = channels
         self.horizon = horizon
         self.ring = ring
+        self.known = 0
         self.rate = np.float32(rate)
         self.state_spec: tuple[StateSpec, ...] = (StateSpec("level", (channels,)), StateSpec("steps", (1,)))
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Smooth: x (B, C) → quantiles (B, C, H, 3) and the next state."""
         level, steps = state
         level = np.where(np.isnan(x), level, level + self.rate * (x - level)).astype(np.float32)
@@ -32,7 +33,7 @@ class FakeStepper:
         quantiles = np.repeat(quantiles, self.horizon, axis=2)
         return quantiles, (level, steps + np.float32(1))
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Step through x (B, T, C)."""
         for t in range(x.shape[1]):
             quantiles, state = self.step(x[:, t], state)

@@ -195,14 +195,15 @@ class Poison:
     horizon = 2
     levels: tuple[float, ...] = (0.5,)
     ring = 4
+    known = 0
     state_spec: tuple[StateSpec, ...] = (StateSpec("sum", (1,), init=0.5),)
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Add x; from 3 on the state is infinite, and NaN next."""
         total = np.where(state[0] + x >= 3, np.inf, state[0] + x).astype(np.float32)
         return np.repeat(total[:, :, None, None], 2, axis=2), (total,)
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Step through."""
         for t in range(x.shape[1]):
             quantiles, state = self.step(x[:, t], state)

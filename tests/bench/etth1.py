@@ -32,6 +32,7 @@ from edgeseq_train.report import comparison
 
 HOUR_NS = 3600 * 10**9
 H, DAY = 24, 24
+LAGS = np.arange(96)[::-1]
 SPLIT = SplitRecipe(train=8640, validation=2880, test=2880)
 KNOWN = {"ridge 96": 0.842, "seasonal naive 24": 0.937}
 GOAL = 0.86
@@ -105,7 +106,7 @@ def reference(taken: Recording) -> dict[str, float]:
     truth = evaluate.truth(x, wanted, H, mase, np.ones_like(mase))
     forecasts = {
         "ridge 96": evaluate.ridge_forecast(
-            x, _ridge(x[: split.validation].astype(float), split.train), wanted
+            x, LAGS, _ridge(x[: split.validation].astype(float), split.train), wanted
         ),
         "seasonal naive 24": evaluate.seasonal_naive(x, wanted, H, DAY),
     }
@@ -115,7 +116,7 @@ def reference(taken: Recording) -> dict[str, float]:
 def _ridge(x: F64, train: int) -> F64:
     columns = [x[:, s, 0] for s in range(x.shape[1])]
     parts = [ridge.Part(c, c, float(c[:train].std()), train) for c in columns]
-    return ridge.solve(ridge.moments(parts, 96, H), parts, 96, H, ()).weights
+    return ridge.solve(ridge.moments(parts, LAGS, H), parts, LAGS, H, ()).weights
 
 
 def summarise(rows: list[dict[str, Any]], references: dict[str, float]) -> dict[str, float]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeseq.core.cells import CELLS, project, stack
+from edgeseq.core.cells import CELLS, project
+from edgeseq.core.layers import LayerSpec, Shape, View, stack
 from edgeseq.core.ops import NUMPY
 
 F, U, T, B = 5, 7, 11, 3
@@ -82,10 +83,13 @@ def test_stack_over_a_sequence_equals_keras_layers(kind: str, layers: int) -> No
         expected = np.asarray(keras_layer(expected))
         names = ("kernel", "recurrent", "bias")
         for name, value in zip(names, drawn, strict=True):
-            weights[f"cell{layer}.{name}"] = value.astype(np.float64)
+            weights[f"layer{layer}.{name}"] = value.astype(np.float64)
         if kind == "gru":  # Keras keeps both biases in one array
-            weights[f"cell{layer}.bias"], weights[f"cell{layer}.recurrent_bias"] = drawn[2].astype(np.float64)
+            weights[f"layer{layer}.bias"], weights[f"layer{layer}.recurrent_bias"] = drawn[2].astype(
+                np.float64
+            )
     states = tuple(np.zeros((B, U)) for _ in range(layers * len(CELLS[kind].states)))
     for t in range(T):
-        y, states = stack(NUMPY, kind, weights, x[:, t].astype(np.float64), states)
+        view = View(None, None, None, x[:, t].astype(np.float64))
+        y, states = stack(NUMPY, [LayerSpec(kind, U)] * layers, weights, view, states, Shape(F, 1, 0))
         np.testing.assert_allclose(y, expected[:, t], atol=2e-6)

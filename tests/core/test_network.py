@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseq.core.forecast import initial_state
+from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import (
     CLIP_PATIENCE,
     CLIP_SCALES,
@@ -34,7 +35,7 @@ def make_spec(
 ) -> NetworkSpec:
     """Make a small network."""
     return NetworkSpec(
-        cell=cell, layers=layers, units=5, channels=channels, horizon=4, levels=LEVELS, ring=20, seasons=seasons,
+        layers=(LayerSpec(cell, 5),) * layers, channels=channels, horizon=4, levels=LEVELS, ring=20, seasons=seasons,
         half_life=50.0, taps=3, rank=rank,
     )  # fmt: skip
 

@@ -165,7 +165,7 @@ class Breaking(FakeStepper):
 
     breaks_at = 20.0
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Smooth, and break for good on a large value."""
         quantiles, (level, steps) = super().step(x, state)
         broken = (x > self.breaks_at).any(axis=1) | np.isnan(level).any(axis=1)
@@ -194,7 +194,7 @@ class Counting(FakeStepper):
 
     replays = 0
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Count and replay."""
         self.replays += 1
         return super().replay(x, state)
@@ -204,7 +204,9 @@ def test_model_that_never_recovers_costs_little() -> None:
     """A model that always breaks is tried again only when its whole history is another."""
 
     class Broken(Counting):
-        def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+        def replay(
+            self, x: F32, state: RecurrentState, known: F32 | None = None
+        ) -> tuple[F32, RecurrentState]:
             """Replay to nothing."""
             quantiles, state = super().replay(x, state)
             return quantiles * np.float32(np.nan), state

@@ -21,6 +21,7 @@ SOURCES = (
     "edgeseq/bundle/__init__.py",
     "edgeseq/core/cells.py",
     "edgeseq/core/forecast.py",
+    "edgeseq/core/layers.py",
     "edgeseq/core/network.py",
     "edgeseq/core/ops.py",
     "edgeseq/bundle/golden.py",

@@ -17,14 +17,13 @@ from edgeseq.bundle.archive import dump_arrays
 from edgeseq.bundle.golden import Golden, dump_golden, golden_difference, golden_steps
 from edgeseq.bundle.keys import SigningKey, load_signing_key
 from edgeseq.core.forecast import initial_state
+from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec, NetworkStepper, state_spec, weight_shapes
 from edgeseq.core.types import F32
 from edgeseq_train import export
 
 SPEC = NetworkSpec(
-    cell="gru",
-    layers=2,
-    units=8,
+    layers=(LayerSpec("gru", 8), LayerSpec("gru", 8)),
     channels=2,
     horizon=3,
     levels=(0.05, 0.25, 0.5, 0.75, 0.95),

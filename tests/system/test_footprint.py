@@ -42,8 +42,10 @@ import sys
 from pathlib import Path
 import msgspec
 from edgeseq.bundle.keys import load_signing_key
+from edgeseq.core.layers import LayerSpec
 from tests.support.tiny_model import SPEC, build_tiny_bundle
-spec = msgspec.structs.replace(SPEC, channels=1, units=32, ring=336, seasons=(24, 168), horizon=24)
+layers = (LayerSpec("gru", 32),) * 2
+spec = msgspec.structs.replace(SPEC, layers=layers, channels=1, ring=336, seasons=(24, 168), horizon=24)
 build_tiny_bundle(Path(sys.argv[1]), load_signing_key(Path(sys.argv[2])), spec)
 """
 """An untrained model of the size that a week of hourly readings asks for, made where TensorFlow may be imported."""

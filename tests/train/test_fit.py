@@ -29,7 +29,8 @@ def test_untrained_network_is_ridge_and_says_so() -> None:
         q, state = stepper.step(row, state)
         medians.append(q[..., 3])
     wanted = slice(500, 900)
-    expected = ridge_forecast(prepare.track(fitted.spec, x).clean, fitted.ridge_weights, wanted)
+    clean = prepare.track(fitted.spec, x).clean
+    expected = ridge_forecast(clean, fitted.ridge.lags, fitted.ridge.weights, wanted)
     np.testing.assert_allclose(np.array(medians)[wanted], expected, atol=1e-5)
 
 
@@ -45,7 +46,7 @@ def test_same_seed_same_weights_other_seed_others() -> None:
     a, b, c = (train_small(VALUES, small_recipe(steps=6, seed=s)) for s in (1, 1, 2))
     for name in a.weights:
         np.testing.assert_allclose(a.weights[name], b.weights[name], atol=1e-5)
-    assert np.abs(a.weights["cell0.kernel"] - c.weights["cell0.kernel"]).max() > 1e-3
+    assert np.abs(a.weights["layer0.kernel"] - c.weights["layer0.kernel"]).max() > 1e-3
 
 
 def test_test_part_has_no_influence_on_the_model() -> None:

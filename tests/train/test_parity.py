@@ -191,7 +191,7 @@ def test_unrolled_training_network_equals_steps(trained: Fitted) -> None:
     x = features.normalise(make_series(700, 2, seed=8)[:, :, None], trained.anchor, trained.unit)
     x[np.random.default_rng(1).random(x.shape) < 0.05] = np.nan
     kept = prepare.track(spec, x)
-    rows = prepare.assemble(spec, [(kept, x, np.ones((2, 1)), 600, False)])
+    rows = prepare.assemble(spec, [prepare.Piece(kept, x, np.ones((2, 1)), 600, None)])
     prepare.fill_features(rows, trained.weights)
     trainer = Trainer(rows, trained.weights, np.ones(spec.horizon), TrainingRecipe(lanes=2), seed=0)
     starts = tf.constant([run.start for run in rows.runs], tf.int64)

@@ -10,6 +10,7 @@ from edgeseq_train import ridge, seasons
 from tests.train.conftest import HOUR_NS, make_series
 
 RING, H = 48, 6
+LAGS = np.arange(RING)[::-1]
 
 
 def _part(values: F64, train: int, target: F64 | None = None) -> ridge.Part:
@@ -17,7 +18,7 @@ def _part(values: F64, train: int, target: F64 | None = None) -> ridge.Part:
 
 
 def _solve(part: ridge.Part, season: tuple[int, ...] = ()) -> ridge.Ridge:
-    return ridge.solve(ridge.moments([part], RING, H), [part], RING, H, season)
+    return ridge.solve(ridge.moments([part], LAGS, H), [part], LAGS, H, season)
 
 
 def _autoregression(steps: int) -> F64:
@@ -54,7 +55,7 @@ def test_seasonal_moves_forecast_a_pure_season() -> None:
     x = np.tile(np.random.default_rng(2).standard_normal(24), 10) + 7
     ring = x[100 - RING + 1 : 101]
     for lead in (1, 5, 24, 25):
-        move = ridge.seasonal_moves(RING, lead, (24,))[:, 0]
+        move = ridge.seasonal_moves(LAGS, lead, (24,))[:, 0]
         if lead <= 24:
             assert ring[-1] + (ring - ring[-1]) @ move == pytest.approx(x[100 + lead])
         else:
@@ -68,9 +69,9 @@ def test_missing_targets_do_not_count_in_the_validation_error() -> None:
     gaps[3000::7] = True
     clean = np.where(gaps, 1e3, y)
     weights = np.zeros((RING, H))
-    whole = ridge.residuals(weights, _part(y, 2900), RING, H, 2899, 3994)
+    whole = ridge.residuals(weights, _part(y, 2900), LAGS, H, 2899, 3994)
     holed = ridge.residuals(
-        weights, ridge.Part(y, np.where(gaps, np.nan, clean), 1.0, 2900), RING, H, 2899, 3994
+        weights, ridge.Part(y, np.where(gaps, np.nan, clean), 1.0, 2900), LAGS, H, 2899, 3994
     )
     known = np.isfinite(holed)
     assert not known.all()
@@ -82,7 +83,7 @@ def test_future_of_the_training_part_never_enters_the_solution() -> None:
     y = _autoregression(3000)
     changed = y.copy()
     changed[2000:] = 99
-    a, b = (ridge.moments([ridge.Part(v, v, 1.0, 2000)], RING, H) for v in (y, changed))
+    a, b = (ridge.moments([ridge.Part(v, v, 1.0, 2000)], LAGS, H) for v in (y, changed))
     np.testing.assert_array_equal(a.gram, b.gram)
     np.testing.assert_array_equal(a.cross, b.cross)
 
@@ -117,14 +118,37 @@ def test_candidates_are_whole_days_and_weeks_of_sane_length(period_s: int, expec
 @pytest.mark.parametrize(
     ("found", "rows", "expected"),
     [
-        ((24,), 8640, (96, 336)),
-        ((24, 168), 10_000, (336,)),
-        ((144,), 30_000, (288, 336)),
-        ((), 10_000, (96,)),
+        ((24,), 8640, [((0, 24),), ((0, 48),), ((0, 96),), ((0, 336),)]),
+        ((24, 168), 10_000, [((0, 24),), ((0, 48),), ((0, 96),), ((0, 336),)]),
+        ((144,), 30_000, [((0, 24),), ((0, 96),), ((0, 288),), ((0, 336),)]),
+        ((), 10_000, [((0, 24),), ((0, 96),)]),
+        ((1440,), 12_000, [((0, 24),), ((0, 96),), ((0, 336),), ((0, 96), (1428, 1447), (2868, 2887))]),
+        ((), 100, [((0, 12),)]),
     ],
 )
-def test_ring_spans_two_seasons_where_that_is_short(
-    found: tuple[int, ...], rows: int, expected: tuple[int, ...]
+def test_lags_span_two_seasons_whole_or_sparse(
+    found: tuple[int, ...], rows: int, expected: list[seasons.Segments]
 ) -> None:
-    """Ring candidates hold at least one whole season, two where they fit, and at least 96 steps."""
-    assert seasons.ring_candidates(found, rows) == expected
+    """Candidates hold two whole seasons where they are short; else recent lags and those around whole seasons."""
+    assert seasons.lag_candidates(found, H, rows) == expected
+
+
+def test_ridge_on_sparse_lags_finds_a_season_longer_than_any_dense_ring() -> None:
+    """With a lag one season back a pure season on a level is foretold, though hundreds of lags between are left out."""
+    x = np.tile(np.random.default_rng(2).standard_normal(700), 8) + 7
+    lags = np.concatenate([np.arange(690, 702), np.arange(5)])
+    lags = np.sort(lags)[::-1]
+    part = _part(x, 4500)
+    solution = ridge.solve(ridge.moments([part], lags, H), [part], lags, H, (700,))
+    assert solution.error.max() < 0.02
+
+
+def test_persistence_is_kept_where_nothing_else_helps() -> None:
+    """On a random walk no solution beats the one without weights, and it is there to be kept."""
+    walk = np.random.default_rng(5).standard_normal(4000).cumsum()
+    part = _part(walk, 3000)
+    m = ridge.moments([part], LAGS, H)
+    still = ridge.persistence(m, [part], H)
+    kept = ridge.best_of([still, ridge.solve(m, [part], LAGS, H, ())])
+    assert (kept.error <= still.error).all()
+    assert not still.weights.any()

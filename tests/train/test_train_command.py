@@ -224,15 +224,16 @@ class LoggingStepper:
     horizon = 6
     levels: tuple[float, ...] = (0.05, 0.5, 0.95)
     ring = 64
+    known = 0
     state_spec: tuple[StateSpec, ...] = (StateSpec("log", (STEPS,)), StateSpec("count", (1,)))
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Write x (B, 1) down; forecast 0."""
         log, count = state[0].copy(), state[1]
         log[np.arange(len(x)), count[:, 0].astype(int)] = x[:, 0]
         return np.zeros((len(x), 1, self.horizon, 3), np.float32), (log, count + np.float32(1))
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Write all of x (B, T, 1) down."""
         for t in range(x.shape[1]):
             q, state = self.step(x[:, t], state)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from edgeseq.core.forecast import Stepper, initial_state
-from edgeseq.core.types import F32, F64
+from edgeseq.core.types import F32, F64, I64
 from edgeseq_train import ridge
 
 
@@ -128,13 +128,12 @@ def _hold_season(x: F32, season: int) -> F32:
     return hold(filled)
 
 
-def ridge_forecast(clean: F32, weights: F64, wanted: slice) -> F32:
-    """Forecast by ridge from clean values (T, S, C)."""
-    ring, horizon = weights.shape
-    out = np.empty((wanted.stop - wanted.start, *clean.shape[1:], horizon), np.float32)
+def ridge_forecast(clean: F32, lags: I64, weights: F64, wanted: slice) -> F32:
+    """Forecast by ridge weights (L, H) from clean values (T, S, C)."""
+    out = np.empty((wanted.stop - wanted.start, *clean.shape[1:], weights.shape[1]), np.float32)
     for s in range(clean.shape[1]):
         for c in range(clean.shape[2]):
             column = clean[:, s, c].astype(np.float64)
-            d = ridge.differences(column, ring, wanted.start, wanted.stop)
+            d = ridge.differences(column, lags, wanted.start, wanted.stop)
             out[:, s, c] = column[wanted, None] + d @ weights
     return out

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from edgeseq.bundle.manifest import Signature
 from edgeseq.core import network
-from edgeseq.core.cells import stack
+from edgeseq.core.layers import stack
 from edgeseq.core.network import FRONT_STATES, NetworkSpec
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32
@@ -23,7 +23,7 @@ from edgeseq_train.tf_ops import TensorFlowOps
 
 SIGNATURE_KEYS = {"step": "step", "replay": "steps"}
 LEARNED = "learned"
-"""Scope of the products whose weights are quantized: cell and head. The highway's are not: the errors of its hundreds
+"""Scope of the products whose weights are quantized: layers and head. The highway's are not: the errors of its hundreds
 of weights add up. On a ring of 336, int8 there makes differences of p99.9 8.6 % of the scale instead of 0.4 %."""
 
 
@@ -37,7 +37,7 @@ class NamedOps(TensorFlowOps):
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply within a scope that tells the kind of weight."""
         name = self._names.get(id(b), "")
-        if name.startswith(("cell", "head")):
+        if name.startswith(("layer", "head", "known")):
             with tf.name_scope(LEARNED):
                 return tf.matmul(a, b)
         # The converter quantizes every constant factor; a sum with an input's zero is no constant.
@@ -80,8 +80,8 @@ def _replay(
 
     def body(t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         view, front = network.front(ops, spec, constants, x[:, t], state[:k])
-        _, cell = stack(ops, spec.cell, constants, view.features, state[k:])
-        pairs = zip((*front, *cell), network.state_spec(spec), strict=True)
+        _, own = stack(ops, spec.layers, constants, view, state[k:], spec.shape)
+        pairs = zip((*front, *own), network.state_spec(spec), strict=True)
         return (t + 1, *(tf.ensure_shape(a, (None, *s.shape)) for a, s in pairs))
 
     _, *states = tf.while_loop(lambda t, *_: t < last, body, (tf.constant(0), *states))
@@ -114,7 +114,7 @@ def dynamic(folder: str) -> bytes:
 
 
 def int8_weights(model: bytes) -> bytes:
-    """Quantize the weights of cell and head to int8 per channel, those of the highway to float16.
+    """Quantize the weights of layers and head to int8 per channel, those of the highway to float16.
 
     Activations and states stay float32.
     """

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeseq.core import cells, network
-from edgeseq.core.network import NetworkSpec, View
+from edgeseq.core import network
+from edgeseq.core.layers import LAYERS, View, layer_weights, shapes
+from edgeseq.core.network import NetworkSpec
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import InputError
@@ -24,6 +25,7 @@ from edgeseq_train.history import Note
 from edgeseq_train.prepare import Rows, Run
 from edgeseq_train.recipe import TrainingRecipe
 from edgeseq_train.tf_ops import TENSORFLOW
+from edgeseq_train.unroll import unroll
 
 BURN_IN_STEPS = 32
 """Steps without loss after a lane was seated in the middle of a run: its state is not the one it would have."""
@@ -38,26 +40,28 @@ Progress = Callable[[int, int, float, float], None]
 
 def trainable(name: str) -> bool:
     """Tell the learned weights from the fixed ones."""
-    return name.startswith(("cell", "head", "highway"))
+    return name.startswith(("layer", "head", "highway", "known"))
 
 
 def initial_weights(spec: NetworkSpec, rng: np.random.Generator) -> dict[str, F32]:
     """Draw the learned weights (Glorot, orthogonal recurrence, forget gate open); the head starts at 0 = ridge."""
-    u, weights = spec.units, {}
-    silent = {"head.basis" if spec.rank else "head.kernel", "head.bias"}
+    weights = {}
+    silent = {"head.basis" if spec.rank else "head.kernel", "head.bias", "known.kernel", "known.lead"}
     for name, shape in network.weight_shapes(spec).items():
         if not trainable(name) or name == "highway":
             continue
         if name.endswith("recurrent"):
+            u = shape[0]
             blocks = [np.linalg.qr(rng.standard_normal((u, u)))[0] for _ in range(shape[1] // u)]
             weights[name] = np.concatenate(blocks, axis=1)
         elif name in silent or len(shape) == 1:
             weights[name] = np.zeros(shape)
         else:
-            limit = np.sqrt(6 / (shape[0] + min(shape[1], u)))
+            limit = np.sqrt(6 / (shape[0] + min(shape[1], spec.units)))
             weights[name] = rng.uniform(-limit, limit, shape)
-        if spec.cell == "lstm" and name.endswith(".bias") and name.startswith("cell"):
-            weights[name][u : 2 * u] = 1.0
+    for index, layer in enumerate(spec.layers):
+        if layer.kind == "lstm":
+            weights[f"layer{index}.bias"][layer.units : 2 * layer.units] = 1.0
     return {name: np.asarray(a, dtype=np.float32) for name, a in weights.items()}
 
 
@@ -87,6 +91,7 @@ class Constants:
     variance: Tensor
     seen: Tensor
     weight: Tensor
+    known: Tensor
     features: Tensor
 
 
@@ -99,7 +104,7 @@ class Trainer:
         self.spec = rows.spec
         self.recipe = recipe
         self.rows = rows
-        names = ("clean", "target", "mean", "variance", "seen", "weight", "features")
+        names = ("clean", "target", "mean", "variance", "seen", "weight", "known", "features")
         self.data = Constants(*(tf.constant(getattr(rows, name)) for name in names))
         self.fixed = {k: tf.constant(a) for k, a in weights.items() if not trainable(k)}
         self.variables = {k: tf.Variable(a, name=k) for k, a in weights.items() if trainable(k)}
@@ -112,39 +117,41 @@ class Trainer:
         self.levels = tf.constant(np.array(rows.spec.levels, np.float32))
         self.rng = np.random.default_rng(seed)
         self.seed = tf.Variable([seed, 0], dtype=tf.int32)
-        self.lag = tf.constant(np.arange(-self.spec.ring + 1, 1))
         self.lead = tf.constant(np.arange(1, self.spec.horizon + 1))
         self.train_step = tf.function(self._train_step, reduce_retracing=True, autograph=False)
         self.roll = tf.function(self._roll, reduce_retracing=True, autograph=False)
         self.score = tf.function(self._score, reduce_retracing=True, autograph=False)
 
     def unroll(
-        self, weights: dict[str, Tensor], x: Tensor, states: list[Tensor], dropout: float
+        self, weights: dict[str, Tensor], rows: Tensor, states: list[Tensor], dropout: float
     ) -> tuple[Tensor, list[Tensor]]:
-        """Run all layers over x (T, B, F) → outputs (T, B, U) and last states. Each layer projects all T at once."""
-        kind = cells.CELLS[self.spec.cell]
-        width = len(kind.states)
+        """Run all layers over rows (T, B) → outputs (T, B, U) and last states."""
+        x, spec = tf.gather(self.data.features, rows), self.spec
         out: list[Tensor] = []
-        for layer in range(self.spec.layers):
-            w = cells.layer_weights(weights, layer)
-            steps, batch = x.shape[0] or tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
-            flat = cells.project(TENSORFLOW, w, tf.reshape(x, (-1, x.shape[-1])))
-            projected = tf.reshape(flat, (steps, batch, flat.shape[-1]))
-            x, last = recur(kind, w, projected, tuple(states[layer * width : (layer + 1) * width]))
+        for index, (layer, sizes) in enumerate(
+            zip(spec.layers, shapes(spec.layers, spec.shape), strict=True)
+        ):
+            kind = LAYERS[layer.kind]
+            view = self.view(tf.reshape(rows, (-1,))) if kind.sees_ring else None
+            own = tuple(states[len(out) : len(out) + len(kind.states(layer, sizes))])
+            x, last = unroll(layer, layer_weights(weights, index), x, view, own, sizes)
             out.extend(last)
             if dropout:
-                noise = tf.random.stateless_uniform(tf.shape(x), self.seed + tf.constant([layer, 0]))
+                noise = tf.random.stateless_uniform(tf.shape(x), self.seed + tf.constant([index, 0]))
                 x = tf.where(noise < dropout, 0.0, x / (1.0 - dropout))
         return x, out
 
     def view(self, index: Tensor) -> View:
         """Gather what the head needs at rows (n,)."""
         d, spec = self.data, self.spec
-        ring = tf.transpose(tf.gather(d.clean, index[:, None] + self.lag), (0, 2, 1))
+        lagged = tf.transpose(tf.gather(d.clean, index[:, None] - spec.lags), (0, 2, 1))
+        lagged = tf.reshape(lagged, (-1, len(spec.lags)))
         base = tf.gather(d.clean, index)
-        shown = network.visible(TENSORFLOW, spec, ring, tf.gather(d.mean, index), tf.gather(d.seen, index))
+        shown = network.visible(TENSORFLOW, spec, lagged, tf.gather(d.mean, index), tf.gather(d.seen, index))
+        future = tf.gather(d.known, index[:, None] + self.lead) if spec.known else None
         difference = shown - tf.reshape(base, (-1, 1))
-        return View(base, difference, tf.sqrt(tf.gather(d.variance, index)), tf.gather(d.features, index))
+        scale = tf.sqrt(tf.gather(d.variance, index))
+        return View(base, difference, scale, tf.gather(d.features, index), future)
 
     def loss(self, weights: dict[str, Tensor], index: Tensor, output: Tensor, mask: Tensor) -> Tensor:
         """Mean weighted pinball loss at rows (n,) given the cell's outputs (n, U); mask (n,) switches rows off."""
@@ -169,9 +176,7 @@ class Trainer:
         rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
         with tf.GradientTape() as tape:
             weights = {**self.fixed, **{k: tf.convert_to_tensor(v) for k, v in self.variables.items()}}
-            output, states = self.unroll(
-                weights, tf.gather(self.data.features, rows), states, self.recipe.dropout
-            )
+            output, states = self.unroll(weights, rows, states, self.recipe.dropout)
             chosen = tf.range(offset, steps, stride)
             index = tf.reshape(tf.gather(rows, chosen), (-1,))
             taken = tf.reshape(tf.gather(output, chosen), (-1, self.spec.units))
@@ -205,17 +210,15 @@ class Trainer:
         """Run the averaged cell over rows start + 0 … steps - 1 from zero states → outputs (T, B, U)."""
         rows = start[None, :] + tf.range(steps, dtype=tf.int64)[:, None]
         states = self.zero_states(tf.shape(start)[0])
-        return self.unroll({**self.fixed, **self.average}, tf.gather(self.data.features, rows), states, 0.0)[
-            0
-        ]
+        return self.unroll({**self.fixed, **self.average}, rows, states, 0.0)[0]
 
     def _score(self, index: Tensor, output: Tensor) -> Tensor:
         return self.loss({**self.fixed, **self.average}, index, output, tf.ones_like(index, tf.float32))
 
     def zero_states(self, batch: Tensor) -> list[Tensor]:
         """Make the cell's states of lanes that start."""
-        count = self.spec.layers * len(cells.CELLS[self.spec.cell].states)
-        return [tf.zeros((batch, self.spec.units)) for _ in range(count)]
+        own = network.state_spec(self.spec)[len(network.FRONT_STATES) :]
+        return [tf.zeros((batch, *s.shape)) for s in own]
 
     def validate(self) -> float:
         """Roll the averaged network over the validation part of every full run → mean loss."""
@@ -288,29 +291,6 @@ def _finite(loss: float, name: str, step: int) -> float:
         if step == 0
         else "set a lower training.learning_rate in the recipe",
     )
-
-
-def recur(
-    kind: cells.Cell, w: dict[str, Tensor], projected: Tensor, states: tuple[Tensor, ...]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Advance one layer over projected inputs (T, B, G·U) → outputs (T, B, U) and the last states."""
-    steps = projected.shape[0] or tf.shape(projected)[0]
-    # Read from an array: the gradient of projected[t] would be a whole zero tensor for each t.
-    inputs = tf.TensorArray(tf.float32, steps).unstack(projected)
-    outputs = tf.TensorArray(tf.float32, steps, element_shape=states[0].shape)
-
-    def body(t: Tensor, out: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        state = kind.advance(TENSORFLOW, w, inputs.read(t), state)
-        return t + 1, out.write(t, state[0]), state
-
-    _, outputs, states = tf.while_loop(
-        lambda t, *_: t < steps,
-        body,
-        (tf.constant(0), outputs, states),
-        parallel_iterations=1,
-        maximum_iterations=steps,
-    )
-    return outputs.stack(), states
 
 
 def one_cycle(progress: float) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edgeseq.core import features, network
@@ -119,40 +118,64 @@ class Rows:
     seen: F32
     weight: F32
     """(N, C): 1 / the seasonal-naive error of the stream, in x."""
+    known: F32
+    """(N, K) inputs whose future is known."""
     features: F32
     """(N, F)"""
     runs: list[Run]
 
 
-def assemble(spec: NetworkSpec, pieces: list[tuple[Track, F32, F64, int, bool]]) -> Rows:
-    """Lay runs behind one another. A piece: track (T, S, C), x, naive error (S, C), end of training, cold start."""
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Series to learn from: all streams over the same steps."""
+
+    kept: Track
+    x: F32
+    """(T, S, C)"""
+    naive: F64
+    """(S, C) seasonal-naive error; infinite where it does not count."""
+    train_end: int
+    known: F32 | None
+    """(T, K), or (T, S, K) where streams lie at different times."""
+    cold: bool = False
+
+
+def assemble(spec: NetworkSpec, pieces: list[Piece]) -> Rows:
+    """Lay runs behind one another."""
     before, after = spec.ring, spec.horizon
-    columns: dict[str, list[F32]] = {
-        name: [] for name in ("clean", "target", "mask", "mean", "variance", "age", "seen")
-    }
-    weights: list[F32] = []
+    tracked = ("clean", "mask", "mean", "variance", "age", "seen")
+    columns: dict[str, list[F32]] = {name: [] for name in (*tracked, "target", "known", "weight")}
     runs: list[Run] = []
     position = 0
-    for kept, x, naive, train_end, cold in pieces:
-        for s in range(x.shape[1]):
-            named = {"target": x, **{name: getattr(kept, name) for name in columns if name != "target"}}
-            for name, array in named.items():
+    for piece in pieces:
+        for s in range(piece.x.shape[1]):
+            named = {name: getattr(piece.kept, name)[:, s] for name in tracked}
+            for name, array in (*named.items(), ("target", piece.x[:, s]), ("known", _known(spec, piece, s))):
                 end_value = np.nan if name == "target" else 0.0
-                padded = np.pad(array[:, s], ((before, after), (0, 0)), constant_values=end_value)
+                padded = np.pad(array, ((before, after), (0, 0)), constant_values=end_value)
                 columns[name].append(padded.astype(np.float32))
-            n = len(x)
-            weights.append(np.tile((1 / naive[s]).astype(np.float32), (before + n + after, 1)))
+            n = len(piece.x)
+            columns["weight"].append(
+                np.tile((1 / piece.naive[s]).astype(np.float32), (before + n + after, 1))
+            )
             start = position + before
-            runs.append(Run(start, start + n, start + min(train_end, n), cold))
+            runs.append(Run(start, start + n, start + min(piece.train_end, n), piece.cold))
             position += before + n + after
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
-    empty = np.zeros((position, spec.features), np.float32)
-    return Rows(spec=spec, **arrays, weight=np.concatenate(weights), features=empty, runs=runs)
+    return Rows(spec=spec, **arrays, features=np.zeros((position, spec.features), np.float32), runs=runs)
 
 
-def rings(rows: Rows, index: NDArray[np.int64]) -> F32:
-    """Gather the rings (n, C, R) that end at each row."""
-    return sliding_window_view(rows.clean, rows.spec.ring, axis=0)[index - rows.spec.ring + 1]
+def _known(spec: NetworkSpec, piece: Piece, stream: int) -> F32:
+    if piece.known is None:
+        return np.zeros((len(piece.x), spec.known), np.float32)
+    return piece.known if piece.known.ndim == 2 else piece.known[:, stream]
+
+
+def lagged(rows: Rows, index: NDArray[np.int64]) -> F32:
+    """Gather the lags (n·C, L) of each row."""
+    taken = rows.clean[index[:, None] - rows.spec.lags]
+    rows_of_lags: F32 = np.moveaxis(taken, 1, 2).reshape(-1, len(rows.spec.lags))
+    return rows_of_lags
 
 
 def fill_features(rows: Rows, weights: dict[str, F32]) -> None:
@@ -160,17 +183,17 @@ def fill_features(rows: Rows, weights: dict[str, F32]) -> None:
     spec = rows.spec
     expected = rows.clean.copy()
     for index in _chunks(rows):
-        d = network.visible(BLAS, spec, rings(rows, index), rows.mean[index], rows.seen[index])
+        d = network.visible(BLAS, spec, lagged(rows, index), rows.mean[index], rows.seen[index])
         d = d - rows.clean[index].reshape(-1, 1)
         expected[index] += (d @ weights["next"]).reshape(-1, spec.channels)
     for index in _chunks(rows):
         known = np.minimum(rows.seen[index - 1], 1.0)
         innovation = rows.mask[index] * known * (rows.clean[index] - expected[index - 1])
         view = network.observe(
-            BLAS, spec, weights, rows.clean[index], rings(rows, index), rows.mean[index], rows.variance[index],
+            BLAS, spec, weights, rows.clean[index], lagged(rows, index), rows.mean[index], rows.variance[index],
             rows.age[index], rows.seen[index], innovation,
         )  # fmt: skip
-        rows.features[index] = view.features
+        rows.features[index] = np.concatenate([view.features, rows.known[index]], axis=1)
 
 
 def _chunks(rows: Rows) -> list[NDArray[np.int64]]:
@@ -180,12 +203,15 @@ def _chunks(rows: Rows) -> list[NDArray[np.int64]]:
     ]
 
 
-def cold_starts(x: F32, length: int, count: int, rng: np.random.Generator) -> tuple[F32, NDArray[np.int64]]:
-    """Cut `count` stretches (length, count, C) that begin anywhere, so that the model learns to start cold.
-
-    Returns:
-        the stretches and the stream each one belongs to.
-    """
+def cold_starts(
+    spec: NetworkSpec, whole: Piece, length: int, count: int, rng: np.random.Generator
+) -> list[Piece]:
+    """Cut `count` stretches of `length` steps that begin anywhere, so that the model learns to start cold."""
+    x = whole.x[: whole.train_end]
     stream = rng.integers(0, x.shape[1], count)
     start = rng.integers(0, max(1, len(x) - length), count)
-    return np.stack([x[a : a + length, s] for a, s in zip(start, stream, strict=True)], axis=1), stream
+    cut = np.stack([x[a : a + length, s] for a, s in zip(start, stream, strict=True)], axis=1)
+    known = None
+    if whole.known is not None:
+        known = np.stack([whole.known[a : a + length] for a in start], axis=1)
+    return [Piece(track(spec, cut), cut, whole.naive[stream], length, known, cold=True)]

@@ -224,5 +224,6 @@ def rivals(fitted: Fitted, x: F32, wanted: slice) -> dict[str, F32]:
     for season in spec.seasons:
         forecasts[f"seasonal naive {season}"] = evaluate.seasonal_naive(x, wanted, spec.horizon, season)
     clean = prepare.track(spec, x).clean
-    forecasts[f"ridge {spec.ring}"] = evaluate.ridge_forecast(clean, fitted.ridge_weights, wanted)
+    r = fitted.ridge
+    forecasts[f"ridge {len(spec.lags)}"] = evaluate.ridge_forecast(clean, r.lags, r.weights, wanted)
     return forecasts

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeseq.core.layers import LayerSpec
 from edgeseq.errors import ConfigError
 
 
@@ -83,6 +84,8 @@ class Recipe(_Table, frozen=True):
     split: SplitRecipe = SplitRecipe()
     front: FrontRecipe = FrontRecipe()
     cell: CellRecipe = CellRecipe()
+    layers: tuple[LayerSpec, ...] = ()
+    """[[layers]] from the features up, such as a convolution below a GRU; empty: what [cell] says."""
     training: TrainingRecipe = TrainingRecipe()
 
 

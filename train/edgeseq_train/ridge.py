@@ -7,12 +7,13 @@ towards a combination of seasonal moves x_{t+h-kS} - x_{t-kS}, which are level-f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from edgeseq.core.types import F32, F64
+from edgeseq.core.types import F32, F64, I64
 
 PENALTIES = tuple(10.0**k for k in range(-1, 7))
 """In units of squared channel scales summed over the training rows."""
@@ -33,17 +34,22 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ridge:
-    """The solution: weights (R, H) on ring - x, oldest slot first, and the validation error per lead."""
+    """The solution: weights (L, H) on lagged values - x, the oldest lag first, and the validation error per lead."""
 
+    lags: I64
+    """(L,)"""
     weights: F64
     error: F64
     """(H,) mean |error| on validation in channel scales."""
 
 
-def differences(clean: F64, ring: int, start: int, stop: int, step: int = 1) -> F64:
-    """Cut the rings of the origins start … stop - 1: (n, R), each minus its newest value."""
-    windows = sliding_window_view(clean, ring)[start - ring + 1 : stop - ring + 1 : step]
-    return windows - windows[:, -1:]
+def differences(clean: F64, lags: I64, start: int, stop: int, step: int = 1) -> F64:
+    """Cut the lags of the origins start … stop - 1: (n, L), each minus its newest value; start >= the largest lag."""
+    origins = np.arange(start, stop, step)
+    reach = int(lags.max()) + 1
+    windows = sliding_window_view(clean, reach)[origins - reach + 1]
+    chosen = windows if len(lags) == reach else windows[:, reach - 1 - lags]
+    return chosen - windows[:, -1:]
 
 
 def targets(values: F64, horizon: int, start: int, stop: int, step: int = 1) -> F64:
@@ -53,40 +59,69 @@ def targets(values: F64, horizon: int, start: int, stop: int, step: int = 1) -> 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Second moments of the training rows: enough for ridge on any ring up to R."""
+    """Second moments of the training rows: enough for ridge on any of the lags."""
 
+    lags: I64
+    """(L,), the oldest first; the last is 0."""
     gram: F64
-    """(R, R)"""
+    """(L, L)"""
     cross: F64
-    """(R, H)"""
+    """(L, H)"""
 
 
-def moments(parts: list[Part], ring: int, horizon: int, max_rows: int = 150_000) -> Moments:
+def moments(parts: list[Part], lags: I64, horizon: int, max_rows: int = 150_000) -> Moments:
     """Sum over all training origins of all channels; long recordings are thinned to max_rows."""
-    rows = sum(max(0, p.train_end - horizon - ring) for p in parts)
+    first = int(lags.max())
+    rows = sum(max(0, p.train_end - horizon - first) for p in parts)
     step = max(1, rows // max_rows)
-    gram, cross = np.zeros((ring, ring)), np.zeros((ring, horizon))
+    gram, cross = np.zeros((len(lags), len(lags))), np.zeros((len(lags), horizon))
     for p in parts:
-        for start in range(ring - 1, p.train_end - horizon, CHUNK_ROWS * step):
+        for start in range(first, p.train_end - horizon, CHUNK_ROWS * step):
             stop = min(start + CHUNK_ROWS * step, p.train_end - horizon)
-            d = (differences(p.clean, ring, start, stop, step) / p.scale).astype(np.float32)
+            d = (differences(p.clean, lags, start, stop, step) / p.scale).astype(np.float32)
             y = targets(p.clean, horizon, start, stop, step) - p.clean[start:stop:step, None]
             gram += d.T @ d
             cross += d.T @ (y / p.scale).astype(np.float32)
-    return Moments(gram * step, cross * step)
+    return Moments(lags, gram * step, cross * step)
 
 
-def solve(m: Moments, parts: list[Part], ring: int, horizon: int, seasons: tuple[int, ...]) -> Ridge:
-    """Solve for all leads and penalties, with and without seasonal moves; keep the best of each lead on validation."""
-    gram, cross = m.gram[-ring:, -ring:], m.cross[-ring:]
+def solve(m: Moments, parts: list[Part], lags: I64, horizon: int, seasons: tuple[int, ...]) -> Ridge:
+    """Solve on some of the lags for all leads and penalties, with and without seasonal moves.
+
+    Each lead keeps the best on validation. The weights are laid out over all lags of the moments, 0 where not used.
+    """
+    at = np.flatnonzero(np.isin(m.lags, lags))
+    gram, cross = m.gram[np.ix_(at, at)], m.cross[at]
     values, vectors = np.linalg.eigh(gram)
-    candidates = [_penalised(values, vectors, cross, penalty) for penalty in PENALTIES]
+    found = [_penalised(values, vectors, cross, penalty) for penalty in PENALTIES]
     if seasons:
-        candidates += [_around_seasons(gram, values, vectors, cross, seasons, p) for p in PENALTIES]
-    errors = np.array([validation_error(w, parts, ring, horizon) for w in candidates])
+        moves = [seasonal_moves(lags, h, seasons) for h in range(1, horizon + 1)]
+        found += [_around_seasons(gram, values, vectors, cross, moves, p) for p in PENALTIES]
+    return best_of([_judged(m.lags, at, solution, parts, horizon) for solution in found])
+
+
+def persistence(m: Moments, parts: list[Part], horizon: int) -> Ridge:
+    """Give the solution that foretells no move."""
+    return _judged(m.lags, np.arange(0), np.zeros((0, horizon)), parts, horizon)
+
+
+def _judged(lags: I64, at: I64, solution: F64, parts: list[Part], horizon: int) -> Ridge:
+    whole = np.zeros((len(lags), horizon))
+    whole[at] = solution
+    return Ridge(lags, whole, validation_error(whole, parts, lags, horizon))
+
+
+def best_of(found: Sequence[Ridge]) -> Ridge:
+    """Take for each lead the solution with the least validation error."""
+    errors = np.array([r.error for r in found])
     best = errors.argmin(axis=0)
-    weights = np.stack([candidates[k][:, h] for h, k in enumerate(best)], axis=1)
-    return Ridge(weights, errors.min(axis=0))
+    weights = np.stack([found[k].weights[:, h] for h, k in enumerate(best)], axis=1)
+    return Ridge(found[0].lags, weights, errors.min(axis=0))
+
+
+def narrowed(r: Ridge, lags: I64) -> Ridge:
+    """Keep the rows of some of the lags."""
+    return Ridge(lags, r.weights[np.isin(r.lags, lags)], r.error)
 
 
 def _penalised(values: F64, vectors: F64, cross: F64, penalty: float) -> F64:
@@ -94,63 +129,62 @@ def _penalised(values: F64, vectors: F64, cross: F64, penalty: float) -> F64:
 
 
 def _around_seasons(
-    gram: F64, values: F64, vectors: F64, cross: F64, seasons: tuple[int, ...], penalty: float
+    gram: F64, values: F64, vectors: F64, cross: F64, moves: list[F64], penalty: float
 ) -> F64:
     """Ridge whose weights shrink towards the span of the seasonal moves, which are unpenalised."""
-    ring, horizon = cross.shape
     solution = np.empty_like(cross)
     inverse = (vectors / (np.maximum(values, 0) + penalty)) @ vectors.T
-    for h in range(1, horizon + 1):
-        e = seasonal_moves(ring, h, seasons)
+    for h, e in enumerate(moves):
         ge = gram @ e
         left = e.T @ ge - ge.T @ inverse @ ge + 1e-3 * np.eye(e.shape[1])
-        right = e.T @ cross[:, h - 1] - ge.T @ inverse @ cross[:, h - 1]
+        right = e.T @ cross[:, h] - ge.T @ inverse @ cross[:, h]
         a = np.linalg.solve(left, right)
-        solution[:, h - 1] = inverse @ (cross[:, h - 1] - ge @ a) + e @ a
+        solution[:, h] = inverse @ (cross[:, h] - ge @ a) + e @ a
     return solution
 
 
-def seasonal_moves(ring: int, lead: int, seasons: tuple[int, ...]) -> F64:
-    """Weights (R, k) of x_{t+h-kS} - x_{t-kS} for one and two periods of each season, where the ring holds them."""
+def seasonal_moves(lags: I64, lead: int, seasons: tuple[int, ...]) -> F64:
+    """Weights (L, k) of x_{t+h-kS} - x_{t-kS} for one and two periods of each season, where the lags hold them."""
+    place = {int(lag): k for k, lag in enumerate(lags)}
     columns = []
     for season in seasons:
         for periods in (1, 2):
             past = season * (periods + (lead - 1) // season)
-            if past >= ring:
+            if past not in place or past - lead not in place:
                 continue
-            column = np.zeros(ring)
-            column[ring - 1 - (past - lead)] += 1.0
-            column[ring - 1 - past] -= 1.0
+            column = np.zeros(len(lags))
+            column[place[past - lead]] += 1.0
+            column[place[past]] -= 1.0
             columns.append(column)
-    return np.stack(columns, axis=1) if columns else np.zeros((ring, 1))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(lags), 1))
 
 
-def validation_error(weights: F64, parts: list[Part], ring: int, horizon: int) -> F64:
+def validation_error(weights: F64, parts: list[Part], lags: I64, horizon: int) -> F64:
     """Mean absolute error per lead over the validation origins, in channel scales (H,)."""
     total, count = np.zeros(horizon), np.zeros(horizon)
     for p in parts:
         error = (
-            np.abs(residuals(weights, p, ring, horizon, p.train_end - 1, len(p.clean) - horizon)) / p.scale
+            np.abs(residuals(weights, p, lags, horizon, p.train_end - 1, len(p.clean) - horizon)) / p.scale
         )
         total += np.nansum(error, axis=0)
         count += np.isfinite(error).sum(axis=0)
     return total / np.maximum(count, 1)
 
 
-def residuals(weights: F64, p: Part, ring: int, horizon: int, start: int, stop: int) -> F64:
+def residuals(weights: F64, p: Part, lags: I64, horizon: int, start: int, stop: int) -> F64:
     """Observed minus forecast (n, H) for origins start … stop - 1, NaN where unobserved."""
-    start = max(start, ring - 1)
-    d = differences(p.clean, ring, start, stop).astype(np.float32)
+    start = max(start, int(lags.max()))
+    d = differences(p.clean, lags, start, stop).astype(np.float32)
     forecast = p.clean[start:stop, None] + d @ weights.astype(np.float32)
     return np.asarray(targets(p.target, horizon, start, stop) - forecast)
 
 
-def lead_scale(weights: F64, parts: list[Part], running: list[F64], ring: int, horizon: int) -> F32:
+def lead_scale(weights: F64, parts: list[Part], running: list[F64], lags: I64, horizon: int) -> F32:
     """Mean |error| of the ridge on the training part per lead, in running scales (H,)."""
     total, count = np.zeros(horizon), 0
     for p, scale in zip(parts, running, strict=True):
-        start, stop = ring - 1, p.train_end - horizon
-        error = np.abs(residuals(weights, p, ring, horizon, start, stop)) / scale[start:stop, None]
+        start, stop = int(lags.max()), p.train_end - horizon
+        error = np.abs(residuals(weights, p, lags, horizon, start, stop)) / scale[start:stop, None]
         total += np.nansum(error, axis=0)
         count += len(error)
     return np.maximum(total / max(count, 1), 1e-3).astype(np.float32)

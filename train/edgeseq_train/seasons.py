@@ -11,7 +11,7 @@ WEEK_DAYS = 7
 LONGEST_SEASON = 2016
 """Two weeks of ten-minute steps would not fit a ring; a week of them (1008) does not pay either: see RING_LIMIT."""
 RING_LIMIT = 512
-"""Longest ring chosen without being asked for: 2 kB of state per channel."""
+"""Longest ring that is looked at whole: 2 kB of state per channel, and a row of highway weights per lag."""
 PEAK = 0.05
 """How far the autocorrelation at a season must stand above that half a season away."""
 
@@ -60,9 +60,46 @@ def _shows(column: F64, season: int, *, weekly: bool) -> bool:
     return autocorrelation(column, season) > max(autocorrelation(column, lag) for lag in away) + PEAK
 
 
-def ring_candidates(seasons: tuple[int, ...], rows: int) -> tuple[int, ...]:
-    """List sensible ring lengths: 96, and two of each season, where they are short against the recording."""
-    wanted = {96, *(2 * s for s in seasons), *((336,) if seasons else ())}
+DENSE = 96
+"""Recent lags of a sparse choice …"""
+MARGIN = 6
+"""… and so many lags around a whole season beside those that the leads point at."""
+
+Segments = tuple[tuple[int, int], ...]
+
+
+def lag_candidates(seasons: tuple[int, ...], horizon: int, rows: int) -> list[Segments]:
+    """List sensible choices of lags, as segments [start, stop), shortest reach first.
+
+    Whole rings of 24, 96 and two of each season, where they are short against the recording; where two seasons are
+    longer than RING_LIMIT, the recent lags and those around whole seasons.
+
+    >>> lag_candidates((24,), 24, 5000)
+    [((0, 24),), ((0, 48),), ((0, 96),), ((0, 336),)]
+    >>> lag_candidates((1440,), 96, 20000)[-1]
+    ((0, 96), (1338, 1447), (2778, 2887))
+    """
     longest = max(seasons, default=0)
-    fitting = sorted(r for r in wanted if r <= min(RING_LIMIT, rows // 8) and r > longest)
-    return tuple(r for r in fitting if r >= 96) or (max(longest + 1, min(96, max(2, rows // 8))),)
+    whole = {24, 96, *(2 * s for s in seasons), *((336,) if seasons else ())}
+    fitting = sorted(r for r in whole if r <= min(RING_LIMIT, rows // 8)) or [max(2, rows // 8)]
+    found: list[Segments] = [((0, r),) for r in fitting]
+    if longest and 2 * longest > RING_LIMIT:
+        base = max(r for r in fitting if r <= DENSE or r > 2 * min(seasons))
+        spans = [(0, base)] + [
+            (max(0, k * s - horizon - MARGIN), k * s + MARGIN + 1) for s in seasons for k in (1, 2)
+        ]
+        found.append(_merged(spans, rows // 3))
+    return found
+
+
+def _merged(spans: list[tuple[int, int]], limit: int) -> Segments:
+    """Join spans that touch, and leave out those beyond a limit."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if stop > limit:
+            continue
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return tuple(merged)

@@ -25,6 +25,11 @@ class TensorFlowOps:
     reshape = staticmethod(tf.reshape)
 
     @staticmethod
+    def sum(a: Tensor, axis: int) -> Tensor:
+        """Add up along an axis."""
+        return tf.reduce_sum(a, axis)
+
+    @staticmethod
     def concat(parts: Sequence[Tensor], axis: int) -> Tensor:
         """Join along an axis."""
         return tf.concat(list(parts), axis)

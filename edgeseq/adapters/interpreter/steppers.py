@@ -41,6 +41,7 @@ class GuardedStepper:
         self.horizon = stepper.horizon
         self.levels = stepper.levels
         self.ring = stepper.ring
+        self.known = stepper.known
         self.state_spec = stepper.state_spec
         self.runtime = runtime
         self.variant = variant
@@ -48,7 +49,7 @@ class GuardedStepper:
         """Rows that were reset since the start."""
         self._stepper = stepper
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
         quantiles, following = self._stepper.step(x, state)
         if _all_finite((quantiles, *following)):
@@ -60,7 +61,7 @@ class GuardedStepper:
         quantiles = _where_rows(bad, np.full_like(quantiles, np.nan), quantiles)
         return quantiles, tuple(_where_rows(bad, new, old) for new, old in zip(fresh, following, strict=True))
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper."""
         quantiles, following = self._stepper.replay(x, state)
         if _all_finite((quantiles, *following)):
@@ -95,6 +96,7 @@ class TFLiteStepper:
         self.horizon = manifest.horizon
         self.levels = manifest.levels
         self.ring = manifest.ring
+        self.known = len(manifest.known)
         self.state_spec = manifest.state
         self._manifest = manifest
         self._runtime = runtime
@@ -103,11 +105,11 @@ class TFLiteStepper:
         self._replay_calls: dict[int, Call] = {}
         self._call(BUCKETS[0])  # a model that does not fit fails here
 
-    def step(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
         return self._in_buckets(x, state, self._call)
 
-    def replay(self, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+    def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper.
 
         By the replay signature where it equals steps bit for bit, else by steps. The last step is always a `step`:
