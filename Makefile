@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: bench-etth1 help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: bench-etth1 bench-forecast help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ fix: .venv/.installed ## let ruff repair and format
 bench-etth1: .venv/.installed ## forecast error on ETTh1 as the device makes it: make bench-etth1 DATA=folder
 	@test -n "$(DATA)" || { echo "say where the file is: make bench-etth1 DATA=folder (it holds ett/ETTh1.csv)" >&2; exit 2; }
 	$(BIN)/python tests/bench/etth1.py --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS))
+
+bench-forecast: .venv/.installed ## forecast error beside strong peers: make bench-forecast DATA=folder [SEEDS=3] [ONLY=etth1]
+	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-forecast DATA=folder" >&2; exit 2; }
+	$(BIN)/python -m tests.bench.forecast --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel

@@ -1,0 +1,94 @@
+"""edgeseq on one data set: train, bundle, roll through the whole recording in the device's runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from edgeseq.adapters.interpreter.steppers import TFLiteStepper
+from edgeseq.bundle import Manifest
+from edgeseq.core import features
+from edgeseq.core.types import F32
+from edgeseq_train import evaluate
+from edgeseq_train.fit import Fitted, Recording, fit
+from edgeseq_train.peers import Panel
+from edgeseq_train.produce import produce
+from edgeseq_train.recipe import Recipe, SplitRecipe
+from tests.bench.datasets import DataSet
+
+VARIANTS = ("int8_weights", "float32")
+"""The one that counts, and the one it is compared with."""
+
+
+class Rolled(NamedTuple):
+    """What one seed gives."""
+
+    medians: dict[str, F32]
+    """Variant → z-scores (N, C, H)."""
+    cost: dict[str, Any]
+
+
+def forecast(
+    d: DataSet, panel: Panel, origins: slice, horizon: int, recipe: Recipe, *, covariates: bool
+) -> Rolled:
+    """Train on [0, panel.validation) and forecast from the origins.
+
+    Training is handed no row of the scored part: where it wants a test part it gets the last rows of the validation
+    part once more.
+    """
+    whole = recording_of(d, covariates=covariates)
+    tail = horizon + 8
+    recipe = msgspec.structs.replace(
+        recipe, name="bench", every=f"{d.period_s}s", horizon=f"{horizon * d.period_s}s",
+        split=SplitRecipe(train=panel.train, validation=panel.validation - panel.train, test=tail),
+    )  # fmt: skip
+    given = shown(whole, panel.validation, tail)
+    begun = time.perf_counter()
+    fitted = fit(given, horizon, recipe, lambda *_: None, lambda _: None)
+    train_s = time.perf_counter() - begun
+    manifest, files, *_ = produce(given, fitted, recipe, "bench", lambda _: None)
+    x = features.normalise(whole.values[: origins.stop + 1], fitted.anchor, fitted.unit)
+    medians, us_per_reading = {}, 0.0
+    for name in VARIANTS:
+        stepper = TFLiteStepper(manifest, "litert", files[manifest.variant(name).file])
+        begun = time.perf_counter()
+        rolled = evaluate.roll(stepper, x, origins)
+        us_per_reading = us_per_reading or 1e6 * (time.perf_counter() - begun) / origins.stop / x.shape[1]
+        medians[name] = _in_z(rolled, fitted, panel)
+    return Rolled(
+        medians,
+        {"train_s": round(train_s, 1), "us_per_reading": round(us_per_reading, 1), **_size(manifest, fitted)},
+    )
+
+
+def recording_of(d: DataSet, *, covariates: bool) -> Recording:
+    """Lay a data set out for training: each target a stream of one model, covariates as further channels of each."""
+    streams = d.targets[:, :, None]
+    if not covariates or not d.covariate_names:
+        return Recording(streams, d.target_names, d.period_s * 10**9)
+    beside = np.repeat(d.covariates[:, None, :], streams.shape[1], axis=1)
+    names = tuple(f"{t}: {c}" for t in d.target_names for c in (t, *d.covariate_names))
+    return Recording(np.concatenate([streams, beside], axis=2), names, d.period_s * 10**9, targets=1)
+
+
+def shown(whole: Recording, end: int, tail: int) -> Recording:
+    """Cut a recording at `end` and put its last `tail` rows there once more."""
+    values = np.concatenate([whole.values[:end], whole.values[end - tail : end]])
+    return dataclasses.replace(whole, values=values)
+
+
+def _in_z(rolled: evaluate.Rollout, fitted: Fitted, panel: Panel) -> F32:
+    """Turn medians in x into z-scores of the targets: (N, S, C, H, Q) → (N, S, H); one target a stream."""
+    median = rolled.quantiles[:, :, 0, :, fitted.spec.levels.index(0.5)].astype(np.float64)
+    values = median * fitted.unit[:, 0, None] + fitted.anchor[:, 0, None]
+    return np.asarray((values - panel.mean[:, None]) / panel.deviation[:, None], dtype=np.float32)
+
+
+def _size(manifest: Manifest, fitted: Fitted) -> dict[str, Any]:
+    state = sum(int(np.prod(s.shape)) * np.dtype(s.dtype).itemsize for s in manifest.state)
+    kept = {k: v for k, v in fitted.summary.items() if isinstance(v, int | float | str)}
+    return {**kept, "state_bytes": state, "ring": fitted.spec.ring, "seasons": list(fitted.spec.seasons)}
