@@ -1,0 +1,66 @@
+"""Columns of cells as numbers: what is missing, what is a label, what is a fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from edgeseq.core.types import F64
+from edgeseq.errors import InputError
+from edgeseq_train.recordings.tables import MISSING, Table
+
+ABSENT_WORDS = ("unavailable", "unknown")
+"""What Home Assistant writes where it has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A column as numbers."""
+
+    values: F64
+    """(n,) NaN where there is none."""
+    words: int = 0
+    """Cells that say that there is no value."""
+
+
+def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | None = None) -> Numbers | None:
+    """Read cells as numbers; None where no cell is one.
+
+    Args:
+        column: the cells.
+        table: where they are from, for the error.
+        name: of the column, for the error.
+        rows: row of each cell in the table; None: all in order.
+
+    Raises:
+        InputError: a cell among numbers is text.
+    """
+    if column.dtype.is_numeric():
+        return Numbers(_finite(column.cast(pl.Float64)))
+    if column.dtype != pl.String:
+        return None
+    text = column.str.strip_chars()
+    values = text.cast(pl.Float64, strict=False)
+    if values.null_count() == len(values):
+        return None
+    words = text.str.to_lowercase().is_in(ABSENT_WORDS)
+    wrong = (values.is_null() & text.is_not_null() & ~text.is_in(MISSING) & ~words).arg_true()
+    if len(wrong):
+        cell = int(wrong[0])
+        raise InputError(
+            "a value is no number",
+            where=table.place(cell if rows is None else int(rows[cell]), name),
+            found=f"{column[cell]!r}"[:80]
+            + (f" and {len(wrong) - 1} more such cells" if len(wrong) > 1 else ""),
+            wanted="a number, or an empty cell where there is none",
+            do="correct the cells, or leave the column out with --without",
+        )
+    return Numbers(_finite(values), int(words.sum()))
+
+
+def _finite(values: pl.Series) -> F64:
+    array = values.to_numpy().astype(np.float64)
+    array[~np.isfinite(array)] = np.nan
+    return array

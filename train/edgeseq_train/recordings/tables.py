@@ -1,0 +1,113 @@
+"""CSV and Parquet files as data frames: separators, encodings, empty lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from edgeseq.errors import InputError
+from edgeseq_train.recordings.kinds import Kind, encoding_of, opened, read_head, unreadable
+from edgeseq_train.recordings.request import Say
+
+MISSING = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+ROW_NUMBER = "row number"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A data frame and where it is from."""
+
+    frame: pl.DataFrame
+    where: str
+    first_line: int | None = None
+    """Line of the first row in the file; None where rows are counted from 1."""
+
+    def place(self, row: int, column: str) -> str:
+        """Name a cell as its owner finds it."""
+        at = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
+        return f"{self.where}: {at}, column {column}"
+
+
+def load(path: Path, kind: Kind, say: Say) -> Table:
+    """Read a CSV or Parquet file.
+
+    Raises:
+        InputError: not such a file, or no row in it.
+    """
+    try:
+        table = Table(pl.read_parquet(path), str(path)) if kind == "parquet" else _load_csv(path, say)
+    except (OSError, EOFError, csv.Error, UnicodeError, pl.exceptions.PolarsError) as error:
+        raise unreadable(path, error) from error
+    check_rows(table)
+    return table
+
+
+def check_rows(table: Table) -> None:
+    """Refuse a table without rows.
+
+    Raises:
+        InputError: it has none.
+    """
+    if len(table.frame) == 0:
+        raise InputError(
+            "the recording has no rows",
+            where=table.where,
+            found=f"columns {', '.join(table.frame.columns)[:200]} and nothing below",
+            wanted="many rows",
+            do="check how it was exported",
+        )
+
+
+def _load_csv(path: Path, say: Say) -> Table:
+    encoding = encoding_of(read_head(path)) or "utf-8-sig"
+    separator, header = _header(path, encoding)
+    if separator != ",":
+        say(f"columns are separated by {SEPARATORS[separator]}")
+    if encoding == "cp1252":
+        say("the text is not UTF-8: read as Windows-1252")
+    if header and header[0] == ROW_NUMBER:
+        say("the first column has no name: left out as row numbers")
+    source: Path | io.BytesIO = path
+    if not encoding.startswith("utf-8"):
+        with opened(path) as file:
+            source = io.BytesIO(file.read().decode(encoding).encode())
+    frame = pl.read_csv(
+        source, separator=separator, null_values=MISSING, infer_schema_length=None, has_header=header is None,
+        skip_rows=1 if header else 0, new_columns=header,
+    )  # fmt: skip
+    frame = frame.head(_filled(frame))
+    if header:
+        frame = frame.drop(ROW_NUMBER)
+    # Such files come from where the comma is the decimal mark.
+    return Table(frame.with_columns(_decimal_points(frame)) if separator == ";" else frame, str(path), 2)
+
+
+def _header(path: Path, encoding: str) -> tuple[str, list[str] | None]:
+    """Find the separator, and the names of the columns where the file does not tell all: R leaves out that of the row.
+
+    The separator is the one that the first line has most of.
+    """
+    with opened(path) as file:
+        text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+        lines = [text.readline(), text.readline()]
+    separator = max(SEPARATORS, key=lines[0].count)
+    names, cells = (next(csv.reader([line], delimiter=separator), []) for line in lines)
+    return separator, [ROW_NUMBER, *names] if len(names) + 1 == len(cells) and cells[-1] else None
+
+
+def _filled(frame: pl.DataFrame) -> int:
+    """Count rows up to the last that holds anything: empty lines at the end are no rows."""
+    if not frame.columns:
+        return 0
+    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return int(filled[-1]) + 1 if len(filled) else 0
+
+
+def _decimal_points(frame: pl.DataFrame) -> list[pl.Expr]:
+    texts = [name for name in frame.columns if frame[name].dtype == pl.String]
+    return [pl.col(name).str.replace(r"^(\s*[+-]?\d+),(\d+)", "${1}.${2}") for name in texts]
