@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from edgeseq.core.align import to_grid
 from edgeseq.core.types import F64
-from edgeseq_train import recording
 
 DAY_S = 86_400
 HOUR_S = 3600
@@ -67,11 +67,11 @@ def find(folder: Path) -> Iterator[tuple[str, Callable[[], DataSet]]]:
 def load(name: str, path: Path, reader: Reader, *, counts: bool) -> DataSet:
     """Read one and put it on the grid of its median spacing."""
     table, targets, beside = reader(path)
-    table = table.select("time", *(pl.col(c).cast(pl.Float64) for c in (*targets, *beside)))
-    spacing = table["time"].sort().diff().dt.total_seconds()
+    table = table.sort("time", maintain_order=True)
+    spacing = table["time"].diff().dt.total_seconds()
     period_s = int(spacing.filter(spacing > 0).median())  # type: ignore[arg-type]
-    taken = recording.from_frame(table, period_s * 10**9)
-    values = taken.values[:, :, 0]
+    readings = table.select(pl.col(c).cast(pl.Float64) for c in (*targets, *beside)).to_numpy()
+    values = to_grid(table["time"].dt.epoch("ns").to_numpy(), readings, period_s * 10**9, "last")
     sizes = _ett_split(period_s) if reader is _ett else None
     train, validation, test = sizes or (round(len(values) * share) for share in (0.6, 0.8, 1.0))
     k = len(targets)
