@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -13,11 +13,14 @@ from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle import Manifest, check_writable, write_bundle
 from edgeseq.bundle.keys import SigningKey, announce_key, default_key_path, key_id, load_signing_key
 from edgeseq.core.durations import WANTED, parse_duration
-from edgeseq.core.instants import parse_instant
+from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import recording as recordings
 from edgeseq_train.fit import fit, split_rows
 from edgeseq_train.recipe import Recipe, read_recipe, write_recipe
+from edgeseq_train.recordings.options import options_of, reading_options
+from edgeseq_train.recordings.progress import ReadProgress
+from edgeseq_train.recordings.request import Options
 from edgeseq_train.report import Watch, comparison
 
 PATH = click.Path(path_type=Path)
@@ -32,14 +35,15 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @click.option("--horizon", help="How far to forecast, such as 24h.")
 @click.option("-o", "--output", type=PATH, help="The bundle to write; default: NAME.edgeseq.")
 @click.option("--name", help="Name of the model as subscribers see it; default: the name of DATA.")
-@click.option("--time-column", help="Column of the time; default: found by name or content.")
 @click.option(
-    "--columns", "--channels", help="Comma-separated columns to train on; default: all numeric ones."
+    "--aggregate",
+    type=click.Choice(get_args(Aggregate)),
+    help="Several readings of one step; default: the last.",
 )
+@reading_options
 @click.option(
     "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
 )
-@click.option("--until", help="Leave out rows from this instant on.")
 @click.option(
     "--split", help="Training, validation and test part, such as 0.6,0.2,0.2 or 8640,2880,2880 rows."
 )
@@ -51,7 +55,10 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 def train(
     data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool, **options: Any
 ) -> None:
-    """Train a forecaster on the recording DATA (CSV or Parquet) and write it as a signed bundle.
+    """Train a forecaster on the recording DATA and write it as a signed bundle.
+
+    DATA is CSV or Parquet, wide (a column for each sensor) or long (a row for each reading), InfluxDB line protocol,
+    home-assistant_v2.db, or a folder of such files.
 
     RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle.
     """
@@ -62,10 +69,7 @@ def train(
                 f"option missing: --{option}, such as --{option} {EXAMPLES[option]} (or {option} in the recipe)",
                 click.get_current_context(),
             )
-    manifest, path = run(
-        data, chosen, output, key, unsigned=unsigned, time_column=options["time_column"],
-        columns=_list(options["columns"]), until=options["until"],
-    )  # fmt: skip
+    manifest, path = run(data, chosen, output, key, unsigned=unsigned, reading=options_of(options))
     make_console().print(
         f"wrote {path}  {manifest.label}  {path.stat().st_size / 1000:.0f} kB", highlight=False
     )
@@ -79,8 +83,7 @@ def make_console() -> Console:
 
 def run(
     data: Path, recipe: Recipe, output: Path | None = None, key: Path | None = None, *, unsigned: bool = False,
-    time_column: str | None = None, columns: tuple[str, ...] = (), until: str | None = None,
-    console: Console | None = None,
+    reading: Options | None = None, console: Console | None = None,
 ) -> tuple[Manifest, Path]:  # fmt: skip
     """Do what the command does with a resolved recipe."""
     console = console or make_console()
@@ -90,23 +93,20 @@ def run(
     path = output or Path(f"{name}.edgeseq")
     check_writable(path)
     signing_key = None if unsigned else _signing_key(key or default_key_path(), console)
-    taken = recordings.read(
-        data, period_ns, recipe.aggregate, time_column=time_column, columns=columns,
-        multichannel=recipe.multichannel, until_ns=_instant(until),
-        say=lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True),
-    )  # fmt: skip
+    with ReadProgress(console) as progress:
+        asked: Options = {
+            **(reading or {}), "multichannel": recipe.multichannel, "progress": progress,
+            "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
+        }  # fmt: skip
+        taken = recordings.read(data, period_ns, recipe.aggregate, **asked)
     with hushed(lambda _: True):
         from edgeseq_train.produce import produce  # TensorFlow takes seconds to import: not for --help
 
     with Watch(console) as watch:
-        steps, known = len(taken.values), recordings.grid_share(taken.values)
-        watch.say(
-            f"{data.name}: {', '.join(taken.names)}; {steps} steps of {recipe.every}, {100 * known:.1f} % known"
-        )
         fitted = fit(taken, horizon, recipe, watch, watch.say)
     # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
     manifest, files, _ = produce(taken, fitted, recipe, name, watch.say)
-    split = split_rows(steps, recipe.split)
+    split = split_rows(len(taken.values), recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
     console.print(_verdict(manifest), highlight=False)
@@ -139,7 +139,9 @@ def _verdict(manifest: Manifest) -> str:
 
 def _resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
     """Let the command line win over the recipe."""
-    given = {k: options[k] for k in ("every", "horizon", "name", "seed") if options[k] is not None}
+    given = {
+        k: options[k] for k in ("every", "horizon", "aggregate", "name", "seed") if options[k] is not None
+    }
     if options["multichannel"]:
         given["multichannel"] = True
     if options["split"]:
@@ -159,10 +161,6 @@ def _split(text: str, recipe: Recipe) -> Any:
             wanted="three numbers such as 0.6,0.2,0.2",
         ) from None
     return msgspec.structs.replace(recipe.split, train=a, validation=b, test=c)
-
-
-def _list(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
 def _grid(recipe: Recipe) -> tuple[int, int]:
@@ -185,14 +183,3 @@ def _grid(recipe: Recipe) -> tuple[int, int]:
             wanted=f"n × {recipe.every}",
         )
     return lengths["every"], steps
-
-
-def _instant(text: str | None) -> int | None:
-    if text is None:
-        return None
-    instant = parse_instant(text)
-    if instant is None:
-        raise ConfigError(
-            "until is no time", where="--until", found=text, wanted="ISO 8601 such as 2026-03-01T10:00:00Z"
-        )
-    return instant

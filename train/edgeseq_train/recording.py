@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
 import polars as pl
 
-from edgeseq.core.types import F64, Aggregate
+from edgeseq.core.types import Aggregate
 from edgeseq.errors import InputError
 from edgeseq_train.fit import Recording
 from edgeseq_train.recordings import grid, sources
@@ -93,8 +92,3 @@ def _read(candidates: Sequence[Candidate], request: Request, where: str) -> Reco
     if left:
         request.say(f"left out, for they hold no numbers: {', '.join(left)}")
     return grid.lay(series, request, where)
-
-
-def grid_share(values: F64) -> float:
-    """Share of grid values that are known."""
-    return float(np.isfinite(values).mean())
