@@ -30,6 +30,8 @@ class Golden:
     """(S,) ascending steps after which the state is kept, log-spaced."""
     states: Mapping[str, F32]
     """Name → (S, ...)."""
+    known: F32 | None = None
+    """(T + H, K) inputs that are known for the future too; None where K = 0."""
 
 
 def golden_steps(steps: int, count: int = 16) -> I64:
@@ -45,7 +47,8 @@ def golden_steps(steps: int, count: int = 16) -> I64:
 def dump_golden(golden: Golden) -> bytes:
     """Write a golden roll-out as the bundle's golden.npz."""
     fixed = {name: getattr(golden, name) for name in ("x", "quantiles", "scale", "state_steps")}
-    return dump_arrays({**fixed, **{_STATE + name: rows for name, rows in golden.states.items()}})
+    known = {} if golden.known is None else {"known": golden.known}
+    return dump_arrays({**fixed, **known, **{_STATE + name: rows for name, rows in golden.states.items()}})
 
 
 def load_golden(bundle: Bundle) -> Golden:
@@ -68,14 +71,19 @@ def load_golden(bundle: Bundle) -> Golden:
                 do="train the bundle anew",
             )
     states = {spec.name: arrays[_STATE + spec.name] for spec in bundle.manifest.state}
-    golden = Golden(arrays["x"], arrays["quantiles"], arrays["scale"], arrays["state_steps"], states)  # type: ignore[arg-type]  # dtypes were checked above
+    golden = Golden(
+        arrays["x"], arrays["quantiles"], arrays["scale"], arrays["state_steps"], states,  # type: ignore[arg-type]  # dtypes were checked above
+        arrays["known"] if bundle.manifest.known else None,  # type: ignore[arg-type]
+    )  # fmt: skip
     _check_values(golden, where)
     return golden
 
 
 def _layout(manifest: Manifest, kept: int) -> dict[str, tuple[tuple[int, ...], str]]:
     T, C = manifest.golden_steps, len(manifest.channels)
+    known = {"known": ((T + manifest.horizon, len(manifest.known)), "float32")} if manifest.known else {}
     return {
+        **known,
         "x": ((T, C), "float32"),
         "quantiles": ((T, C, manifest.horizon, len(manifest.levels)), "float32"),
         "scale": ((T, C), "float32"),
@@ -89,7 +97,8 @@ def _check_values(golden: Golden, where: str) -> None:
     kept_well = (
         len(steps) > 0 and bool(np.all(np.diff(steps) > 0)) and steps[0] >= 0 and steps[-1] < len(golden.x)
     )
-    finite = bool(np.isfinite(golden.quantiles).all() and np.isfinite(golden.scale).all())
+    numbers = (golden.quantiles, golden.scale, *(() if golden.known is None else (golden.known,)))
+    finite = all(bool(np.isfinite(a).all()) for a in numbers)
     if not (kept_well and finite and bool((golden.scale > 0).all()) and len(golden.x) >= MIN_GOLDEN_STEPS):
         raise BundleError(
             "the golden roll-out proves nothing",
@@ -110,15 +119,17 @@ def golden_difference(stepper: Stepper, golden: Golden) -> float:
     kept = {int(step): index for index, step in enumerate(golden.state_steps)}
     state = initial_state(stepper.state_spec, 1)
     worst = [0.0]
+    known = None if golden.known is None else golden.known[np.newaxis]
     for step, x in enumerate(golden.x):
-        quantiles, state = stepper.step(x[np.newaxis], state)
+        now = None if known is None else known[:, step : step + 1 + stepper.horizon]
+        quantiles, state = stepper.step(x[np.newaxis], state, now)
         worst.append(
             _largest(quantiles[0] - golden.quantiles[step], golden.scale[step][:, np.newaxis, np.newaxis])
         )
         if (index := kept.get(step)) is not None:
             wanted = [golden.states[spec.name][index] for spec in stepper.state_spec]
             worst += [_largest(a[0] - b, r) for a, b, r in zip(state, wanted, reach, strict=True)]
-    quantiles, _ = stepper.replay(golden.x[np.newaxis], initial_state(stepper.state_spec, 1))
+    quantiles, _ = stepper.replay(golden.x[np.newaxis], initial_state(stepper.state_spec, 1), known)
     worst.append(_largest(quantiles[0] - golden.quantiles[-1], golden.scale[-1][:, np.newaxis, np.newaxis]))
     return max(worst)
 

@@ -64,10 +64,11 @@ class Variant(msgspec.Struct, frozen=True):
 class Signature(msgspec.Struct, frozen=True):
     """Argument name → tensor name in the TFLite file, in the order of the arguments.
 
-    Inputs are `x` and every state by its name in `Manifest.state`; outputs are `quantiles` (B, C, H, Q) and every
-    state by the same name. `step` takes x (B, C); it should be the file's primary subgraph, which is called with
-    less overhead (TensorFlow makes the signature primary whose key sorts first). `replay`, which may be absent,
-    takes x (B, T, C) and gives the quantiles of the last step.
+    Inputs are `x`, `known` where the model takes inputs that are known for the future, and every state by its name in
+    `Manifest.state`; outputs are `quantiles` (B, C, H, Q) and every state by the same name. `step` takes x (B, C) and
+    known (B, 1 + H, K); it should be the file's primary subgraph, which is called with less overhead (TensorFlow makes
+    the signature primary whose key sorts first). `replay`, which may be absent, takes x (B, T, C), known (B, T + H, K)
+    and gives the quantiles of the last step.
     """
 
     inputs: dict[str, str]
@@ -92,6 +93,7 @@ class Manifest(msgspec.Struct, frozen=True):
     seasons: tuple[int, ...]
     channels: tuple[Channel, ...]
     known: tuple[str, ...]
+    """Names of the K inputs that are known for the future too."""
     state: tuple[StateSpec, ...]
     signatures: dict[str, Signature]
     variants: tuple[Variant, ...]
@@ -178,7 +180,18 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
         (_are_levels(m.levels), "levels", m.levels, "ascending within (0, 1), symmetric around 0.5"),
         (len({c.name for c in m.channels}) == len(m.channels), "channels", m.channels, "each name once"),
         (len(states) == len(m.state) and bool(states), "state", [s.name for s in m.state], "each name once"),
-        (not states.keys() & {"x", "quantiles"}, "state", sorted(states), "names other than x and quantiles"),
+        (
+            not states.keys() & {"x", "known", "quantiles"},
+            "state",
+            sorted(states),
+            "names other than x, known, quantiles",
+        ),
+        (
+            len({*m.known}) == len(m.known) == m.network.get("known", 0),
+            "known",
+            m.known,
+            "a name for each of the network's",
+        ),
         (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),
         (len(variants) == len(m.variants), "variants", list(variants), "each name once"),
         (m.default_variant in variants, "default_variant", m.default_variant, " or ".join(variants)),
@@ -198,15 +211,16 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 
 def _signature_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     names = [spec.name for spec in manifest.state]
+    inputs = ["x", "known", *names] if manifest.known else ["x", *names]
     if "step" not in manifest.signatures:
         yield "the signature step is missing", str(sorted(manifest.signatures)), "step"
     for name, signature in manifest.signatures.items():
-        for side, got, first in (
-            ("inputs", signature.inputs, "x"),
-            ("outputs", signature.outputs, "quantiles"),
+        for side, got, wanted in (
+            ("inputs", signature.inputs, inputs),
+            ("outputs", signature.outputs, ["quantiles", *names]),
         ):
-            if list(got) != [first, *names]:
-                yield f"the {side} of signature {name}", str(list(got))[:200], str([first, *names])[:200]
+            if list(got) != wanted:
+                yield f"the {side} of signature {name}", str(list(got))[:200], str(wanted)[:200]
 
 
 def _are_levels(levels: tuple[float, ...]) -> bool:

@@ -53,6 +53,11 @@ def tiny_bundle_path(config: pytest.Config) -> Path:
     return path
 
 
+def known_twin(path: Path) -> Path:
+    """Name the bundle beside the tiny one whose model takes inputs that are known for the future too."""
+    return path.with_stem(f"{path.stem}-known")
+
+
 def read_tiny_bundle(path: Path) -> Bundle:
     """Read it with the key it was signed with."""
     key = load_signing_key(path.parent / "signing.key", create=False)

@@ -21,6 +21,7 @@ from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec, NetworkStepper, state_spec, weight_shapes
 from edgeseq.core.types import F32
 from edgeseq_train import export
+from tests.support.tiny_bundle import known_twin
 
 SPEC = NetworkSpec(
     layers=(LayerSpec("gru", 8), LayerSpec("gru", 8)),
@@ -32,6 +33,11 @@ SPEC = NetworkSpec(
     half_life=50.0,
     taps=3,
 )
+KNOWN_SPEC = NetworkSpec(
+    layers=(LayerSpec("gru", 8),), channels=2, horizon=3, levels=(0.05, 0.5, 0.95), ring=12, seasons=(6,),
+    half_life=50.0, taps=3, known=2,
+)  # fmt: skip
+"""With two inputs that are known for the future too."""
 GOLDEN_STEPS = 256
 
 
@@ -67,17 +73,22 @@ def make_golden(spec: NetworkSpec, weights: dict[str, F32], steps: int = GOLDEN_
     """Roll the network out on NumPy in float64."""
     stepper = NetworkStepper(spec, weights, np.float64)
     x = make_series(steps, spec.channels)
+    known = make_series(steps + spec.horizon, spec.known, seed=4) if spec.known else None
+    known = None if known is None else np.nan_to_num(known)
     names = [s.name for s in stepper.state_spec]
     state = initial_state(stepper.state_spec, 1)
     quantiles, states = [], []
-    for row in x:
-        q, state = stepper.step(row[np.newaxis], state)
+    for t, row in enumerate(x):
+        now = None if known is None else known[np.newaxis, t : t + 1 + spec.horizon]
+        q, state = stepper.step(row[np.newaxis], state, now)
         quantiles.append(q[0])
         states.append({name: a[0] for name, a in zip(names, state, strict=True)})
     kept = golden_steps(steps)
     scale = np.sqrt([s["variance"] for s in states])
     kept_states = {name: np.stack([states[i][name] for i in kept]).astype(np.float32) for name in names}
-    return Golden(x, np.stack(quantiles).astype(np.float32), scale.astype(np.float32), kept, kept_states)
+    return Golden(
+        x, np.stack(quantiles).astype(np.float32), scale.astype(np.float32), kept, kept_states, known
+    )
 
 
 def measure(manifest: Manifest, models: dict[str, bytes], golden: Golden) -> Manifest:
@@ -109,7 +120,7 @@ def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSp
         levels=spec.levels,
         seasons=spec.seasons,
         channels=tuple(Channel(f"c{i}") for i in range(spec.channels)),
-        known=(),
+        known=tuple(f"k{i}" for i in range(spec.known)),
         state=state_spec(spec),
         signatures=export.signatures(models["float32"], spec),
         variants=tuple(
@@ -126,4 +137,6 @@ def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSp
 
 
 if __name__ == "__main__":
-    build_tiny_bundle(Path(sys.argv[1]), load_signing_key(Path(sys.argv[2])))
+    file, signing_key = Path(sys.argv[1]), load_signing_key(Path(sys.argv[2]))
+    build_tiny_bundle(known_twin(file), signing_key, KNOWN_SPEC)
+    build_tiny_bundle(file, signing_key)

@@ -25,15 +25,21 @@ def origins(start: int, stop: int, horizon: int) -> slice:
     return slice(start - 1, stop - horizon)
 
 
-def roll(stepper: Stepper, x: F32, wanted: slice) -> Rollout:
-    """Step through x (T, S, C) from the initial state; keep what was forecast at the wanted origins."""
+def roll(stepper: Stepper, x: F32, wanted: slice, known: F32 | None = None) -> Rollout:
+    """Step through x (T, S, C) from the initial state; keep what was forecast at the wanted origins.
+
+    known (T, K): inputs that are known for the future too, reaching as far as the last origin's leads.
+    """
+    ahead = None if known is None else np.broadcast_to(known, (x.shape[1], *known.shape))
+    H = stepper.horizon
     state = initial_state(stepper.state_spec, x.shape[1])
     kept, scales = [], []
     variance = [s.name for s in stepper.state_spec].index("variance")
     if wanted.start > 1:
-        _, state = stepper.replay(np.ascontiguousarray(np.moveaxis(x[: wanted.start], 0, 1)), state)
-    for row in x[wanted]:
-        q, state = stepper.step(row, state)
+        before = None if ahead is None else ahead[:, : wanted.start + H]
+        _, state = stepper.replay(np.ascontiguousarray(np.moveaxis(x[: wanted.start], 0, 1)), state, before)
+    for t, row in enumerate(x[wanted], start=wanted.start):
+        q, state = stepper.step(row, state, None if ahead is None else ahead[:, t : t + 1 + H])
         kept.append(q)
         scales.append(np.sqrt(state[variance]))
     return Rollout(np.stack(kept), np.stack(scales))

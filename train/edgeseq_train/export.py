@@ -51,19 +51,29 @@ def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str, *, hide_exa
     states = network.state_spec(spec)
     shapes = {s.name: tf.TensorSpec((None, *s.shape), tf.float32, name=s.name) for s in states}
 
-    def step(x: Tensor, **state: Tensor) -> dict[str, Tensor]:
-        return _named(spec, *network.step(ops, spec, constants, x, tuple(state[s.name] for s in states)))
+    def step(x: Tensor, known: Tensor | None = None, **state: Tensor) -> dict[str, Tensor]:
+        own = tuple(state[s.name] for s in states)
+        return _named(spec, *network.step(ops, spec, constants, x, own, known))
 
-    def steps(x: Tensor, **state: Tensor) -> dict[str, Tensor]:
-        return _named(spec, *_replay(ops, spec, constants, x, tuple(state[s.name] for s in states)))
+    def steps(x: Tensor, known: Tensor | None = None, **state: Tensor) -> dict[str, Tensor]:
+        own = tuple(state[s.name] for s in states)
+        return _named(spec, *_replay(ops, spec, constants, x, own, known))
 
-    x_step = tf.TensorSpec((None, spec.channels), tf.float32, name="x")
-    x_steps = tf.TensorSpec((None, None, spec.channels), tf.float32, name="x")
     signatures = {
-        "step": tf.function(step, autograph=False).get_concrete_function(x=x_step, **shapes),
-        "steps": tf.function(steps, autograph=False).get_concrete_function(x=x_steps, **shapes),
+        "step": _traced(step, spec, None, 1 + spec.horizon, shapes),
+        "steps": _traced(steps, spec, (None,), None, shapes),
     }
     tf.saved_model.save(tf.Module(), folder, signatures=signatures)
+
+
+def _traced(
+    function: Any, spec: NetworkSpec, steps: tuple[None] | None, reach: int | None, states: dict[str, Tensor]
+) -> Any:
+    """Trace a signature: x (B, *steps, C), known (B, reach, K) where there is any, and the states."""
+    inputs = {"x": tf.TensorSpec((None, *(steps or ()), spec.channels), tf.float32, name="x")}
+    if spec.known:
+        inputs["known"] = tf.TensorSpec((None, reach, spec.known), tf.float32, name="known")
+    return tf.function(function, autograph=False).get_concrete_function(**inputs, **states)
 
 
 def _named(spec: NetworkSpec, quantiles: Tensor, states: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -73,19 +83,22 @@ def _named(spec: NetworkSpec, quantiles: Tensor, states: tuple[Tensor, ...]) -> 
 
 
 def _replay(
-    ops: NamedOps, spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: tuple[Tensor, ...]
-) -> tuple[Tensor, Any]:
-    """Advance by all steps but the last without the head, then by a whole one."""
+    ops: NamedOps, spec: NetworkSpec, constants: dict[str, Tensor], x: Tensor, states: tuple[Tensor, ...],
+    known: Tensor | None,
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """Advance by all steps but the last without the head, which alone looks ahead, then by a whole one."""
     k, last = len(FRONT_STATES), tf.shape(x)[1] - 1
 
     def body(t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        view, front = network.front(ops, spec, constants, x[:, t], state[:k])
+        now = None if known is None else known[:, t, None]
+        view, front = network.front(ops, spec, constants, x[:, t], state[:k], now)
         _, own = stack(ops, spec.layers, constants, view, state[k:], spec.shape)
         pairs = zip((*front, *own), network.state_spec(spec), strict=True)
         return (t + 1, *(tf.ensure_shape(a, (None, *s.shape)) for a, s in pairs))
 
     _, *states = tf.while_loop(lambda t, *_: t < last, body, (tf.constant(0), *states))
-    return network.step(ops, spec, constants, x[:, last], tuple(states))
+    ahead = None if known is None else known[:, -(1 + spec.horizon) :]
+    return network.step(ops, spec, constants, x[:, last], tuple(states), ahead)
 
 
 def float32(folder: str) -> bytes:
@@ -158,13 +171,14 @@ def signatures(model: bytes, spec: NetworkSpec) -> dict[str, Signature]:
 
     interpreter = Interpreter(model_content=model)
     names = [s.name for s in network.state_spec(spec)]
+    arguments = ("x", *(("known",) if spec.known else ()), *names)
     found = {}
     for ours, key in SIGNATURE_KEYS.items():
         runner = interpreter.get_signature_runner(key)
         inputs = {name: detail["name"] for name, detail in runner.get_input_details().items()}
         outputs = {name: detail["name"] for name, detail in runner.get_output_details().items()}
         found[ours] = Signature(
-            inputs={name: inputs[name] for name in ("x", *names)},
+            inputs={name: inputs[name] for name in arguments},
             outputs={"quantiles": outputs["quantiles"], **{name: outputs[f"{name}_next"] for name in names}},
             key=key,
         )

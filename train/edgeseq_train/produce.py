@@ -77,10 +77,15 @@ def produce(
     say(f"exported {', '.join(f'{k} {len(m) / 1000:.0f} kB' for k, m in models.items())}")
     split = split_rows(len(recording.values), recipe.split)
     x = features.normalise(recording.values[: split.test], fitted.anchor, fitted.unit)
-    golden = golden_rollout(spec, fitted.weights, x[: split.validation])
+    known = None if recording.known is None else recording.known[: split.test]
+    golden = golden_rollout(
+        spec, fitted.weights, x[: split.validation], None if known is None else known[: split.validation]
+    )
     weights = dump_arrays(fitted.weights)
     manifest = _draft(recording, fitted, recipe, name, weights, models)
-    rows, measured, forecasts = measure(manifest, models, x, split.train, split.validation, fitted, golden)
+    rows, measured, forecasts = measure(
+        manifest, models, x, known, split.train, split.validation, fitted, golden
+    )
     manifest = msgspec.structs.replace(
         manifest,
         variants=measured,
@@ -99,7 +104,8 @@ def _file(variant: str) -> str:
 
 
 def _digest(recording: Recording) -> str:
-    return hashlib.sha256(np.ascontiguousarray(recording.values).tobytes()).hexdigest()
+    known = b"" if recording.known is None else np.ascontiguousarray(recording.known).tobytes()
+    return hashlib.sha256(np.ascontiguousarray(recording.values).tobytes() + known).hexdigest()
 
 
 def _draft(
@@ -126,7 +132,7 @@ def _draft(
         levels=spec.levels,
         seasons=spec.seasons,
         channels=tuple(Channel(c) for c in channels),
-        known=(),
+        known=recording.known_names,
         state=network.state_spec(spec),
         signatures=export.signatures(models["float32"], spec),
         variants=(),
@@ -152,8 +158,11 @@ def _installed(package: str) -> bool:
     return True
 
 
-def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32) -> Golden:
-    """Roll the float64 oracle from the start over real values of the first stream, with gaps and a spike put in."""
+def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32, known: F32 | None = None) -> Golden:
+    """Roll the float64 oracle from the start over real values of the first stream, with gaps and a spike put in.
+
+    x (T, S, C) and known (T, K), of which the last steps are taken.
+    """
     start = max(0, len(x) - GOLDEN_STEPS)
     taken = np.resize(x[start:, 0], (GOLDEN_STEPS, spec.channels)).copy()
     gaps = np.random.default_rng(0).random(taken.shape) < GOLDEN_MISSING
@@ -161,12 +170,15 @@ def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32) -> Gol
     step, height = GOLDEN_SPIKE
     taken[step] = np.nanmean(taken, axis=0) + height * np.maximum(np.nanstd(taken, axis=0), 0.1)
     stepper = NetworkStepper(spec, weights, np.float64)
+    ahead = None if known is None else np.resize(known[start:], (GOLDEN_STEPS + spec.horizon, spec.known))
     state: tuple[Any, ...] = initial_state(stepper.state_spec, 1)
     names = [s.name for s in stepper.state_spec]
     kept = golden_steps(GOLDEN_STEPS)
     quantiles, scales, states = [], [], []
     for t, row in enumerate(taken):
-        q, state = stepper.step(row[None], state)
+        q, state = stepper.step(
+            row[None], state, None if ahead is None else ahead[None, t : t + 1 + spec.horizon]
+        )
         quantiles.append(q[0])
         scales.append(np.sqrt(state[names.index("variance")][0]))
         if t in kept:
@@ -177,12 +189,13 @@ def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32) -> Gol
         scale=np.stack(scales).astype(np.float32),
         state_steps=kept,
         states={n: np.stack([s[k][0] for s in states]).astype(np.float32) for k, n in enumerate(names)},
+        known=ahead,
     )
 
 
 def measure(
-    manifest: Manifest, models: Mapping[str, bytes], x: F32, train: int, validation: int, fitted: Fitted,
-    golden: Golden,
+    manifest: Manifest, models: Mapping[str, bytes], x: F32, known: F32 | None, train: int, validation: int,
+    fitted: Fitted, golden: Golden,
 ) -> tuple[list[Measures], tuple[Variant, ...], Forecasts]:  # fmt: skip
     """Roll out every variant and every rival over the test part → table rows, variants, and what was forecast."""
     spec = fitted.spec
@@ -195,7 +208,7 @@ def measure(
     reference = None
     for name, model in models.items():
         stepper = TFLiteStepper(manifest, "litert", model)
-        rolled = evaluate.roll(stepper, x, wanted)
+        rolled = evaluate.roll(stepper, x, wanted, known)
         reference = reference or rolled
         if name == manifest.default_variant:  # the others would take as much memory again
             quantiles[name] = rolled.quantiles

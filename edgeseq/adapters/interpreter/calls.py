@@ -13,7 +13,7 @@ from edgeseq.core.forecast import initial_state
 from edgeseq.core.types import F32
 
 Call = Callable[[Sequence[F32]], Sequence[F32]]
-"""(x, *state) of fixed shapes → (quantiles, *next state), new arrays."""
+"""(x, known where the model takes it, *state) of fixed shapes → (quantiles, *next state), new arrays."""
 
 
 def make_call(
@@ -45,16 +45,21 @@ def make_call(
 
 
 def _shapes(manifest: Manifest, x_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {"x": x_shape, **{spec.name: (x_shape[0], *spec.shape) for spec in manifest.state}}
+    batch, steps = x_shape[0], 1 if len(x_shape) == 2 else x_shape[1]
+    inputs = {"x": x_shape}
+    if manifest.known:
+        inputs["known"] = (batch, steps + manifest.horizon, len(manifest.known))
+    return inputs | {spec.name: (batch, *spec.shape) for spec in manifest.state}
 
 
 def _check_results(
     manifest: Manifest, call: Call, shapes: dict[str, tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """Run once on zeros and compare what comes out with the manifest. Gives the shapes of the results."""
-    x, *states = shapes.values()
-    results = call((np.zeros(x, np.float32), *initial_state(manifest.state, x[0])))
-    wanted = [(x[0], len(manifest.channels), manifest.horizon, len(manifest.levels)), *states]
+    batch, states = shapes["x"][0], [shapes[spec.name] for spec in manifest.state]
+    inputs = [np.zeros(shapes[name], np.float32) for name in ("x", "known") if name in shapes]
+    results = call((*inputs, *initial_state(manifest.state, batch)))
+    wanted = [(batch, len(manifest.channels), manifest.horizon, len(manifest.levels)), *states]
     found = [result.shape for result in results]
     if found != wanted or any(result.dtype != np.float32 for result in results):
         raise ValueError(f"results of shapes {found}, wanted float32 {wanted}")

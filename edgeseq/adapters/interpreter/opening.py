@@ -94,7 +94,8 @@ def _open_network(bundle: Bundle) -> Stepper:
     try:
         stepper = NetworkStepper(spec_from_manifest(bundle.manifest.network), weights, np.float32)
         stepper.name = bundle.manifest.label
-        stepper.step(np.zeros((1, stepper.channels), np.float32), initial_state(stepper.state_spec, 1))
+        known = np.zeros((1, 1 + stepper.horizon, stepper.known), np.float32) if stepper.known else None
+        stepper.step(np.zeros((1, stepper.channels), np.float32), initial_state(stepper.state_spec, 1), known)
     except (ValueError, KeyError, IndexError, TypeError) as fault:
         raise BundleError(
             "the weights do not fit the network",

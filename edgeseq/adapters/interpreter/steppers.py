@@ -51,7 +51,7 @@ class GuardedStepper:
 
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
-        quantiles, following = self._stepper.step(x, state)
+        quantiles, following = self._stepper.step(x, state, known)
         if _all_finite((quantiles, *following)):
             return quantiles, following
         arrays = (quantiles, *following)
@@ -63,10 +63,10 @@ class GuardedStepper:
 
     def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper."""
-        quantiles, following = self._stepper.replay(x, state)
+        quantiles, following = self._stepper.replay(x, state, known)
         if _all_finite((quantiles, *following)):
             return quantiles, following
-        return _step_through(self, x, state)  # to reset each row at the step of its fault
+        return _step_through(self, x, state, known)  # to reset each row at the step of its fault
 
 
 def _all_finite(arrays: Sequence[NDArray[Any]]) -> bool:
@@ -81,9 +81,12 @@ def _where_rows(rows: NDArray[np.bool_], yes: F32, no: F32) -> F32:
     return np.where(rows.reshape(-1, *[1] * (no.ndim - 1)), yes, no)
 
 
-def _step_through(stepper: Stepper, x: F32, state: RecurrentState) -> tuple[F32, RecurrentState]:
+def _step_through(
+    stepper: Stepper, x: F32, state: RecurrentState, known: F32 | None
+) -> tuple[F32, RecurrentState]:
     for t in range(x.shape[1]):
-        quantiles, state = stepper.step(x[:, t], state)
+        now = None if known is None else known[:, t : t + 1 + stepper.horizon]
+        quantiles, state = stepper.step(x[:, t], state, now)
     return quantiles, state
 
 
@@ -107,7 +110,7 @@ class TFLiteStepper:
 
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
-        return self._in_buckets(x, state, self._call)
+        return self._in_buckets(x, state, known, self._call)
 
     def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper.
@@ -117,10 +120,11 @@ class TFLiteStepper:
         """
         start, last = 0, x.shape[1] - 1
         while last - start >= _REPLAY_STEPS and self._replay_is_exact:
-            part = x[:, start : start + _REPLAY_STEPS]
-            _, state = self._in_buckets(part, state, self._replay_call, _REPLAY_BUCKET)
-            start += _REPLAY_STEPS
-        return _step_through(self, x[:, start:], state)
+            stop = start + _REPLAY_STEPS
+            foreseen = None if known is None else known[:, start : stop + self.horizon]
+            _, state = self._in_buckets(x[:, start:stop], state, foreseen, self._replay_call, _REPLAY_BUCKET)
+            start = stop
+        return _step_through(self, x[:, start:], state, None if known is None else known[:, start:])
 
     @cached_property
     def _replay_is_exact(self) -> bool:
@@ -131,18 +135,19 @@ class TFLiteStepper:
         """
         if "replay" not in self._manifest.signatures:
             return False
-        shape = (_REPLAY_BUCKET, _REPLAY_STEPS, self.channels)
-        x = np.sin(np.arange(math.prod(shape), dtype=np.float32)).reshape(shape)
+        x = _waves(_REPLAY_BUCKET, _REPLAY_STEPS, self.channels)
         x[0, ::7], x[1, 9] = np.nan, 50.0
-        start = initial_state(self.state_spec, shape[0])
-        replayed = self._in_buckets(x, start, self._replay_call)
-        stepped = _step_through(self, x, start)
+        known = _waves(_REPLAY_BUCKET, _REPLAY_STEPS + self.horizon, self.known) if self.known else None
+        start = initial_state(self.state_spec, _REPLAY_BUCKET)
+        replayed = self._in_buckets(x, start, known, self._replay_call)
+        stepped = _step_through(self, x, start, known)
         return all(map(np.array_equal, (replayed[0], *replayed[1]), (stepped[0], *stepped[1])))
 
     def _in_buckets(
-        self, x: F32, state: RecurrentState, call: Any, largest: int = BUCKETS[-1]
+        self, x: F32, state: RecurrentState, known: F32 | None, call: Any, largest: int = BUCKETS[-1]
     ) -> tuple[F32, RecurrentState]:
-        arrays = tuple(np.asarray(a, np.float32) for a in (x, *state))
+        inputs = (x,) if known is None else (x, known)
+        arrays = tuple(np.asarray(a, np.float32) for a in (*inputs, *state))
         if len(x) in BUCKETS and len(x) <= largest:
             quantiles, *following = call(len(x))(arrays)
             return quantiles, tuple(following)
@@ -152,7 +157,7 @@ class TFLiteStepper:
         ]
         if not parts:
             shape = (0, self.channels, self.horizon, len(self.levels))
-            return np.empty(shape, np.float32), tuple(a.copy() for a in arrays[1:])
+            return np.empty(shape, np.float32), tuple(a.copy() for a in arrays[len(inputs) :])
         quantiles, *following = (_joined(columns, len(x)) for columns in zip(*parts, strict=True))
         return quantiles, tuple(following)
 
@@ -169,6 +174,10 @@ class TFLiteStepper:
                 self._manifest, "replay", self._runtime, self._model, shape
             )
         return self._replay_calls[bucket]
+
+
+def _waves(*shape: int) -> F32:
+    return np.sin(np.arange(math.prod(shape), dtype=np.float32)).reshape(shape)
 
 
 @cache
