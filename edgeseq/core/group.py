@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import align, calibrate, dedupe, detect
+from edgeseq.core import align, calibrate, dedupe, detect, estimate
 from edgeseq.core.baseline import BaselineStepper
+from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
 from edgeseq.core.forecast import RecurrentState, Stepper
 from edgeseq.core.table import Column, Table
@@ -38,15 +39,17 @@ class Group:
     learning_steps: int
     limits: F64
     table: Table
+    estimator: Estimator | None = None
 
 
-def new_group(rule: StreamRule, model: Stepper | None) -> Group:
+def new_group(rule: StreamRule, model: Stepper | None, estimator: Estimator | None = None) -> Group:
     """Make the empty group of a rule; `model` serves it beside the baseline."""
     channels = len(rule.channel_names)
     horizon = model.horizon if model else rule.horizon
     baseline: Stepper = BaselineStepper(channels, horizon, rule.season_steps, "float64")
     steppers: tuple[Stepper, ...] = (baseline, model) if model else (baseline,)
-    ring = max(2 * WARM_READINGS, *(s.ring for s in steppers))
+    estimating = (estimator.stepper,) if estimator else ()
+    ring = max(2 * WARM_READINGS, *(s.ring for s in (*steppers, *estimating)))
     limits = [rule.limits.get(name, Limits()) for name in rule.channel_names]
     bounds = [(_or(x.min, -np.inf), _or(x.max, np.inf)) for x in limits]
     return Group(
@@ -57,7 +60,10 @@ def new_group(rule: StreamRule, model: Stepper | None) -> Group:
         ring=ring,
         learning_steps=max(MIN_LEARNING_STEPS, rule.season_steps),
         limits=np.array(bounds, dtype=np.float64),
-        table=Table(_columns(channels, horizon, ring, steppers)),
+        table=Table(
+            _columns(channels, horizon, ring, steppers) | (estimate.columns(estimator) if estimator else {})
+        ),
+        estimator=estimator,
     )
 
 
@@ -159,7 +165,11 @@ def fingerprint(group: Group) -> dict[str, Any]:
     ]
     # As text, which JSON gives back as it was: tuples would come back as lists, and NaN equals nothing.
     model = [[s.name, *(str(spec) for spec in s.state_spec)] for s in group.steppers[1:]]
-    return {"base": base, "horizon": group.horizon, "ring": group.ring, "model": model}
+    told = {"base": base, "horizon": group.horizon, "ring": group.ring, "model": model}
+    if group.estimator:
+        stepper = group.estimator.stepper
+        told["estimator"] = [stepper.name, *(str(spec) for spec in stepper.state_spec)]
+    return told
 
 
 def dump_group(group: Group) -> dict[str, NDArray[np.generic]]:
@@ -186,6 +196,8 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
         _lay_history(group, np.asarray(arrays["history"], dtype=np.float64))
     if kept["model"] != ours["model"]:
         _forget_model(group)
+    if kept.get("estimator") != ours.get("estimator"):
+        estimate.forget(group.table)
     return True
 
 

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseq.core import heads
 from edgeseq.core.forecast import RecurrentState, StateSpec
 from edgeseq.core.layers import LAYERS, LayerSpec, Shape, View, shapes, stack
 from edgeseq.core.ops import NUMPY, Ops, Tensor
 from edgeseq.core.types import F32, I64
 
 Weights = Mapping[str, Tensor]
+Task = Literal["forecast", "estimate", "classify"]
 
 X_VALID = 2e9
 """|x| beyond this, infinities and NaN count as missing; features.normalise bounds x at half of it."""
@@ -67,6 +69,12 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     """Lags [start, stop) that the network looks at, ascending, from lag 0 on; empty: the whole ring."""
     known: int = 0
     """K: inputs that are known for the future too."""
+    task: Task = "forecast"
+    """forecast: the inputs' future; estimate: a number that is no input; classify: the class that the inputs show."""
+    classes: int = 0
+    """N of a classifier."""
+    memory: bool = True
+    """False: an estimator that sees the present values and nothing else (one-to-one), whatever state is carried."""
     rank: int = 0
     """Rank of the head where there are many leads; 0: full."""
     architecture: str = "highway-2"
@@ -96,7 +104,13 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     @property
     def features(self) -> int:
         """Count the inputs of the first layer, all channels."""
-        return self.channels * self.channel_features + self.known
+        return self.channels * self._inputs_of_channel + self.known
+
+    @property
+    def _inputs_of_channel(self) -> int:
+        if self.task == "forecast":
+            return self.channel_features
+        return self.channel_features + 1 + self.taps if self.memory else len(PRESENT_FEATURES)
 
     @property
     def shape(self) -> Shape:
@@ -105,11 +119,18 @@ class NetworkSpec(msgspec.Struct, frozen=True):
 
     @property
     def outputs(self) -> int:
-        """Count what the head says of one channel: for each lead gate, correction and Q - 1 widths."""
-        return self.horizon * (len(self.levels) + 1)
+        """Count what the head says: of each channel for each lead gate, correction and Q - 1 widths.
+
+        An estimator says once correction and Q - 1 widths, or N logits.
+        """
+        if self.task == "forecast":
+            return self.horizon * (len(self.levels) + 1)
+        return self.classes or len(self.levels)
 
 
 EXTRA_FEATURES = ("level", "innovation", "volatility", "roughness", "age", "youth")
+PRESENT_FEATURES = ("value", "missing")
+"""Of a channel, where there is no memory."""
 
 
 def spec_from_manifest(network: Mapping[str, Any]) -> NetworkSpec:
@@ -142,11 +163,14 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     L, H, U, C, K = len(spec.lags), spec.horizon, spec.units, spec.channels, spec.known
     named: dict[str, tuple[int, ...]] = {
         "taps": (L, spec.taps), "next": (L, 1), "roughness": (spec.recent - 1, 2), "lead_scale": (H,),
-        "highway": (L, H),
     }  # fmt: skip
+    if spec.task == "forecast":
+        named["highway"] = (L, H)
     for index, (layer, sizes) in enumerate(zip(spec.layers, shapes(spec.layers, spec.shape), strict=True)):
         own = LAYERS[layer.kind].weights(layer, sizes)
         named |= {f"layer{index}.{name}": shape for name, shape in own.items()}
+    if spec.task != "forecast":
+        return named | heads.weights(spec.features, U, spec.outputs, is_classifier=spec.task == "classify")
     if C > 1:
         named["head.mix"] = (U, C * U)
     named["head.kernel"] = (U + spec.channel_features, spec.rank or spec.outputs)
@@ -192,6 +216,7 @@ def front(
     innovation = mask * ops.minimum(kept[4], 1.0) * (clean - expected)
     lagged = select(ops, spec, ring)
     view = observe(ops, spec, weights, clean, lagged, mean, variance, age, seen, innovation)
+    view = absolute(ops, spec, weights, view, x)
     if known is not None:
         features = ops.concat([view.features, known[:, 0]], 1)
         view = view._replace(features=features, future=known[:, 1:])
@@ -279,8 +304,34 @@ def observe(
         1.0 - ops.exp(ops.reshape(age, rows) * -0.1),
         1.0 - ops.reshape(seen, rows) * (1.0 / spec.ring),
     ]
-    features = ops.maximum(ops.minimum(ops.concat(parts, 1), FEATURE_LIMIT), -FEATURE_LIMIT)
+    features = _bounded(ops, ops.concat(parts, 1))
     return View(clean, difference, scale, ops.reshape(features, (-1, spec.channels * spec.channel_features)))
+
+
+def absolute(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, x: Tensor) -> View:
+    """Show an estimator how high its inputs stand; a forecaster's features are left as they are.
+
+    A forecast is relative to where a series stands, so all features are; what CO2 says of a room is not. With memory
+    the values x (B, C) and the tapped means of the ring come beside the relative features, as they are: in units that
+    training fixed. Values are those read, not those clipped to the running scale: a lamp that goes on is no spike.
+    Without memory there is the value, 0 where it is missing, and whether it is.
+    """
+    if spec.task == "forecast":
+        return view
+    observed = ops.abs(x) <= X_VALID
+    zero = view.base * 0.0
+    if not spec.memory:
+        parts = [ops.where(observed, x, zero), ops.where(observed, zero, zero + 1.0)]
+        return view._replace(features=_bounded(ops, ops.concat(parts, 1)))
+    base = ops.reshape(view.base, (-1, 1))
+    present = ops.reshape(ops.where(observed, x, view.base), (-1, 1))
+    levels = ops.concat([present, base + ops.matmul(view.difference, weights["taps"])], 1)
+    levels = ops.reshape(levels, (-1, spec.channels * (1 + spec.taps)))
+    return view._replace(features=ops.concat([view.features, _bounded(ops, levels)], 1))
+
+
+def _bounded(ops: Ops, features: Tensor) -> Tensor:
+    return ops.maximum(ops.minimum(features, FEATURE_LIMIT), -FEATURE_LIMIT)
 
 
 def visible(ops: Ops, spec: NetworkSpec, lagged: Tensor, mean: Tensor, seen: Tensor) -> Tensor:
@@ -290,11 +341,14 @@ def visible(ops: Ops, spec: NetworkSpec, lagged: Tensor, mean: Tensor, seen: Ten
 
 
 def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
-    """Make quantiles (B, C, H, Q) of the highway and the cell's output (B, U).
+    """Make quantiles (B, C, H, Q) of the highway and the cell's output (B, U); an estimator's head is in `heads`.
 
     Median = x + gate · (highway - x) + scale · r · correction; outward from it cumulative softplus widths, in units
     of scale · r: quantiles cannot cross. r (H,) is the ridge's error per lead, so that all leads learn alike.
     """
+    if spec.task != "forecast":
+        say = heads.classify if spec.task == "classify" else heads.estimate
+        return say(ops, weights, view.features, output)
     H, Q = spec.horizon, len(spec.levels)
     words = _words(ops, spec, weights, view, output)
     raw = ops.reshape(_speak(ops, spec, weights, words), (-1, H, Q + 1))
@@ -305,14 +359,8 @@ def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tens
     if view.future is not None:
         correction = correction + _foresee(ops, spec, weights, view.future, words)
     median = ops.reshape(view.base, (-1, 1)) + gate * linear + unit * correction
-    widths = [softplus(ops, raw[:, :, 2 + k]) * unit for k in range(Q - 1)]
-    half = Q // 2
-    below, above = [median], [median]
-    for k in range(half):
-        below.append(below[-1] - widths[half - 1 - k])
-        above.append(above[-1] + widths[half + k])
-    columns = [ops.reshape(q, (-1, H, 1)) for q in [*below[:0:-1], *above]]
-    return ops.reshape(ops.concat(columns, 2), (-1, spec.channels, H, Q))
+    widths = [heads.softplus(ops, raw[:, :, 2 + k]) * unit for k in range(Q - 1)]
+    return ops.reshape(heads.outward(ops, median, widths), (-1, spec.channels, H, Q))
 
 
 def _words(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
@@ -342,11 +390,6 @@ def _foresee(ops: Ops, spec: NetworkSpec, weights: Weights, future: Tensor, word
     share = ops.reshape(ops.matmul(words, weights["known.kernel"]), (-1, C, 1, K))
     weighted = ops.reshape(future, (-1, 1, H, K)) * (share + weights["known.lead"])
     return ops.reshape(ops.sum(weighted, 3), (-1, H))
-
-
-def softplus(ops: Ops, a: Tensor) -> Tensor:
-    """log(1 + e^a), written so that it cannot overflow."""
-    return ops.maximum(a, 0.0) + ops.log(1.0 + ops.exp(-ops.abs(a)))
 
 
 class NetworkStepper:

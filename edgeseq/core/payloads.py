@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from edgeseq.core.types import F64, AlertKind, DataStatus, Phase, Source
+from edgeseq.core.types import F64, AlertKind, DataStatus, Phase, Quality, Source
 
 SIGNIFICANT_DIGITS = 5
 
@@ -132,6 +132,52 @@ class StatusPayload(Payload, frozen=True, kw_only=True):
     """How its data arrives."""
     alert: Literal["none", "watch", "alert"]
     """Whether an alert is open or near."""
+
+
+class EstimatePayload(Payload, frozen=True, kw_only=True):
+    """<stream>/estimate: what an estimator makes of the stream, after every step: a number, or classes."""
+
+    id: str
+    """Stream, grid step and bundle; the same step estimated again has the same id, and the latest wins."""
+    stream: str
+    """Id of the stream: the level of its topics."""
+    target: str
+    """Name of what is estimated, as in training."""
+    time: Time
+    """Time of the grid step that is estimated."""
+    quality: Quality
+    """degraded: some inputs had no reading; missing: none had, so the numbers are null."""
+    unit: str | UnsetType | None = UNSET
+    """Of a number: its unit in training."""
+    value: float | UnsetType | None = UNSET
+    """Of a number: the estimate (median)."""
+    lower: float | UnsetType | None = UNSET
+    """Of a number: lower end of its prediction interval."""
+    upper: float | UnsetType | None = UNSET
+    """Of a number: upper end of its prediction interval."""
+    coverage: float | UnsetType = UNSET
+    """Of a number: share of true values that the interval was made to hold in training; no device can check it."""
+    state: str | UnsetType | None = UNSET
+    """Of classes: the most probable one."""
+    probability: float | UnsetType | None = UNSET
+    """Of classes: its probability."""
+    probabilities: dict[str, float | None] | UnsetType = UNSET
+    """Of classes: the probability of each."""
+    bundle: str
+    """The estimator's name and digest."""
+
+
+class ClassPayload(Payload, frozen=True, kw_only=True):
+    """<stream>/state, retained: the class that an estimator sees the stream in; when it changes."""
+
+    state: str
+    """Name of the class."""
+    target: str
+    """Name of what is estimated, as in training."""
+    since: Time
+    """Time of the first step in this class."""
+    bundle: str
+    """The estimator's name and digest."""
 
 
 class AlertPayload(Payload, frozen=True, kw_only=True):
@@ -293,6 +339,8 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "forecast": ForecastPayload,
     "latest": LatestPayload,
     "status": StatusPayload,
+    "estimate": EstimatePayload,
+    "state": ClassPayload,
     "alert": AlertPayload,
     "bridge/state": StatePayload,
     "bridge/info": InfoPayload,

@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgeseq.core import dedupe, detect, stepping
+from edgeseq.core import dedupe, detect, estimate, stepping
 from edgeseq.core.align import Resets, align
 from edgeseq.core.decode import decode
+from edgeseq.core.estimate import NO_CLASS, Estimator
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.group import Group, new_group
 from edgeseq.core.registry import Registry
@@ -76,9 +77,24 @@ class Batch:
     created: list[StreamInfo]
 
 
-def new_state(rules: Sequence[StreamRule], steppers: Mapping[str, Stepper], options: Options) -> State:
-    """Make the state of a node that has seen nothing; `steppers` maps a rule's `bundle` to its model."""
-    groups = [new_group(rule, steppers[rule.bundle] if rule.bundle else None) for rule in rules]
+def new_state(
+    rules: Sequence[StreamRule],
+    steppers: Mapping[str, Stepper],
+    options: Options,
+    estimators: Mapping[str, Estimator] | None = None,
+) -> State:
+    """Make the state of a node that has seen nothing.
+
+    `steppers` maps a rule's `bundle` to its model, `estimators` its `estimate`.
+    """
+    groups = [
+        new_group(
+            rule,
+            steppers[rule.bundle] if rule.bundle else None,
+            estimators[rule.estimate] if rule.estimate and estimators else None,
+        )
+        for rule in rules
+    ]
     return State(options, Registry(rules), groups)
 
 
@@ -159,6 +175,9 @@ def describe(state: State) -> list[Event]:
         rows = np.arange(group.table.rows)
         events += [StreamCreated(0, stream) for stream in group.table["stream"].tolist()]
         events += detect.still_open(group.table) if group.rule.alerts else []
+        if group.estimator:
+            known = group.table["estimate.class"] != NO_CLASS
+            events += estimate.classes(group.table, rows, np.zeros(len(rows), np.int64), known)
         seen = rows[group.table["arrivals"] > 0]
         events += stepping.statuses(group, seen, np.zeros(len(seen), np.int64), changed_only=False)
     return events

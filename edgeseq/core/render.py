@@ -5,6 +5,8 @@
     <stream>/status         phase, data and alert, retained; when it changes
     <stream>/anomaly        ON while an alert is open, else OFF, retained
     <stream>/availability   offline while the stream is silent, else online, retained
+    <stream>/estimate       what an estimator says, after every step; not retained, QoS 0
+    <stream>/state          the class that it says, retained; when it changes
     <stream>/alert          alerts opened and cleared; QoS 1, at least once
     bridge/…                the node itself (edgeseq.core.bridge)
 
@@ -26,9 +28,11 @@ import numpy as np
 from msgspec import UNSET
 
 from edgeseq.core.bridge import bridge_alerts, bridge_event
+from edgeseq.core.estimated import Estimated, class_payload, estimate_payload
 from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import (
     AlertPayload,
+    ClassPayload,
     EventPayload,
     ForecastPayload,
     LatestPayload,
@@ -42,7 +46,9 @@ from edgeseq.core.types import (
     COVERAGE,
     AlertEvent,
     AlertKind,
+    ClassChanged,
     DataStatus,
+    Estimate,
     Event,
     Forecast,
     Limits,
@@ -80,6 +86,8 @@ class RenderContext:
     """Key → rule."""
     bundles: Mapping[str, str]
     """Key of a rule → label of its bundle, such as house@3f9a51c2; rules without one are absent."""
+    estimated: Mapping[str, Estimated] = field(default_factory=dict)
+    """Key of a rule → what its estimator tells of; rules without one are absent."""
 
     @property
     def root(self) -> str:
@@ -100,6 +108,8 @@ class View:
     latest_ns: int | None = None
     """Origin of the newest `latest`."""
     status: StatusPayload = NEW
+    state: ClassPayload | None = None
+    """Its class, where an estimator tells one."""
     open: dict[str, tuple[int | None, OpenAlert]] = field(default_factory=dict)
     """Alert id → channel (None: the whole stream) and alert."""
 
@@ -123,6 +133,14 @@ def render(context: RenderContext, render_state: RenderState, events: Sequence[E
         match event:
             case Forecast():
                 outgoing.extend(_forecast(context, render_state.view(event.stream), event, next(numbers)))
+            case Estimate():
+                estimated = context.estimated[context.rule_of(event.stream).key]
+                told = estimate_payload(event, estimated, context.infos[event.stream].id)
+                outgoing.append(Outgoing(f"{_base(context, event.stream)}/estimate", _encode(told)))
+            case ClassChanged():
+                state = class_payload(event, context.estimated[context.rule_of(event.stream).key])
+                render_state.view(event.stream).state = state
+                outgoing.append(_retained(f"{_base(context, event.stream)}/state", _encode(state)))
             case AlertEvent():
                 outgoing.extend(_alert(context, render_state.view(event.stream), event))
             case StreamStatus():
@@ -145,6 +163,8 @@ def announce(context: RenderContext, render_state: RenderState) -> list[Outgoing
     outgoing: list[Outgoing] = []
     for stream, view in sorted(render_state.views.items()):
         outgoing.extend(_status_messages(context, stream, view))
+        if view.state:
+            outgoing.append(_retained(f"{_base(context, stream)}/state", _encode(view.state)))
         outgoing.extend(_retained(*switch) for switch in _switches(context, stream, view).items())
     return [*outgoing, _open_alerts(context, render_state)]
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import calibrate, detect
+from edgeseq.core import calibrate, detect, estimate
 from edgeseq.core.align import Resets, Samples, origin_ns
 from edgeseq.core.calibrate import BASELINE, MODEL, VALUE
+from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.group import (
@@ -53,9 +54,10 @@ def take(group: Group, samples: Samples) -> list[Event]:
     if moved.any():
         _commit(group, samples.rows[moved])
     raw = _step(group, samples)
+    estimates = _estimate(group, group.estimator, samples) if group.estimator else []
     if not samples.publish:
         return []
-    return _tell(group, samples, raw)
+    return [*_tell(group, samples, raw), *estimates]
 
 
 def reset(group: Group, resets: Resets) -> list[Event]:
@@ -85,6 +87,8 @@ def _commit(group: Group, rows: I64) -> None:
     )
     calibrate.push(table, group.leads, rows, step, table["next_raw"][rows])
     _promote(group, BASELINE, rows)
+    if group.estimator:
+        estimate.commit(table, group.estimator, rows)
     if len(group.steppers) > MODEL:
         warm = table["model_warm"][rows]
         _promote(group, MODEL, rows[warm])
@@ -193,6 +197,22 @@ def _bounds(stepper: Stepper, quantiles: NDArray[Any]) -> NDArray[Any]:
 def _picked(levels: tuple[float, ...]) -> list[int]:
     wanted = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
     return [int(np.abs(np.array(levels) - level).argmin()) for level in wanted]
+
+
+def _estimate(group: Group, estimator: Estimator, samples: Samples) -> list[Event]:
+    """Step the estimator and tell what it says; rows that it joins at work are warmed by their history."""
+    table, rows = group.table, samples.rows
+    cold = ~table["estimate.warm"][rows] & (table["first_step"][rows] != NONE_YET)
+    for i in np.flatnonzero(cold).tolist():
+        row = int(rows[i])
+        estimate.warm(table, estimator, row, recent_history(group, row, int(samples.step[i]) - 1))
+    numbers = estimate.step(table, estimator, rows, samples.values)
+    if not samples.publish:
+        return []
+    origins = origin_ns(table, group.rule, rows, samples.step)
+    return estimate.tell(
+        table, estimator, rows, samples.order, samples.step, origins, samples.values, numbers
+    )
 
 
 # --- tell -----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ Aggregate = Literal["last", "mean", "sum", "min", "max"]
 OnGap = Literal["missing", "hold"]
 Kind = Literal["gauge", "counter"]
 Source = Literal["model", "baseline"]
+Quality = Literal["ok", "degraded", "missing"]
 
 COVERAGE = 0.9
 """Nominal coverage of the published prediction interval."""
@@ -128,6 +129,8 @@ class StreamRule(msgspec.Struct, frozen=True):
     publish_path: bool = True
     bundle: str | None = None
     """Key of the bundle that serves this rule's streams, or None for the baseline."""
+    estimate: str | None = None
+    """Key of the bundle that estimates something else of this rule's streams, or None."""
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -137,6 +140,18 @@ class StreamRule(msgspec.Struct, frozen=True):
     def unit_of(self, channel_name: str) -> str | None:
         """Name the unit of a channel, or None."""
         return self.units.get(channel_name, self.unit)
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What an estimator tells of a stream: a number that is none of its channels, or the class it is in."""
+
+    name: str
+    unit: str | None = None
+    anchor: float = 0.0
+    scale: float = 1.0
+    """Number = anchor + scale · output. Fixed in training: no device sees the target."""
+    classes: tuple[str, ...] = ()
+    """Names of the N classes in the order of the outputs; empty: the target is a number."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -288,6 +303,29 @@ class Forecast(msgspec.Struct, frozen=True):
     """(C,): 1 - error of what serves / error of the baseline; NaN while unknown."""
 
 
+class Estimate(msgspec.Struct, frozen=True):
+    """What an estimator makes of one stream at one step."""
+
+    order: int
+    stream: int
+    step: int
+    origin_ns: int
+    quality: Quality
+    """ok: all channels had a value; degraded: some had none; missing: none had, so there is no estimate."""
+    numbers: F64
+    """(3,) lower, value, upper in the target's unit, or (N,) probabilities of its classes; NaN where there is none."""
+
+
+class ClassChanged(msgspec.Struct, frozen=True):
+    """An estimator sees a stream in another class than before, or in its first one."""
+
+    order: int
+    stream: int
+    index: int
+    """Of Target.classes."""
+    since_ns: int
+
+
 class AlertEvent(msgspec.Struct, frozen=True):
     """An alert opened, updated or cleared."""
 
@@ -334,7 +372,7 @@ class StreamCreated(msgspec.Struct, frozen=True):
     stream: int
 
 
-Event = Forecast | AlertEvent | StreamStatus | StreamReset | StreamCreated
+Event = Forecast | Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamCreated
 
 
 class Outgoing(msgspec.Struct, frozen=True):

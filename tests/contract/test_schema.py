@@ -75,7 +75,8 @@ def test_config_schema_takes_the_sample_and_no_typo() -> None:
         ("a/b/c/attic/bridge/alerts", "bridge/alerts"),
         ("edgeseq/attic/pump1/anomaly", "anomaly"),
         ("edgeseq/attic/bridge/unknown", None),
-        ("edgeseq/attic/pump1/state", None),
+        ("edgeseq/attic/pump1/state", "state"),
+        ("edgeseq/attic/pump1/level", None),
     ],
 )
 def test_message_of_topic(topic: str, name: str | None) -> None:
