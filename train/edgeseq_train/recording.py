@@ -73,21 +73,21 @@ def from_frame(
 
 def _read(candidates: Sequence[Candidate], request: Request, where: str) -> Recording:
     chosen = choose(candidates, request.columns, request.without, where)
-    series: list[Series] = []
+    series, left = [], {}
     for k, candidate in enumerate(chosen):
         request.progress(f"reading {candidate.name}", k / len(chosen))
-        if (read := candidate.load()) is not None:
-            series.append(read)
-    taken = {s.name for s in series}
-    left = [c.name for c in chosen if c.name not in taken]
-    named = [name for name in left if name in request.columns]
-    if named or not series:
+        loaded = candidate.load()
+        if isinstance(loaded, Series):
+            series.append(loaded)
+        else:
+            left[candidate.name] = loaded
+    if not series or any(name in request.columns for name in left):
         raise InputError(
-            "no column is numeric",
+            "there are no numbers",
             where=where,
-            found=", ".join(c.name for c in candidates)[:200],
-            wanted=", ".join(named) or "at least one numeric column beside the time",
-            do="name the channels with --columns",
+            found="; ".join(f"{name}: {cells}" for name, cells in left.items())[:300],
+            wanted="columns, series or entities of numbers",
+            do="name those that are measured, with --columns",
         )
     if left:
         request.say(f"left out, for they hold no numbers: {', '.join(left)}")

@@ -48,19 +48,20 @@ def lay(series: Sequence[Series], request: Request, where: str) -> Recording:
         _check_spacing(series, request, where)
     streams = _streams(series, request)
     start_ns = min(int(s.time_ns[0]) for s in series)
-    grids = []
+    laid = []
     for k, channels in enumerate(streams):
         request.progress(f"grid {k + 1} of {len(streams)}", k / len(streams))
-        grids.append(_stream_grid(channels, request, start_ns))
-    values = np.full((max(map(len, grids)), len(grids), len(streams[0])), np.nan)
-    for k, grid in enumerate(grids):
-        values[: len(grid), k] = grid
+        laid.append(_stream_grid(channels, request, start_ns))
     ordered = [channel for channels in streams for channel in channels]
-    _check_changes(values, ordered, where)
-    _tell(values, ordered, request)
+    columns = [column for _, grid in laid for column in grid.T]
+    _check_changes(columns, ordered, where)
+    values = np.full((max(offset + len(grid) for offset, grid in laid), len(laid), len(streams[0])), np.nan)
+    for k, (offset, grid) in enumerate(laid):
+        values[offset : offset + len(grid), k] = grid
+    _tell(columns, len(values), ordered, request)
     names, units = tuple(s.name for s in ordered), tuple(s.unit for s in ordered)
-    if request.multichannel and len(streams) == 1:
-        names = tuple(s.channel or s.name for s in ordered)
+    if request.multichannel and len({s.stream for s in ordered}) == 1:
+        names = tuple(s.channel for s in ordered)
     origin_ns = (
         start_ns if request.aggregate == "last" else (start_ns // request.period_ns + 1) * request.period_ns
     )
@@ -143,7 +144,11 @@ def _check_spacing(series: Sequence[Series], request: Request, where: str) -> No
         return
     usual = format_duration(_usual(max(seldom.values())))
     some = ", ".join(f"{name} every {format_duration(_usual(ns))}" for name, ns in seldom.items())
-    but = f"; {_without(list(seldom))} leaves them out" if len(seldom) < len(series) else ""
+    but = (
+        f"; {_without(list(seldom))} leaves {'it' if len(seldom) == 1 else 'them'} out"
+        if len(seldom) < len(series)
+        else ""
+    )
     raise InputError(
         f"readings come every {usual}, more seldom than the period",
         where=where,
@@ -172,12 +177,11 @@ def _usual(spacing_ns: int) -> int:
     return round(spacing_ns, -9) or spacing_ns
 
 
-def _check_changes(values: F64, series: Sequence[Series], where: str) -> None:
-    """Refuse channels that have one value at all steps, or none."""
-    columns = values.reshape(len(values), -1)
+def _check_changes(columns: Sequence[F64], series: Sequence[Series], where: str) -> None:
+    """Refuse channels that have one value at all steps."""
     still = {}
-    for k, s in enumerate(series):
-        known = columns[np.isfinite(columns[:, k]), k]
+    for column, s in zip(columns, series, strict=True):
+        known = column[np.isfinite(column)]
         if len(known) == 0 or known.min() == known.max():
             still[s.name] = f"{known[0]:g} at all of {len(known)} steps" if len(known) else "no value"
     if not still:
@@ -222,8 +226,8 @@ def _streams(series: Sequence[Series], request: Request) -> list[list[Series]]:
     return [[by_name[n, c] for c in channels] for n in names]
 
 
-def _stream_grid(channels: Sequence[Series], request: Request, start_ns: int) -> F64:
-    """Give (T, C) from the first step of all streams on; the steps are those of the stream's own first reading."""
+def _stream_grid(channels: Sequence[Series], request: Request, start_ns: int) -> tuple[int, F64]:
+    """Give the step of all streams at which this one begins, and its grid (T, C) by its own first reading."""
     first_ns = min(int(s.time_ns[0]) for s in channels)
     period_ns = request.period_ns
     if request.aggregate == "last":
@@ -231,10 +235,10 @@ def _stream_grid(channels: Sequence[Series], request: Request, start_ns: int) ->
     else:
         offset = first_ns // period_ns - start_ns // period_ns
     grids = [_grid(s, request, first_ns) for s in channels]
-    values = np.full((offset + max(map(len, grids)), len(grids)), np.nan)
+    values = np.full((max(map(len, grids)), len(grids)), np.nan)
     for c, grid in enumerate(grids):
-        values[offset : offset + len(grid), c] = grid
-    return values
+        values[: len(grid), c] = grid
+    return offset, values
 
 
 def _grid(series: Series, request: Request, first_ns: int) -> F64:
@@ -256,9 +260,8 @@ def _grid(series: Series, request: Request, first_ns: int) -> F64:
 # --- what is told -----------------------------------------------------------------------------------------------
 
 
-def _tell(values: F64, series: Sequence[Series], request: Request) -> None:
-    columns = values.reshape(len(values), -1)
-    known = np.isfinite(columns).mean(axis=0)
+def _tell(columns: Sequence[F64], steps: int, series: Sequence[Series], request: Request) -> None:
+    known = np.array([np.isfinite(column).sum() / steps for column in columns])
     if len(series) <= MOST_TOLD:
         for k, s in enumerate(series):
             request.say(
@@ -277,7 +280,7 @@ def _tell(values: F64, series: Sequence[Series], request: Request) -> None:
             'steps without a reading hold the last value: set on_gap = "hold" for the streams on the device'
         )
     request.say(
-        f"{len(values)} steps of {format_duration(request.period_ns)} from {len(series)} series"
+        f"{steps} steps of {format_duration(request.period_ns)} from {len(series)} series"
         f" ({request.aggregate} of each step), {100 * known.mean():.1f} % known"
     )
 

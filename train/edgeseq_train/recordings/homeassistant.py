@@ -22,7 +22,7 @@ from edgeseq.errors import InputError
 from edgeseq_train.recordings.choose import MOST_LISTED
 from edgeseq_train.recordings.numbers import to_numbers
 from edgeseq_train.recordings.request import Request
-from edgeseq_train.recordings.series import Candidate, Series, make_series
+from edgeseq_train.recordings.series import Candidate, Loaded, Series, make_series
 from edgeseq_train.recordings.tables import Table
 
 HOUR_NS = 3600 * 10**9
@@ -118,7 +118,7 @@ class _Entity:
     row: dict[str, object]
     """One of `_entities`."""
 
-    def load(self) -> Series | None:
+    def load(self) -> Loaded:
         """Read statistics where they are asked for, or are what the device would compute from readings; else states."""
         column = _statistic(self.request)
         if column and self.request.statistics is not False and self.row["statistics_since"] is not None:
@@ -150,13 +150,13 @@ class _Entity:
         where = f"{self.path}: {name}"
         return make_series(self.request, name, "", _to_ns(frame["ts"]), values, where, units)
 
-    def _load_states(self) -> Series | None:
+    def _load_states(self) -> Loaded:
         name = str(self.row["name"])
         types = {"state": pl.String, "attributes_id": pl.Int64}
         frame = self._read(_STATES, self.row["states"], types)
         numbers = to_numbers(frame["state"], Table(frame, f"{self.path}: {name}"), "state")
-        if numbers is None:
-            return None
+        if isinstance(numbers, str):
+            return numbers if len(frame) else "no states"
         if numbers.words:
             self.request.say(f"{name}: {numbers.words} states say unavailable or unknown: no readings")
         self._tell_statistics()

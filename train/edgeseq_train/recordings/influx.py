@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from edgeseq.errors import InputError
+from edgeseq_train.recordings.choose import listed
 from edgeseq_train.recordings.kinds import opened, unreadable
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.series import Candidate, Series, make_series
@@ -27,14 +28,16 @@ HOME_ASSISTANT_TAGS = {"domain", "entity_id"}
 VALUE = "value"
 """The field that need not be named."""
 
-_POINT = r"^(?<key>(?:[^\s\\,]|\\.)(?:[^ \\]|\\.)*) +(?<fields>.*\S) +(?<time>-?\d+)\s*$"
-_FIELD = r'(?:[^=,\\ ]|\\.)+=(?:"(?:[^"\\]|\\.)*"|[^," ]*)'
-_SPLIT = r"^(?<name>(?:[^=\\]|\\.)+)=(?<value>[^\"]*)$"
-_NUMBER = r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[iu]?$"
+_ESCAPED = {"\\\\": "\\", "\\ ": " ", "\\,": ",", "\\=": "=", '\\"': '"'}
+_STAND_INS = {escaped: chr(k) for k, escaped in enumerate(_ESCAPED, start=1)}
+"""Control characters in place of what stands behind a backslash: what is left then separates."""
+_REST = r"^ *(?<fields>[^ =].*[^ ]) +(?<time>-?[0-9]+)\s*$"
+_FIELD = r'[^=," ]+=(?:"[^"]*"|[^," ]*)'
+_NUMBER = r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[iu]?$"
 _AROUND = r"^\s*(?:#|CREATE |$)"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Points:
     """Points of one series and field."""
 
@@ -43,29 +46,41 @@ class _Points:
     units: list[str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an export has."""
+
+    points: dict[tuple[str, str], _Points]
+    fields: set[str]
+    """Names of all fields, numeric or not."""
+
+
 def candidates_of(path: Path, request: Request) -> list[Candidate]:
     """Read all numeric fields of an export.
 
     Raises:
         InputError: the file cannot be read, or a line is no point.
     """
-    points: dict[tuple[str, str], _Points] = {}
+    found = _Found({}, set())
     line = 1
     try:
         for chunk, share in _chunks(path):
-            request.progress(f"{path.name}: {len(points)} series", share)
-            line = _take(points, chunk, line, path)
+            request.progress(f"{path.name}: {line:,} lines, {len(found.points)} series", share)
+            line = _take(found, chunk, line, path)
     except (OSError, EOFError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error) from error
-    if not points:
+    left = sorted(found.fields - {channel or VALUE for _, channel in found.points})
+    if not found.points:
         raise InputError(
             "no field holds numbers",
             where=str(path),
-            found=f"{line - 1} lines",
+            found=f"{line - 1} lines, fields {listed(left)}",
             wanted="points such as: weather,room=hall temperature=21.5 1772359200000000000",
             do="check how it was exported",
         )
-    return [_candidate(stream, channel, p, path, request) for (stream, channel), p in points.items()]
+    if left:
+        request.say(f"left out, for they hold no numbers: {listed(left)}")
+    return [_candidate(stream, channel, p, path, request) for (stream, channel), p in found.points.items()]
 
 
 def _candidate(stream: str, channel: str, points: _Points, path: Path, request: Request) -> Candidate:
@@ -90,61 +105,67 @@ def _chunks(path: Path) -> Iterator[tuple[bytes, float]]:
             yield chunk + file.readline(), min(raw() / size, 1.0)
 
 
-def _take(points: dict[tuple[str, str], _Points], chunk: bytes, line: int, path: Path) -> int:
+def _take(found: _Found, chunk: bytes, line: int, path: Path) -> int:
     """Add the points of a chunk that begins at a line; give the line after it."""
     lines = pl.read_csv(
         io.BytesIO(chunk), has_header=False, separator="\x1f", quote_char=None, schema={"line": pl.String},
-        encoding="utf8-lossy",  raise_if_empty=False,
+        encoding="utf8-lossy", raise_if_empty=False,
     )["line"]  # fmt: skip
-    parts = lines.str.extract_groups(_POINT).struct.unnest()
-    _check(lines, parts, line, path)
-    fields = (
-        parts.lazy()
-        .drop_nulls("key")
-        .with_columns(pl.col("fields").str.extract_all(_FIELD))
-        .explode("fields")
-        .with_columns(pl.col("fields").str.extract_groups(_SPLIT))
-        .unnest("fields")
-        .with_columns(pl.col("value").str.extract(_NUMBER).cast(pl.Float64, strict=False))
-        .drop_nulls(["name", "value"])
-        .with_columns(pl.col("time").cast(pl.Int64, strict=False))
-        .collect()
-    )
-    times = from_epoch(fields["time"])
-    fields = fields.with_columns(times.alias("time")).drop_nulls("time")
-    for (key, name), part in fields.partition_by("key", "name", as_dict=True, maintain_order=True).items():
-        stream, channel, unit = _named(str(key), _plain(str(name)))
-        found = points.setdefault((stream, channel), _Points([], [], []))
-        found.time_ns.append(part["time"].to_numpy())
-        found.values.append(part["value"].to_numpy())
-        found.units.append(unit)
+    fields = _fields(lines, line, path)
+    numeric = fields.with_columns(
+        pl.col("value").str.extract(_NUMBER).cast(pl.Float64), from_epoch(fields["time"]).alias("time")
+    ).drop_nulls(["value", "time"])
+    for (key, name), part in numeric.partition_by("key", "name", as_dict=True, maintain_order=True).items():
+        stream, channel, unit = _named(str(key), str(name))
+        points = found.points.setdefault((stream, channel), _Points([], [], []))
+        points.time_ns.append(part["time"].to_numpy())
+        points.values.append(part["value"].to_numpy())
+        points.units.append(unit)
+    found.fields.update(map(_plain, fields["name"].unique()))
     return line + len(lines)
 
 
-def _check(lines: pl.Series, parts: pl.DataFrame, line: int, path: Path) -> None:
-    wrong = (parts["key"].is_null() & ~lines.str.contains(_AROUND)).arg_true()
+def _fields(lines: pl.Series, line: int, path: Path) -> pl.DataFrame:
+    """Split points into key, name, value and time of each field."""
+    text = lines.str.strip_chars_start()
+    if text.str.contains("\\", literal=True).any():
+        text = text.str.replace_many(_STAND_INS)
+    halves = text.str.splitn(" ", 2).struct.rename_fields(["key", "rest"]).struct.unnest()
+    rest = halves["rest"].str.extract_groups(_REST).struct.unnest()
+    wrong = (
+        (rest["time"].is_null() | halves["key"].str.contains("^,|,$")) & ~lines.str.contains(_AROUND)
+    ).arg_true()
     if len(wrong):
-        row = int(wrong[0])
-        raise InputError(
-            "a line is no point of the line protocol",
-            where=f"{path}: line {line + row}",
-            found=repr(lines[row])[:120]
-            + (f" and {len(wrong) - 1} more such lines" if len(wrong) > 1 else ""),
-            wanted="measurement,tag=… field=… time",
-            do="correct or remove the line; text over several lines is not read",
-        )
+        raise _no_point(lines, line, wrong, path)
+    frame = pl.DataFrame({"key": halves["key"], "time": rest["time"].cast(pl.Int64, strict=False)})
+    split = frame.with_columns(rest["fields"].str.extract_all(_FIELD)).filter(rest["time"].is_not_null())
+    pairs = split.explode("fields").drop_nulls("fields")
+    named = pairs["fields"].str.splitn("=", 2).struct.rename_fields(["name", "value"]).struct.unnest()
+    return pl.concat([pairs.select("key", "time"), named], how="horizontal")
+
+
+def _no_point(lines: pl.Series, line: int, wrong: pl.Series, path: Path) -> InputError:
+    row = int(wrong[0])
+    return InputError(
+        "a line is no point of the line protocol",
+        where=f"{path}: line {line + row}",
+        found=repr(lines[row])[:120] + (f" and {len(wrong) - 1} more such lines" if len(wrong) > 1 else ""),
+        wanted="measurement,tag=… field=… time",
+        do="correct or remove the line; text over several lines is not read",
+    )
 
 
 def _named(key: str, field: str) -> tuple[str, str, str | None]:
-    r"""Name stream and channel of a series key, and its unit where Home Assistant wrote it.
+    """Name stream and channel of a series key (with stand-ins), and its unit where Home Assistant wrote it.
 
     >>> _named("°C,domain=sensor,entity_id=cellar", "value")
     ('sensor.cellar', '', '°C')
-    >>> _named("cpu,host=my\\ pi,core=1", "idle")
-    ('cpu host=my pi core=1', 'idle', None)
+    >>> _named("cpu,host=pi,core=1", "idle")
+    ('cpu host=pi core=1', 'idle', None)
     """
-    measurement, *pairs = _split(key)
-    tags = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    measurement, *pairs = key.split(",")
+    tags = {_plain(k): _plain(v) for k, _, v in (pair.partition("=") for pair in pairs)}
+    measurement, field = _plain(measurement), _plain(field)
     channel = "" if field == VALUE else field
     if tags.keys() >= HOME_ASSISTANT_TAGS:
         entity = f"{tags['domain']}.{tags['entity_id']}"
@@ -152,20 +173,8 @@ def _named(key: str, field: str) -> tuple[str, str, str | None]:
     return " ".join([measurement, *(f"{k}={v}" for k, v in tags.items())]), channel, None
 
 
-def _split(key: str) -> list[str]:
-    """Split at commas that no backslash stands before, and take the backslashes away."""
-    parts = [""]
-    escaped = False
-    for letter in key:
-        if letter == "," and not escaped:
-            parts.append("")
-        else:
-            parts[-1] += letter
-        escaped = letter == "\\" and not escaped
-    return [_plain(part) for part in parts]
-
-
 def _plain(text: str) -> str:
-    for letter in (",", " ", "="):
-        text = text.replace("\\" + letter, letter)
+    """Put letters back for their stand-ins."""
+    for stand_in, letter in zip(_STAND_INS.values(), _ESCAPED.values(), strict=True):
+        text = text.replace(stand_in, letter)
     return text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -13,6 +15,7 @@ Kind = Literal["csv", "parquet", "sqlite", "lines"]
 
 HEAD_BYTES = 65_536
 GZIP = b"\x1f\x8b"
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 WANTED = "CSV (also .gz), Parquet, InfluxDB line protocol (also .gz), home-assistant_v2.db, or a folder of such files"
 
 _LINE = re.compile(r"(?:[^\s,\\#]|\\.)(?:[^ \\]|\\.)* (?:[^ =\\]|\\.)+=.* -?[0-9]{9,19}\s*")
@@ -38,7 +41,30 @@ def kind_of(path: Path) -> Kind | None:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(_AROUND_LINES)]
     if lines and _LINE.fullmatch(lines[0]):
         return "lines"
-    return "csv"
+    return "csv" if is_table(text.splitlines()[:2]) else None
+
+
+def is_table(lines: Sequence[str]) -> bool:
+    """Tell a header and its first row from prose: as many cells, or one more where R numbers the rows.
+
+    >>> is_table(["time,a", "0,1"]), is_table(["MIT License", ""]), is_table(["a, b and c", "d"])
+    (True, False, False)
+    """
+    if not lines:
+        return False
+    names, *rows = cells_of(lines)
+    return len(names) > 1 and all(0 <= len(row) - len(names) <= 1 for row in rows)
+
+
+def separator_of(header: str) -> str:
+    """Take the separator that a header has most of."""
+    return max(SEPARATORS, key=header.count)
+
+
+def cells_of(lines: Iterable[str]) -> list[list[str]]:
+    """Split lines into cells, at the separator of the first."""
+    lines = list(lines)
+    return list(csv.reader(lines, delimiter=separator_of(lines[0])))
 
 
 def read_head(path: Path) -> bytes:
@@ -103,6 +129,11 @@ def unknown(path: Path) -> InputError:
         found, do = "a ZIP archive, as spreadsheets are", "save the table as CSV, or unpack the archive"
     elif head.lstrip()[:1] in (b"{", b"["):
         found, do = "JSON", "write it as CSV; messages recorded from a broker are for edgeseq replay"
+    elif not head:
+        found, do = "an empty file", "check how it was exported"
+    elif (text := decoded(head)) is not None:
+        found = f"text, but no header with rows of as many cells: {text[:60]!r}"
+        do = "begin a CSV with the names of its columns, with commas, semicolons or tabs between"
     else:
         found, do = f"a file that begins with {head[:16]!r}", "write it as CSV or Parquet"
     return InputError(

@@ -13,7 +13,7 @@ from edgeseq_train.recordings import times, zones
 from edgeseq_train.recordings.choose import nearest
 from edgeseq_train.recordings.numbers import to_numbers
 from edgeseq_train.recordings.request import Request
-from edgeseq_train.recordings.series import Candidate, Series, make_series
+from edgeseq_train.recordings.series import Candidate, Loaded, make_series
 from edgeseq_train.recordings.tables import Table
 
 SERIES_NAMES = (
@@ -138,13 +138,13 @@ class _Source:
     time_ns: I64
     unit: str | None
 
-    def load(self, stream: str, channel: str, column: str, rows: pl.Series | None) -> Series | None:
+    def load(self, stream: str, channel: str, column: str, rows: pl.Series | None) -> Loaded:
         """Read one column, of all rows or of some."""
         frame = self.table.frame
         cells = frame[column] if rows is None else frame[column].gather(rows)
         numbers = to_numbers(cells, self.table, column, rows)
-        if numbers is None:
-            return None
+        if isinstance(numbers, str):
+            return numbers
         time_ns = self.time_ns if rows is None else self.time_ns[rows.to_numpy()]
         units = None
         if self.unit:
@@ -157,12 +157,19 @@ class _Source:
 
     def candidate(self, stream: str, channel: str, column: str, rows: pl.Series | None = None) -> Candidate:
         """Promise to read one column."""
-        load: Callable[[], Series | None] = lambda: self.load(stream, channel, column, rows)  # noqa: E731
+        load: Callable[[], Loaded] = lambda: self.load(stream, channel, column, rows)  # noqa: E731
         return Candidate(stream, channel, self.table.where, load)
 
 
 def _wide(source: _Source, columns: Sequence[str]) -> list[Candidate]:
-    return [source.candidate("", c, c) for c in columns]
+    counts = [c for c in columns if c not in source.request.columns and _counts_rows(source.table.frame[c])]
+    if counts:
+        source.request.say(f"left out, for they number the rows: {', '.join(counts)}")
+    return [source.candidate("", c, c) for c in columns if c not in counts]
+
+
+def _counts_rows(column: pl.Series) -> bool:
+    return column.dtype.is_integer() and len(column) > 2 and bool((column.diff().drop_nulls() == 1).all())
 
 
 def _long(source: _Source, columns: Sequence[str], labels: pl.Series) -> list[Candidate]:

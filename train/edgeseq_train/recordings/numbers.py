@@ -25,8 +25,8 @@ class Numbers:
     """Cells that say that there is no value."""
 
 
-def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | None = None) -> Numbers | None:
-    """Read cells as numbers; None where no cell is one.
+def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | None = None) -> Numbers | str:
+    """Read cells as numbers; where no cell is one, tell what they are.
 
     Args:
         column: the cells.
@@ -39,12 +39,14 @@ def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | Non
     """
     if column.dtype.is_numeric():
         return Numbers(_finite(column.cast(pl.Float64)))
+    if column.null_count() == len(column):
+        return "nothing"
     if column.dtype != pl.String:
-        return None
+        return _shown(column)
     text = column.str.strip_chars()
     values = text.cast(pl.Float64, strict=False)
     if values.null_count() == len(values):
-        return None
+        return _shown(column)
     words = text.str.to_lowercase().is_in(ABSENT_WORDS)
     wrong = (values.is_null() & text.is_not_null() & ~text.is_in(MISSING) & ~words).arg_true()
     if len(wrong):
@@ -58,6 +60,16 @@ def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | Non
             do="correct the cells, or leave the column out with --without",
         )
     return Numbers(_finite(values), int(words.sum()))
+
+
+def _shown(column: pl.Series) -> str:
+    """Name some of the cells.
+
+    >>> _shown(pl.Series(["on", None, "off", "on", "x", "y"]))
+    "'on', 'off', 'x' …"
+    """
+    different = column.drop_nulls().unique(maintain_order=True)
+    return ", ".join(repr(cell)[:40] for cell in different.head(3)) + (" …" if len(different) > 3 else "")
 
 
 def _finite(values: pl.Series) -> F64:

@@ -34,6 +34,10 @@ class Series:
         return full_name(self.stream, self.channel)
 
 
+Loaded = Series | str
+"""Readings, or what is there instead of numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A channel that can be read."""
@@ -41,8 +45,7 @@ class Candidate:
     stream: str
     channel: str
     where: str
-    load: Callable[[], Series | None]
-    """Give its readings, or None where they are no numbers."""
+    load: Callable[[], Loaded]
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import numpy as np
 
 from edgeseq.errors import InputError
 from edgeseq_train.recordings import homeassistant, influx
+from edgeseq_train.recordings.choose import listed
 from edgeseq_train.recordings.kinds import WANTED, kind_of, unknown
 from edgeseq_train.recordings.layout import EACH_FILE, Part, part_of
 from edgeseq_train.recordings.request import Request
-from edgeseq_train.recordings.series import Candidate, Series
+from edgeseq_train.recordings.series import Candidate, Loaded, Series
 from edgeseq_train.recordings.tables import load
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".gz", ".db", ".lp")
 
 
 def candidates_of(paths: Sequence[Path], request: Request) -> list[Candidate]:
@@ -28,19 +32,25 @@ def candidates_of(paths: Sequence[Path], request: Request) -> list[Candidate]:
     if len(files) == 1:
         return _part(files[0], request).candidates
     parts = []
+    said: dict[str, list[str]] = {}
     for k, file in enumerate(files):
         request.progress(f"file {k + 1} of {len(files)}: {file.name}", k / len(files))
-        said: list[str] = []
-        parts.append(_part(file, replace(request, say=said.append)))
-        for text in said:
-            request.say(f"{file.name}: {text}")
+        tell = partial(_note, said, file.name)
+        parts.append(_part(file, replace(request, say=tell)))
+    for text, names in said.items():
+        request.say(text if len(names) == len(files) else f"{listed(names)}: {text}")
     return _joined(files, parts, request)
+
+
+def _note(said: dict[str, list[str]], name: str, text: str) -> None:
+    said.setdefault(text, []).append(name)
 
 
 def _listed(folder: Path, request: Request) -> list[Path]:
     """List the files of a folder that are recordings, by name; the others are told."""
     found = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    files = [p for p in found if p.is_file() and p.stat().st_size and kind_of(p) and not _is_prose(p)]
+    # What calls itself a recording must be one; what does not may be a licence or notes.
+    files = [p for p in found if p.is_file() and (p.suffix.lower() in SUFFIXES or kind_of(p))]
     left = [p.name + ("/" if p.is_dir() else "") for p in found if p not in files]
     if not files:
         raise InputError(
@@ -53,11 +63,6 @@ def _listed(folder: Path, request: Request) -> list[Path]:
     if left:
         request.say(f"left out, for they are no recordings: {', '.join(left)}")
     return files
-
-
-def _is_prose(path: Path) -> bool:
-    """Tell licences and notes, which stand beside data, from tables."""
-    return path.suffix.lower() in (".md", ".rst", "") and kind_of(path) == "csv"
 
 
 def _part(path: Path, request: Request) -> Part:
@@ -87,11 +92,12 @@ def _joined(files: Sequence[Path], parts: Sequence[Part], request: Request) -> l
                 f"{len(files)} files of the same columns, one after the other in time: read as one recording"
                 f" (--series {EACH_FILE} if each is a series)"
             )
+            parts = sorted(parts, key=lambda part: part.span_ns or (0, 0))
         return [
             _one_after_the_other([p for part in parts for p in part.candidates if _same(p, c)])
             for c in parts[0].candidates
         ]
-    request.say(f"{len(files)} files of the same time: each has its own series")
+    request.say(f"{len(files)} files of other columns or of times that overlap: each has its own series")
     return _side_by_side(files, parts)
 
 
@@ -106,10 +112,11 @@ def _is_in_turn(parts: Sequence[Part]) -> bool:
 
 
 def _one_after_the_other(pieces: Sequence[Candidate]) -> Candidate:
-    def load_all() -> Series | None:
-        read = [s for s in (piece.load() for piece in pieces) if s is not None]
+    def load_all() -> Loaded:
+        loaded = [piece.load() for piece in pieces]
+        read = [part for part in loaded if isinstance(part, Series)]
         if not read:
-            return None
+            return loaded[0]
         units = {s.unit for s in read if s.unit}
         if len(units) > 1:
             raise InputError(
@@ -139,9 +146,9 @@ def _side_by_side(files: Sequence[Path], parts: Sequence[Part]) -> list[Candidat
 
 
 def _renamed(candidate: Candidate, stream: str, channel: str) -> Candidate:
-    def load_renamed() -> Series | None:
+    def load_renamed() -> Loaded:
         read = candidate.load()
-        return None if read is None else replace(read, stream=stream, channel=channel)
+        return replace(read, stream=stream, channel=channel) if isinstance(read, Series) else read
 
     return replace(candidate, stream=stream, channel=channel, load=load_renamed)
 

@@ -10,11 +10,19 @@ from pathlib import Path
 import polars as pl
 
 from edgeseq.errors import InputError
-from edgeseq_train.recordings.kinds import Kind, encoding_of, opened, read_head, unreadable
+from edgeseq_train.recordings.kinds import (
+    SEPARATORS,
+    Kind,
+    cells_of,
+    encoding_of,
+    opened,
+    read_head,
+    separator_of,
+    unreadable,
+)
 from edgeseq_train.recordings.request import Say
 
 MISSING = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 ROW_NUMBER = "row number"
 
 
@@ -41,6 +49,8 @@ def load(path: Path, kind: Kind, say: Say) -> Table:
     """
     try:
         table = Table(pl.read_parquet(path), str(path)) if kind == "parquet" else _load_csv(path, say)
+    except pl.exceptions.ComputeError as error:
+        raise (_uneven(path, error) if kind == "csv" else unreadable(path, error)) from error
     except (OSError, EOFError, csv.Error, UnicodeError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error) from error
     check_rows(table)
@@ -88,16 +98,33 @@ def _load_csv(path: Path, say: Say) -> Table:
 
 
 def _header(path: Path, encoding: str) -> tuple[str, list[str] | None]:
-    """Find the separator, and the names of the columns where the file does not tell all: R leaves out that of the row.
-
-    The separator is the one that the first line has most of.
-    """
+    """Find the separator, and the names of the columns where the file does not tell all: R does not name the rows'."""
     with opened(path) as file:
         text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
         lines = [text.readline(), text.readline()]
-    separator = max(SEPARATORS, key=lines[0].count)
-    names, cells = (next(csv.reader([line], delimiter=separator), []) for line in lines)
-    return separator, [ROW_NUMBER, *names] if len(names) + 1 == len(cells) and cells[-1] else None
+    names, cells = (*cells_of(filter(None, lines)), [])[:2]
+    has_row_numbers = len(names) + 1 == len(cells) and cells[-1]
+    return separator_of(lines[0]), [ROW_NUMBER, *names] if has_row_numbers else None
+
+
+def _uneven(path: Path, error: Exception) -> InputError:
+    """Name the first line with another number of cells than the header; polars does not say which it is."""
+    encoding = encoding_of(read_head(path)) or "utf-8-sig"
+    separator, header = _header(path, encoding)
+    with opened(path) as file:
+        text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+        rows = csv.reader(text, delimiter=separator)
+        count = len(header or next(rows))
+        for row in rows:
+            if row and len(row) != count:
+                return InputError(
+                    "a row has another number of cells than the header",
+                    where=f"{path}: line {rows.line_num}",
+                    found=f"{len(row)} cells: {separator.join(row)[:80]!r}",
+                    wanted=f"{count} cells",
+                    do="correct the line, or put text that holds the separator into quotation marks",
+                )
+    return unreadable(path, error)
 
 
 def _filled(frame: pl.DataFrame) -> int:

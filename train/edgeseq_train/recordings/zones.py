@@ -54,6 +54,16 @@ def to_utc(times: Times, zone: str | None, groups: pl.Series, where: str, say: S
     return times.ns.scatter(frame["row"], utc) if len(frame) else times.ns
 
 
+def _signed(offset_ns: int) -> str:
+    """Write an offset.
+
+    >>> _signed(-5400 * 10**9)
+    '-01:30'
+    """
+    minutes = abs(offset_ns) // (60 * 10**9)
+    return f"{'-' if offset_ns < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+
+
 def _check_zone(zone: str) -> None:
     try:
         pl.Series([0]).cast(pl.Datetime("ns")).dt.replace_time_zone(zone)
@@ -77,9 +87,9 @@ def _localised(frame: pl.DataFrame, zone: str, where: str, say: Say) -> pl.Serie
     )
     frame = frame.with_columns(twice=pl.col("first") != pl.col("last"), skipped=pl.col("first").is_null())
     frame = frame.with_columns(utc=pl.when(_second_pass(frame)).then("last").otherwise("first"))
-    _tell_twice(frame, zone, say)
     if frame["skipped"].any():
         frame = _with_skipped(frame, zone, where, say)
+    _tell_twice(frame, zone, say)
     return frame["utc"]
 
 
@@ -121,7 +131,8 @@ def _with_skipped(frame: pl.DataFrame, zone: str, where: str, say: Say) -> pl.Da
     offset = earlier.dt.epoch("ns") - earlier.dt.replace_time_zone(
         zone, ambiguous="earliest", non_existent="null"
     ).dt.epoch("ns")
-    frame = frame.with_columns(utc=pl.when("skipped").then(pl.col("ns") - offset).otherwise("utc"))
+    frame = frame.with_columns(offset=offset)
+    frame = frame.with_columns(utc=pl.when("skipped").then(pl.col("ns") - pl.col("offset")).otherwise("utc"))
     skipped = frame.filter("skipped")
     met = skipped.join(frame.filter(~pl.col("skipped")), on=["group", "utc"], how="semi")
     moment = frame.filter("skipped").select(wall.dt.strftime("%Y-%m-%d %H:%M:%S")).to_series()[0]
@@ -132,7 +143,7 @@ def _with_skipped(frame: pl.DataFrame, zone: str, where: str, say: Say) -> pl.Da
             where=where,
             found=f"{some}: the hour that is skipped when clocks are set forward, with rows in the hour after it too",
             wanted="local times without this hour",
-            do="--time-zone with the offset of winter, such as +01:00, if the recorder keeps it all year",
+            do=f"--time-zone {_signed(skipped['offset'][0])} if the recorder keeps this offset all year",
         )
     say(f"{zone}: the hour of {some} is skipped: read as if the clock had not been set forward yet")
     return frame
