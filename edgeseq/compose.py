@@ -15,14 +15,16 @@ from edgeseq import __version__
 from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log
 from edgeseq.adapters.verifier import verified_digests
-from edgeseq.bundle import Bundle, check_fits, read_bundle
+from edgeseq.bundle import Bundle, Manifest, check_fits, check_serves, read_bundle
 from edgeseq.bundle.keys import TrustedKeys
 from edgeseq.config.resolve import Resolved
 from edgeseq.core import keeping, pipeline
+from edgeseq.core.estimate import Estimator
+from edgeseq.core.estimated import Estimated
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
-from edgeseq.core.types import Counts, Event, Outgoing
+from edgeseq.core.types import Counts, Event, Outgoing, Target
 from edgeseq.store import Found, Store, make_folder, open_store
 
 
@@ -32,6 +34,7 @@ class Node:
 
     resolved: Resolved
     steppers: Mapping[str, Stepper]
+    """Key of a bundle → what runs it, forecasters and estimators."""
     state: State
     context: RenderContext
     render_state: RenderState = field(default_factory=RenderState)
@@ -113,27 +116,35 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
 
 
 def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
-    steppers = _open_steppers(resolved, cache_folder, log)
-    state = pipeline.new_state(resolved.rules, steppers, resolved.options)
+    steppers, estimators = _open_steppers(resolved, cache_folder, log)
+    state = pipeline.new_state(resolved.rules, steppers, resolved.options, estimators)
     context = RenderContext(
         prefix=resolved.config.mqtt.topic_prefix,
         node=resolved.config.node.name,
         infos=state.registry.infos,
         rules=state.registry.rules,
         bundles={rule.key: steppers[rule.bundle].name for rule in resolved.rules if rule.bundle is not None},
+        estimated={
+            rule.key: Estimated(estimators[rule.estimate].target, steppers[rule.estimate].name)
+            for rule in resolved.rules
+            if rule.estimate is not None
+        },
     )
     return Node(resolved, steppers, state, context)
 
 
-def _open_steppers(resolved: Resolved, cache_folder: Path | None, log: Log) -> dict[str, Stepper]:
+def _open_steppers(
+    resolved: Resolved, cache_folder: Path | None, log: Log
+) -> tuple[dict[str, Stepper], dict[str, Estimator]]:
     if not resolved.bundles:
-        return {}
+        return {}, {}
     from edgeseq.adapters.interpreter import open_proven  # heavy, and of no use without a bundle
 
     settings = resolved.config.bundles
     if cache_folder:
         make_folder(cache_folder)
     steppers: dict[str, Stepper] = {}
+    estimators: dict[str, Estimator] = {}
     for key, bundle in read_bundles(resolved):
         stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=cache_folder)
         log(
@@ -144,14 +155,22 @@ def _open_steppers(resolved: Resolved, cache_folder: Path | None, log: Log) -> d
             variant=stepper.variant,
         )
         steppers[key] = stepper
-    return steppers
+        if bundle.manifest.target is not None:
+            estimators[key] = _estimator(bundle.manifest, bundle.manifest.target, stepper)
+    return steppers, estimators
+
+
+def _estimator(manifest: Manifest, target: Target, stepper: Stepper) -> Estimator:
+    anchor = np.array([channel.anchor for channel in manifest.channels], dtype=np.float64)
+    scale = np.array([channel.scale for channel in manifest.channels], dtype=np.float64)
+    return Estimator(stepper, target, anchor, scale)
 
 
 def read_bundles(resolved: Resolved) -> Iterator[tuple[str, Bundle]]:
     """Read all bundles and check signature, contents and fit to the rules. None is run.
 
     Yields:
-        StreamRule.bundle and the bundle; one after the other, so that one is in memory at a time.
+        StreamRule.bundle or .estimate and the bundle; one after the other, so that one is in memory at a time.
 
     Raises:
         BundleError: a bundle cannot be trusted or read, or was made for other streams.
@@ -163,6 +182,10 @@ def read_bundles(resolved: Resolved) -> Iterator[tuple[str, Bundle]]:
         bundle = read_bundle(path, TrustedKeys(), known_digest=digests[path])
         for rule in resolved.rules:
             if rule.bundle == key:
+                check_serves(bundle.manifest, rule, "bundle")
+            if rule.estimate == key:
+                check_serves(bundle.manifest, rule, "estimate")
+            if key in (rule.bundle, rule.estimate):
                 check_fits(bundle.manifest, rule)
         yield key, bundle
 

@@ -41,6 +41,7 @@ from edgeseq.bundle.manifest import (
     Variant,
     check_fits,
     check_manifest,
+    check_serves,
 )
 from edgeseq.errors import BundleError
 
@@ -57,6 +58,7 @@ __all__ = [
     "Variant",
     "bundle_id",
     "check_fits",
+    "check_serves",
     "check_writable",
     "parse_bundle",
     "read_bundle",

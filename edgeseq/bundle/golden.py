@@ -23,9 +23,9 @@ class Golden:
     x: F32
     """(T, C); gaps are NaN and should occur."""
     quantiles: F32
-    """(T, C, H, Q)"""
+    """(T, C, H, Q), of an estimator (T, 1, 1, Q or N)."""
     scale: F32
-    """(T, C) running scale: the unit in which differences count."""
+    """(T, C) running scale, of an estimator (T, 1) ones: the unit in which differences count."""
     state_steps: I64
     """(S,) ascending steps after which the state is kept, log-spaced."""
     states: Mapping[str, F32]
@@ -85,8 +85,8 @@ def _layout(manifest: Manifest, kept: int) -> dict[str, tuple[tuple[int, ...], s
     return {
         **known,
         "x": ((T, C), "float32"),
-        "quantiles": ((T, C, manifest.horizon, len(manifest.levels)), "float32"),
-        "scale": ((T, C), "float32"),
+        "quantiles": ((T, *manifest.output_shape), "float32"),
+        "scale": ((T, manifest.output_shape[0]), "float32"),
         "state_steps": ((kept,), "int64"),
         **{_STATE + spec.name: ((kept, *spec.shape), "float32") for spec in manifest.state},
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from edgeseq.bundle.archive import NAME
 from edgeseq.core.durations import format_duration
 from edgeseq.core.forecast import StateSpec
-from edgeseq.core.types import Aggregate, StreamRule
+from edgeseq.core.types import Aggregate, StreamRule, Target
 from edgeseq.errors import BundleError
 
 SCHEMA_MAJOR = 1
@@ -22,6 +22,8 @@ WEIGHTS = "weights.npz"
 GOLDEN = "golden.npz"
 
 MIN_GOLDEN_STEPS = 256
+MAX_CLASSES = 20
+"""More are no classes but a number."""
 _MAX_ROW_VALUES = 2**22
 """Largest number of values of one stream's quantiles or of one state array: 16 MB, so that a lie cannot eat the RAM."""
 
@@ -38,6 +40,10 @@ class Channel(msgspec.Struct, frozen=True):
 
     name: str
     unit: str | None = None
+    anchor: float | None = None
+    """Of an estimator's input: what stands for 0, in its unit; a forecaster's settles on each stream."""
+    scale: float | None = None
+    """… and what stands for 1."""
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -65,10 +71,10 @@ class Signature(msgspec.Struct, frozen=True):
     """Argument name → tensor name in the TFLite file, in the order of the arguments.
 
     Inputs are `x`, `known` where the model takes inputs that are known for the future, and every state by its name in
-    `Manifest.state`; outputs are `quantiles` (B, C, H, Q) and every state by the same name. `step` takes x (B, C) and
-    known (B, 1 + H, K); it should be the file's primary subgraph, which is called with less overhead (TensorFlow makes
-    the signature primary whose key sorts first). `replay`, which may be absent, takes x (B, T, C), known (B, T + H, K)
-    and gives the quantiles of the last step.
+    `Manifest.state`; outputs are `quantiles` (B, *output_shape; of a classifier its probabilities) and every state by
+    the same name. `step` takes x (B, C) and known (B, 1 + H, K); it should be the file's primary subgraph, which is
+    called with less overhead (TensorFlow makes the signature primary whose key sorts first). `replay`, which may be
+    absent, takes x (B, T, C), known (B, T + H, K) and gives what the last step says.
     """
 
     inputs: dict[str, str]
@@ -101,6 +107,8 @@ class Manifest(msgspec.Struct, frozen=True):
     network: dict[str, Any]
     ring: int
     golden_steps: int
+    target: Target | None = None
+    """What is estimated of the channels; None: the channels themselves are forecast."""
     calibration: dict[str, Any] = {}
     training: dict[str, Any] = {}
     """Fingerprint: data digest, rows, split, seed, recipe, versions, baselines' table."""
@@ -111,6 +119,13 @@ class Manifest(msgspec.Struct, frozen=True):
     def label(self) -> str:
         """Name the bundle as subscribers see it: house@3f9a51c2."""
         return f"{self.name}@{self.bundle_id[:8]}"
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Shape of what a step says: (C, H, Q), of an estimator (1, 1, Q), or (1, 1, N) with its N classes."""
+        if self.target is None:
+            return len(self.channels), self.horizon, len(self.levels)
+        return 1, 1, len(self.target.classes or self.levels)
 
     def variant(self, name: str) -> Variant:
         """Find a variant by its name.
@@ -168,7 +183,7 @@ def _file_faults(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[tup
 
 def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     m = manifest
-    rows = len(m.channels) * m.horizon * len(m.levels)
+    rows = math.prod(m.output_shape)
     states = {spec.name: spec for spec in m.state}
     variants = {variant.name: variant for variant in m.variants}
     laws = (
@@ -177,7 +192,25 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
         (m.ring >= 0, "ring", m.ring, "at least 0"),
         (m.golden_steps >= MIN_GOLDEN_STEPS, "golden_steps", m.golden_steps, f"at least {MIN_GOLDEN_STEPS}"),
         (0 < rows <= _MAX_ROW_VALUES, "channels x horizon x levels", rows, f"1 to {_MAX_ROW_VALUES}"),
-        (_are_levels(m.levels), "levels", m.levels, "ascending within (0, 1), symmetric around 0.5"),
+        (
+            _are_levels(m.levels) or (not m.levels and m.target is not None and m.target.classes),
+            "levels",
+            m.levels,
+            "ascending within (0, 1), symmetric around 0.5",
+        ),
+        (
+            m.target is None or _is_target(m.target),
+            "target",
+            m.target,
+            "a scale, and 2 to 20 classes or none",
+        ),
+        (m.target is None or m.horizon == 1, "horizon", m.horizon, "1: an estimate is of the present"),
+        (
+            m.target is None or all(map(_is_fixed, m.channels)),
+            "channels",
+            m.channels,
+            "with anchor and scale",
+        ),
         (len({c.name for c in m.channels}) == len(m.channels), "channels", m.channels, "each name once"),
         (len(states) == len(m.state) and bool(states), "state", [s.name for s in m.state], "each name once"),
         (
@@ -231,6 +264,19 @@ def _are_levels(levels: tuple[float, ...]) -> bool:
     return ascending and symmetric and len(levels) % 2 == 1
 
 
+def _is_target(target: Target) -> bool:
+    named = len({*target.classes}) == len(target.classes) and len(target.classes) in (
+        0,
+        *range(2, MAX_CLASSES + 1),
+    )
+    return named and bool(target.name) and math.isfinite(target.anchor) and 0 < target.scale < math.inf
+
+
+def _is_fixed(channel: Channel) -> bool:
+    anchor, scale = channel.anchor, channel.scale
+    return anchor is not None and math.isfinite(anchor) and scale is not None and 0 < scale < math.inf
+
+
 def _is_state(spec: StateSpec) -> bool:
     sane = all(size >= 1 for size in spec.shape) and math.prod(spec.shape) <= _MAX_ROW_VALUES
     return sane and spec.dtype == "float32" and math.isfinite(spec.init)
@@ -272,3 +318,22 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
                 wanted=wanted,
                 do=f"set {key} to what the bundle wants, or train a bundle for this stream",
             )
+
+
+def check_serves(manifest: Manifest, rule: StreamRule, key: Literal["bundle", "estimate"]) -> None:
+    """Refuse an estimator where a forecaster is wanted, and the other way round.
+
+    Raises:
+        BundleError: the bundle stands under the other key.
+    """
+    fitting: Literal["bundle", "estimate"] = "bundle" if manifest.target is None else "estimate"
+    if fitting == key:
+        return
+    does = "forecasts its channels" if manifest.target is None else f"estimates {manifest.target.name}"
+    raise BundleError(
+        f"bundle {manifest.label} {does}",
+        where=f"streams {rule.key}: {key}",
+        found=rule.bundle if key == "bundle" else rule.estimate,
+        wanted="a forecaster" if key == "bundle" else "an estimator, made with --estimate or --classify",
+        do=f"name it as {fitting} = …",
+    )

@@ -154,8 +154,7 @@ def _description(found: Bundle) -> Iterator[str]:
         "version": f"{m.version}, made {m.created}",
         "channels": channels,
         "period": f"{format_duration(m.period_ns)}, {m.aggregate}",
-        "horizon": f"{m.horizon} steps ({format_duration(m.horizon * m.period_ns)})",
-        "levels": ", ".join(map(str, m.levels)),
+        **_answer(m),
         "seasons": ", ".join(map(str, m.seasons)) or "none",
         "history": f"{m.ring} steps warm it up",
         "state": f"{sum(math.prod(s.shape) for s in m.state)} numbers a stream in {len(m.state)} arrays",
@@ -164,6 +163,17 @@ def _description(found: Bundle) -> Iterator[str]:
     yield from (f"  {name + ':':<11}{text}" for name, text in facts.items())
     yield f"  {'variant':<14}{'kB':>8}{'loss':>9}{'differs':>9}  runtimes"
     yield from _variant_lines(m)
+
+
+def _answer(m: Manifest) -> dict[str, str]:
+    """Say what a model gives: how far it forecasts, or what it estimates."""
+    if m.target is None:
+        horizon = f"{m.horizon} steps ({format_duration(m.horizon * m.period_ns)})"
+        return {"horizon": horizon, "levels": ", ".join(map(str, m.levels))}
+    if m.target.classes:
+        return {"classifies": f"{m.target.name}: {', '.join(m.target.classes)}"}
+    unit = f" ({m.target.unit})" if m.target.unit else ""
+    return {"estimates": f"{m.target.name}{unit}", "levels": ", ".join(map(str, m.levels))}
 
 
 def _variant_lines(m: Manifest) -> Iterator[str]:
@@ -182,6 +192,9 @@ def _list_one(path: Path) -> bool:
         return False
     m = found.manifest
     channels = f"{len(m.channels)} channel{'s' if len(m.channels) > 1 else ''}"
-    span = f"every {format_duration(m.period_ns)}, {format_duration(m.horizon * m.period_ns)} ahead"
+    ahead = (
+        f"{format_duration(m.horizon * m.period_ns)} ahead" if m.target is None else f"for {m.target.name}"
+    )
+    span = f"every {format_duration(m.period_ns)}, {ahead}"
     click.echo(f"{path.name}: {m.label}, version {m.version}, {channels}, {span}, {_signature(found)}")
     return True

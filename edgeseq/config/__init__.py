@@ -173,6 +173,8 @@ class StreamConfig(_Table, frozen=True):
     """Whether to publish the whole path of leads; false: only the next step's numbers."""
     bundle: str | None = None
     """File of a bundle, relative to the configuration file. Default: the baseline serves."""
+    estimate: str | None = None
+    """File of a bundle that estimates something else of these streams, a number or a class. Default: none."""
 
 
 class Config(_Table, frozen=True):

@@ -35,7 +35,7 @@ class Resolved:
     filters: tuple[str, ...]
     """Topic filters to subscribe to; none is covered by another."""
     bundles: dict[str, Path]
-    """StreamRule.bundle → file."""
+    """StreamRule.bundle or .estimate → file."""
     state_dir: Path
     trusted_keys: Path
     port: int
@@ -73,7 +73,9 @@ def resolve(
         rules=rules,
         options=Options(config.node.max_streams, config.node.max_payload_bytes, config.node.clock),
         filters=_subscriptions(rules),
-        bundles={rule.bundle: base / rule.bundle for rule in rules if rule.bundle is not None},
+        bundles={
+            key: base / key for rule in rules for key in (rule.bundle, rule.estimate) if key is not None
+        },
         state_dir=_state_dir(config, base, environment),
         trusted_keys=base / (config.bundles.trusted_keys or "trusted_keys"),
         port=settings.port or (TLS_PORT if settings.tls else PORT),

@@ -151,6 +151,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         alerts=stream.alerts,
         publish_path=stream.path,
         bundle=stream.bundle,
+        estimate=stream.estimate,
     )
     _check_names(rule, names, place)
     _check_topics(rule, place)

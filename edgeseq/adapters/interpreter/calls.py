@@ -59,7 +59,7 @@ def _check_results(
     batch, states = shapes["x"][0], [shapes[spec.name] for spec in manifest.state]
     inputs = [np.zeros(shapes[name], np.float32) for name in ("x", "known") if name in shapes]
     results = call((*inputs, *initial_state(manifest.state, batch)))
-    wanted = [(batch, len(manifest.channels), manifest.horizon, len(manifest.levels)), *states]
+    wanted = [(batch, *manifest.output_shape), *states]
     found = [result.shape for result in results]
     if found != wanted or any(result.dtype != np.float32 for result in results):
         raise ValueError(f"results of shapes {found}, wanted float32 {wanted}")

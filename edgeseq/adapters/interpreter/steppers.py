@@ -156,7 +156,7 @@ class TFLiteStepper:
             for bucket, rows in _padded_rows(len(x), largest)
         ]
         if not parts:
-            shape = (0, self.channels, self.horizon, len(self.levels))
+            shape = (0, *self._manifest.output_shape)
             return np.empty(shape, np.float32), tuple(a.copy() for a in arrays[len(inputs) :])
         quantiles, *following = (_joined(columns, len(x)) for columns in zip(*parts, strict=True))
         return quantiles, tuple(following)
