@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgeseq.core import heads
 from edgeseq.core.forecast import RecurrentState, StateSpec
-from edgeseq.core.layers import LAYERS, LayerSpec, Shape, View, shapes, stack
+from edgeseq.core.layers import LayerSpec, Shape, View, kind_of, shapes, stack
 from edgeseq.core.ops import NUMPY, Ops, Tensor
 from edgeseq.core.types import F32, I64
 
@@ -153,7 +153,7 @@ def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
     own = [
         StateSpec(f"{name}{index}", shape)
         for index, (layer, sizes) in enumerate(zip(spec.layers, shapes(spec.layers, spec.shape), strict=True))
-        for name, shape in LAYERS[layer.kind].states(layer, sizes).items()
+        for name, shape in kind_of(layer).states(layer, sizes).items()
     ]
     return (*front, *own)
 
@@ -167,7 +167,7 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     if spec.task == "forecast":
         named["highway"] = (L, H)
     for index, (layer, sizes) in enumerate(zip(spec.layers, shapes(spec.layers, spec.shape), strict=True)):
-        own = LAYERS[layer.kind].weights(layer, sizes)
+        own = kind_of(layer).weights(layer, sizes)
         named |= {f"layer{index}.{name}": shape for name, shape in own.items()}
     if spec.task != "forecast":
         return named | heads.weights(spec.features, U, spec.outputs, is_classifier=spec.task == "classify")

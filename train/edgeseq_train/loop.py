@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgeseq.core import network
-from edgeseq.core.layers import LAYERS, View, layer_weights, shapes
+from edgeseq.core.layers import View, kind_of, layer_weights, shapes
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.ops import Tensor
 from edgeseq.core.types import F32, F64
@@ -75,6 +75,12 @@ def lead_weights(ridge_error: F64) -> F32:
     return np.asarray(weights / len(marks), dtype=np.float32)
 
 
+def level_weights(levels: tuple[float, ...], median: float) -> F32:
+    """Weigh quantile levels, the median `median` times as much as each other; they add up to 1."""
+    weights = np.where(np.isclose(levels, 0.5), median, 1.0)
+    return np.asarray(weights / weights.sum(), dtype=np.float32)
+
+
 def pinball(q: Tensor, y: Tensor, levels: Tensor) -> Tensor:
     """Pinball loss of quantiles (..., Q) at observations (...,), × 2: at the median it is the absolute error."""
     error = tf.expand_dims(y, -1) - q
@@ -115,6 +121,7 @@ class Trainer:
         self.average = {k: tf.Variable(v) for k, v in self.variables.items()}
         self.lead_weights = tf.constant(lead_weights(error))
         self.levels = tf.constant(np.array(rows.spec.levels, np.float32))
+        self.level_weights = tf.constant(level_weights(rows.spec.levels, recipe.median_weight))
         self.rng = np.random.default_rng(seed)
         self.seed = tf.Variable([seed, 0], dtype=tf.int32)
         self.lead = tf.constant(np.arange(1, self.spec.horizon + 1))
@@ -131,7 +138,7 @@ class Trainer:
         for index, (layer, sizes) in enumerate(
             zip(spec.layers, shapes(spec.layers, spec.shape), strict=True)
         ):
-            kind = LAYERS[layer.kind]
+            kind = kind_of(layer)
             view = self.view(tf.reshape(rows, (-1,))) if kind.sees_ring else None
             own = tuple(states[len(out) : len(out) + len(kind.states(layer, sizes))])
             x, last = unroll(layer, layer_weights(weights, index), x, view, own, sizes)
@@ -158,7 +165,7 @@ class Trainer:
         q = network.head(TENSORFLOW, self.spec, weights, self.view(index), output)
         y = tf.transpose(tf.gather(self.data.target, index[:, None] + self.lead), (0, 2, 1))
         known = tf.math.is_finite(y)
-        error = tf.reduce_mean(pinball(q, tf.where(known, y, 0.0), self.levels), -1)
+        error = tf.reduce_sum(pinball(q, tf.where(known, y, 0.0), self.levels) * self.level_weights, -1)
         weight = tf.gather(self.data.weight, index)[:, :, None] * mask[:, None, None]
         weight = tf.where(known, weight, 0.0)
         total = tf.reduce_sum(error * weight * self.lead_weights)

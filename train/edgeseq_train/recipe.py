@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from edgeseq.core.layers import LayerSpec
+from edgeseq.core.layers import LayerSpec, kind_of
 from edgeseq.errors import ConfigError
 
 
@@ -62,6 +63,8 @@ class TrainingRecipe(_Table, frozen=True):
     weight_decay: float = 1e-3
     dropout: float = 0.25
     clip_norm: float = 1.0
+    median_weight: float = 1.0
+    """Weight of the median in the loss, as a multiple of that of each other level."""
     average: float = 0.98
     """Decay of the running average of the weights that is validated and shipped."""
     cold_share: float = 0.1
@@ -86,6 +89,8 @@ class Recipe(_Table, frozen=True):
     cell: CellRecipe = CellRecipe()
     layers: tuple[LayerSpec, ...] = ()
     """[[layers]] from the features up, such as a convolution below a GRU; empty: what [cell] says."""
+    modules: tuple[str, ...] = ()
+    """Python files beside the recipe that are run first: they name layers of one's own in LAYERS."""
     training: TrainingRecipe = TrainingRecipe()
 
 
@@ -108,7 +113,24 @@ def read_recipe(path: Path | None) -> Recipe:
             found=str(error),
             do="see train/recipes for examples",
         ) from error
+    _load(recipe.modules, path.parent)
+    for layer in recipe.layers:
+        kind_of(layer)
     return recipe
+
+
+def _load(modules: tuple[str, ...], folder: Path) -> None:
+    """Run Python files that define layers of one's own."""
+    for name in modules:
+        file = folder / name
+        if not file.is_file():
+            raise ConfigError(
+                "no such Python file",
+                where="recipe: modules",
+                found=str(file),
+                wanted="a path from the recipe on",
+            )
+        runpy.run_path(str(file))
 
 
 def write_recipe(recipe: Recipe) -> str:
@@ -122,6 +144,8 @@ def write_recipe(recipe: Recipe) -> str:
     for key, value in msgspec.to_builtins(recipe).items():
         if isinstance(value, dict):
             tables.append("\n".join(["", f"[{key}]", *_lines(value)]))
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+            tables += ["\n".join(["", f"[[{key}]]", *_lines(row)]) for row in value]
         else:
             scalars += _lines({key: value})
     return "\n".join([*scalars, *tables, ""])

@@ -1,7 +1,7 @@
 """Layers over whole segments of time, for training: the device's own step, without stepping where nothing carries over.
 
-A recurrent cell projects all T inputs in one product; a layer without memory takes all T·B rows at once; any other
-layer is stepped in a loop, so that a layer of one's own trains without a word here.
+A recurrent cell projects all T inputs in one product; a layer without memory takes all T·B rows at once, and so does a
+convolution; any other layer is stepped in a loop, so that a layer of one's own trains without a word here.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ from typing import Any
 import tensorflow as tf
 
 from edgeseq.core import cells
-from edgeseq.core.layers import LAYERS, LayerSpec, Shape, View
-from edgeseq.core.ops import Tensor
+from edgeseq.core.layers import LayerSpec, Shape, View, kind_of
+from edgeseq.core.layers.convolution import reach
+from edgeseq.core.ops import Ops, Tensor
 from edgeseq_train.tf_ops import TENSORFLOW
 
 States = tuple[Tensor, ...]
 
 
 def unroll(
-    spec: LayerSpec, w: dict[str, Tensor], x: Tensor, view: View | None, states: States, shape: Shape
-) -> tuple[Tensor, States]:
+    spec: LayerSpec, w: dict[str, Tensor], x: Tensor, view: View | None, states: States, shape: Shape,
+    ops: Ops = TENSORFLOW,
+) -> tuple[Tensor, States]:  # fmt: skip
     """Run one layer over x (T, B, inputs) → outputs (T, B, U) and the last states.
 
     view: of all T·B rows, where the layer sees the ring.
     """
     if spec.kind in cells.CELLS:
-        return _recurrent(cells.CELLS[spec.kind], w, x, states)
-    layer = LAYERS[spec.kind]
+        return _recurrent(ops, cells.CELLS[spec.kind], w, x, states)
+    if spec.kind == "convolution":
+        return _convolution(spec, w, x, states)
+    layer = kind_of(spec)
     if not layer.states(spec, shape):
-        flat, _ = layer.step(TENSORFLOW, spec, w, _flat(x), view, ())  # type: ignore[arg-type]  # given where it is read
+        flat, _ = layer.step(ops, spec, w, _flat(x), view, ())  # type: ignore[arg-type]  # given where it is read
         return _timed(flat, x), ()
 
     def advance(now: Tensor, state: States) -> tuple[Tensor, States]:
-        return layer.step(TENSORFLOW, spec, w, now, None, state)  # type: ignore[arg-type]  # no layer needs both
+        return layer.step(ops, spec, w, now, None, state)  # type: ignore[arg-type]  # no layer needs both
 
     return scan(advance, x, states, spec.units)
 
@@ -47,14 +51,26 @@ def _timed(flat: Tensor, like: Tensor) -> Tensor:
     return tf.reshape(flat, (steps, batch, flat.shape[-1]))
 
 
-def _recurrent(cell: cells.Cell, w: dict[str, Tensor], x: Tensor, states: States) -> tuple[Tensor, States]:
-    projected = _timed(cells.project(TENSORFLOW, w, _flat(x)), x)
+def _recurrent(
+    ops: Ops, cell: cells.Cell, w: dict[str, Tensor], x: Tensor, states: States
+) -> tuple[Tensor, States]:
+    projected = _timed(cells.project(ops, w, _flat(x)), x)
 
     def advance(now: Tensor, state: States) -> tuple[Tensor, States]:
-        state = cell.advance(TENSORFLOW, w, now, state)
+        state = cell.advance(ops, w, now, state)
         return state[0], state
 
     return scan(advance, projected, states, states[0].shape[-1])
+
+
+def _convolution(spec: LayerSpec, w: dict[str, Tensor], x: Tensor, states: States) -> tuple[Tensor, States]:
+    """Take all windows of past and segment at once."""
+    steps = x.shape[0] or tf.shape(x)[0]
+    whole = tf.concat([*(tf.transpose(past, (1, 0, 2)) for past in states), x], 0)
+    windows = [whole[k * spec.dilation : k * spec.dilation + steps] for k in range(spec.width)]
+    flat = tf.tanh(cells.project(TENSORFLOW, w, _flat(tf.concat(windows, -1))))
+    last = whole[-reach(spec) :]
+    return _timed(flat, x), tuple(tf.transpose(last, (1, 0, 2)) for _ in states)
 
 
 def scan(advance: Any, x: Tensor, states: States, units: int) -> tuple[Tensor, States]:
