@@ -22,6 +22,7 @@ SERIES_NAMES = (
 )  # fmt: skip
 """Columns whose values usually tell series apart."""
 UNIT_NAMES = ("unit", "units", "unit_of_measurement", "uom")
+INDEX_NAMES = ("", "no", "nr", "#", "n", "row", "index", "idx", "id", "unnamed: 0")
 EACH_FILE, NO_SERIES = "file", "none"
 """In place of a column: each file is a series of its own, or no column tells series apart."""
 NO_LABEL = "(none)"
@@ -169,7 +170,9 @@ def _wide(source: _Source, columns: Sequence[str]) -> list[Candidate]:
 
 
 def _counts_rows(column: pl.Series) -> bool:
-    return column.dtype.is_integer() and len(column) > 2 and bool((column.diff().drop_nulls() == 1).all())
+    """Tell a column that is called and counts as an index does."""
+    is_index = column.name.strip().lower() in INDEX_NAMES and column.dtype.is_integer()
+    return is_index and bool((column.diff().drop_nulls() == 1).all())
 
 
 def _long(source: _Source, columns: Sequence[str], labels: pl.Series) -> list[Candidate]:

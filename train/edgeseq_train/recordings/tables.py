@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,6 +25,8 @@ from edgeseq_train.recordings.request import Say
 
 MISSING = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
 ROW_NUMBER = "row number"
+INFER_ROWS = 10_000
+"""Rows that tell the types of the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,19 @@ def _load_csv(path: Path, say: Say) -> Table:
         say("the text is not UTF-8: read as Windows-1252")
     if header and header[0] == ROW_NUMBER:
         say("the first column has no name: left out as row numbers")
-    source: Path | io.BytesIO = path
+    source: Path | bytes = path
     if not encoding.startswith("utf-8"):
         with opened(path) as file:
-            source = io.BytesIO(file.read().decode(encoding).encode())
-    frame = pl.read_csv(
-        source, separator=separator, null_values=MISSING, infer_schema_length=None, has_header=header is None,
-        skip_rows=1 if header else 0, new_columns=header,
-    )  # fmt: skip
+            source = file.read().decode(encoding).encode()
+    options: dict[str, Any] = {
+        "separator": separator, "null_values": MISSING, "has_header": header is None, "skip_rows": 1 if header else 0,
+        "new_columns": header,
+    }  # fmt: skip
+    try:
+        frame = pl.read_csv(source, infer_schema_length=INFER_ROWS, **options)
+    except pl.exceptions.ComputeError:
+        # A later row is of another type; to look at all rows first takes several times as long.
+        frame = pl.read_csv(source, infer_schema_length=None, **options)
     frame = frame.head(_filled(frame))
     if header:
         frame = frame.drop(ROW_NUMBER)
