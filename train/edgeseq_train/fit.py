@@ -21,6 +21,9 @@ from edgeseq_train.history import Note
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 COLD_RUNS = 16
+PAYS, PAYS_WITHOUT_SEASON = 0.005, 0.01
+"""How much less error more lags must bring, for their state and weights. Lags far back say nothing certain where
+there is no season: what they gain on one stretch they lose on the next."""
 FULL_OUTPUTS = 400
 """A head with more outputs per channel is factored: leads are alike …"""
 HEAD_RANK = 24
@@ -120,10 +123,9 @@ def fit(
     _check_length(recording, split, horizon)
     anchor, unit = prepare.settle(recording.values[: split.train], recording.names)
     x = features.normalise(recording.values[: split.validation], anchor, unit)
-    found = recipe.front.seasons
-    if found is None:
-        found = seasons.detect(recording.values[: split.train], recording.period_ns)
-    front = _front(x, split, horizon, found, recipe, recording.target_channels)
+    front = _front(
+        x, split, horizon, _lag_choices(recording, split, horizon, recipe), recipe, recording.target_channels
+    )
     spec, solution = front.spec, front.solution
     weights, rows = _rows(front, x, split, recipe, recording)
     spec = rows.spec
@@ -177,27 +179,35 @@ class Front:
     """Running scale of each part (T,)."""
 
 
-def _front(x: F32, split: Split, horizon: int, found: tuple[int, ...], recipe: Recipe, targets: int) -> Front:
-    """Choose the lags: run the front, solve ridge on each candidate, keep the best on validation."""
+Choice = tuple[seasons.Segments, tuple[int, ...]]
+"""Lags, and the seasons within their reach."""
+
+
+def _lag_choices(recording: Recording, split: Split, horizon: int, recipe: Recipe) -> list[Choice]:
+    """List what ridge shall try, shortest reach first."""
+    found = recipe.front.seasons
+    if found is None:
+        found = seasons.detect(recording.values[: split.train], recording.period_ns)
+        found = seasons.tentative(found, recording.period_ns, split.train)
     asked = recipe.front.ring
-    candidates: list[seasons.Segments] = [((0, asked),)] if asked else []
-    candidates = candidates or seasons.lag_candidates(found, horizon, split.train)
-    spec = _spec(candidates[-1], found, x.shape[2], horizon, split, recipe)
+    segments: list[seasons.Segments] = [((0, asked),)] if asked else []
+    segments = segments or seasons.lag_candidates(found, horizon, split.train)
+    return [(s, tuple(season for season in found if season < s[-1][1])) for s in segments]
+
+
+def _front(x: F32, split: Split, horizon: int, choices: list[Choice], recipe: Recipe, targets: int) -> Front:
+    """Choose the lags: run the front, solve ridge on each choice, keep the best on validation."""
+    spec = _spec(choices[-1], x.shape[2], horizon, split, recipe)
     front = _solved(spec, x, split, targets)
-    union = np.unique(np.concatenate([_lags(c) for c in candidates]))[::-1]
-    m = ridge.moments(front.parts, union, horizon)
-    tried = [
-        ridge.solve(m, front.parts, _lags(c), horizon, tuple(s for s in found if s < c[-1][1]))
-        for c in candidates
-    ]
-    # More lags must pay: half a per cent of error for their state and weights.
+    lags = [_lags(segments) for segments, _ in choices]
+    m = ridge.moments(front.parts, np.unique(np.concatenate(lags))[::-1], horizon)
+    tried = [ridge.solve(m, front.parts, own, horizon, s) for own, (_, s) in zip(lags, choices, strict=True)]
     score = [_score(r.error) for r in tried]
-    k = next(i for i, s in enumerate(score) if s <= min(score) + 0.005)
-    within = [
-        r for c, r in zip(candidates, tried, strict=True) if np.isin(_lags(c), _lags(candidates[k])).all()
-    ]
+    margin = PAYS if choices[-1][1] else PAYS_WITHOUT_SEASON
+    k = next(i for i, s in enumerate(score) if s <= min(score) + margin)
+    within = [r for own, r in zip(lags, tried, strict=True) if np.isin(own, lags[k]).all()]
     solution = ridge.best_of([ridge.persistence(m, front.parts, horizon), *within])
-    chosen = _spec(candidates[k], found, x.shape[2], horizon, split, recipe)
+    chosen = _spec(choices[k], x.shape[2], horizon, split, recipe)
     if chosen != spec:
         front = _solved(chosen, x, split, targets)
     return dataclasses.replace(front, solution=ridge.narrowed(solution, chosen.lags))
@@ -213,16 +223,9 @@ def _score(error: F64) -> float:
     return float(np.mean([np.log(error[:h].mean()) for h in marks]))
 
 
-def _spec(
-    segments: seasons.Segments,
-    found: tuple[int, ...],
-    channels: int,
-    horizon: int,
-    split: Split,
-    recipe: Recipe,
-) -> NetworkSpec:
+def _spec(choice: Choice, channels: int, horizon: int, split: Split, recipe: Recipe) -> NetworkSpec:
+    segments, usable = choice
     ring = segments[-1][1]
-    usable = tuple(s for s in found if s < ring)
     half_life = recipe.front.half_life or min(7.0 * (usable[-1] if usable else 24), split.train / 8)
     cell = LayerSpec(recipe.cell.kind, recipe.cell.units)
     return NetworkSpec(

@@ -69,7 +69,7 @@ class Moments:
     """(L, H)"""
 
 
-def moments(parts: list[Part], lags: I64, horizon: int, max_rows: int = 150_000) -> Moments:
+def moments(parts: list[Part], lags: I64, horizon: int, max_rows: int = 60_000) -> Moments:
     """Sum over all training origins of all channels; long recordings are thinned to max_rows."""
     first = int(lags.max())
     rows = sum(max(0, p.train_end - horizon - first) for p in parts)
@@ -97,18 +97,20 @@ def solve(m: Moments, parts: list[Part], lags: I64, horizon: int, seasons: tuple
     if seasons:
         moves = [seasonal_moves(lags, h, seasons) for h in range(1, horizon + 1)]
         found += [_around_seasons(gram, values, vectors, cross, moves, p) for p in PENALTIES]
-    return best_of([_judged(m.lags, at, solution, parts, horizon) for solution in found])
+    return best_of(_judged(m.lags, at, found, parts, horizon))
 
 
 def persistence(m: Moments, parts: list[Part], horizon: int) -> Ridge:
     """Give the solution that foretells no move."""
-    return _judged(m.lags, np.arange(0), np.zeros((0, horizon)), parts, horizon)
+    return _judged(m.lags, np.arange(0), [np.zeros((0, horizon))], parts, horizon)[0]
 
 
-def _judged(lags: I64, at: I64, solution: F64, parts: list[Part], horizon: int) -> Ridge:
-    whole = np.zeros((len(lags), horizon))
-    whole[at] = solution
-    return Ridge(lags, whole, validation_error(whole, parts, lags, horizon))
+def _judged(lags: I64, at: I64, solutions: list[F64], parts: list[Part], horizon: int) -> list[Ridge]:
+    whole = np.zeros((len(solutions), len(lags), horizon))
+    whole[:, at] = solutions
+    side_by_side = np.concatenate(list(whole), axis=1)
+    errors = validation_error(side_by_side, parts, lags, horizon).reshape(len(solutions), horizon)
+    return [Ridge(lags, w, e) for w, e in zip(whole, errors, strict=True)]
 
 
 def best_of(found: Sequence[Ridge]) -> Ridge:
@@ -159,16 +161,25 @@ def seasonal_moves(lags: I64, lead: int, seasons: tuple[int, ...]) -> F64:
     return np.stack(columns, axis=1) if columns else np.zeros((len(lags), 1))
 
 
-def validation_error(weights: F64, parts: list[Part], lags: I64, horizon: int) -> F64:
-    """Mean absolute error per lead over the validation origins, in channel scales (H,)."""
-    total, count = np.zeros(horizon), np.zeros(horizon)
+def validation_error(weights: F64, parts: list[Part], lags: I64, horizon: int, max_rows: int = 12_000) -> F64:
+    """Mean absolute error over the validation origins, in channel scales.
+
+    Long parts are thinned to max_rows in all. Weights (L, n·H) are n solutions side by side; gives (n·H,).
+    """
+    used = np.flatnonzero(weights.any(axis=1))
+    slim = weights[used].astype(np.float32)
+    rows = sum(len(p.clean) - horizon - p.train_end + 1 for p in parts)
+    step = max(1, rows // max_rows)
+    total, count = np.zeros(weights.shape[1]), np.zeros(horizon)
     for p in parts:
-        error = (
-            np.abs(residuals(weights, p, lags, horizon, p.train_end - 1, len(p.clean) - horizon)) / p.scale
-        )
-        total += np.nansum(error, axis=0)
-        count += np.isfinite(error).sum(axis=0)
-    return total / np.maximum(count, 1)
+        start, stop = max(p.train_end - 1, int(lags.max())), len(p.clean) - horizon
+        d = differences(p.clean, lags, start, stop, step)[:, used].astype(np.float32)
+        y = targets(p.target, horizon, start, stop, step) - p.clean[start:stop:step, None]
+        error = np.abs((d @ slim).reshape(len(y), -1, horizon) - y[:, None]) / p.scale
+        total += np.nansum(error, axis=0).reshape(-1)
+        count += np.isfinite(y).sum(axis=0)
+    means: F64 = total / np.tile(np.maximum(count, 1), weights.shape[1] // horizon)
+    return means
 
 
 def residuals(weights: F64, p: Part, lags: I64, horizon: int, start: int, stop: int) -> F64:

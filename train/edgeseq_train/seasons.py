@@ -37,6 +37,18 @@ def autocorrelation(values: F64, lag: int) -> float:
     return float(np.corrcoef(a[known], b[known])[0, 1])
 
 
+def tentative(found: tuple[int, ...], period_ns: int, rows: int) -> tuple[int, ...]:
+    """Add the week to a day that was found: not every week shows in the autocorrelation, and lags can be tried.
+
+    >>> tentative((24,), 3600 * 10**9, 2000), tentative((), 3600 * 10**9, 2000)
+    ((24, 168), ())
+    """
+    days = candidates(period_ns)
+    if len(found) != 1 or found != days[:1] or rows < 3 * days[-1]:
+        return found
+    return days
+
+
 def detect(values: F64, period_ns: int) -> tuple[int, ...]:
     """Find the seasons of a recording (T, ...) by its training part; most channels must show them.
 
@@ -60,36 +72,38 @@ def _shows(column: F64, season: int, *, weekly: bool) -> bool:
     return autocorrelation(column, season) > max(autocorrelation(column, lag) for lag in away) + PEAK
 
 
-DENSE = 96
-"""Recent lags of a sparse choice …"""
+DENSE, WIDE = 96, 336
+"""Whole rings that are tried whatever the season; the first is that of a sparse choice without a shorter season …"""
 MARGIN = 6
 """… and so many lags around a whole season beside those that the leads point at."""
 
 Segments = tuple[tuple[int, int], ...]
 
 
-def lag_candidates(seasons: tuple[int, ...], horizon: int, rows: int) -> list[Segments]:
+def lag_candidates(found: tuple[int, ...], horizon: int, rows: int) -> list[Segments]:
     """List sensible choices of lags, as segments [start, stop), shortest reach first.
 
-    Whole rings of 24, 96 and two of each season, where they are short against the recording; where two seasons are
-    longer than RING_LIMIT, the recent lags and those around whole seasons.
+    Whole rings of 24, 96, 336 and two of each season, where they are short against the recording; where two seasons
+    are longer than RING_LIMIT, the recent lags and those around whole seasons.
 
     >>> lag_candidates((24,), 24, 5000)
     [((0, 24),), ((0, 48),), ((0, 96),), ((0, 336),)]
     >>> lag_candidates((1440,), 96, 20000)[-1]
     ((0, 96), (1338, 1447), (2778, 2887))
     """
-    longest = max(seasons, default=0)
-    whole = {24, 96, *(2 * s for s in seasons), *((336,) if seasons else ())}
+    whole = {24, DENSE, WIDE, *(2 * s for s in found)}
     fitting = sorted(r for r in whole if r <= min(RING_LIMIT, rows // 8)) or [max(2, rows // 8)]
-    found: list[Segments] = [((0, r),) for r in fitting]
-    if longest and 2 * longest > RING_LIMIT:
-        base = max(r for r in fitting if r <= DENSE or r > 2 * min(seasons))
-        spans = [(0, base)] + [
-            (max(0, k * s - horizon - MARGIN), k * s + MARGIN + 1) for s in seasons for k in (1, 2)
-        ]
-        found.append(_merged(spans, rows // 3))
-    return found
+    choices: list[Segments] = [((0, r),) for r in fitting]
+    for k, longest in enumerate(found):
+        if 2 * longest <= RING_LIMIT:
+            continue
+        held = [2 * s for s in found[:k] if 2 * s <= RING_LIMIT]
+        base = min((r for r in fitting if r >= max(held, default=DENSE)), default=fitting[-1])
+        spans = [(m * s - horizon - MARGIN, m * s + MARGIN + 1) for s in found[: k + 1] for m in (1, 2)]
+        segments = _merged([(0, base), *((max(0, a), b) for a, b in spans)], rows // 3)
+        if segments not in choices:
+            choices.append(segments)
+    return sorted(choices, key=lambda c: c[-1][1])
 
 
 def _merged(spans: list[tuple[int, int]], limit: int) -> Segments:
