@@ -193,6 +193,7 @@ def fill_features(rows: Rows, weights: dict[str, F32]) -> None:
             BLAS, spec, weights, rows.clean[index], lagged(rows, index), rows.mean[index], rows.variance[index],
             rows.age[index], rows.seen[index], innovation,
         )  # fmt: skip
+        view = network.absolute(BLAS, spec, weights, view, rows.target[index])
         rows.features[index] = np.concatenate([view.features, rows.known[index]], axis=1)
 
 
