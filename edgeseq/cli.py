@@ -47,6 +47,7 @@ EXTRAS = {
     "amqtt": "demo",
     "edgeseq_train": "train",
     "keras": "train",
+    "matplotlib": "train",
     "polars": "train",
     "rich": "demo",
     "tensorflow": "train",

@@ -155,8 +155,9 @@ def test_nothing_but_edgeseq_speaks(folder: Path) -> None:
 def test_nothing_but_edgeseq_speaks_beside_the_bar(folder: Path, tmp_path: Path) -> None:
     """On a terminal, where a bar shows the progress, the same silence holds."""
     words = [str(folder / "data.csv"), str(folder / "tiny.toml"), "--every", "1h", "--horizon", "6h"]
+    words += ["--unsigned", "--no-report"]
     done = subprocess.run(
-        [sys.executable, "-m", "edgeseq", "train", *words, "--unsigned", "-o", str(tmp_path / "x.edgeseq")],
+        [sys.executable, "-m", "edgeseq", "train", *words, "-o", str(tmp_path / "x.edgeseq")],
         check=True, capture_output=True, text=True, env={**os.environ, "FORCE_COLOR": "1"},
     )  # fmt: skip
     assert "best on validation" in done.stdout

@@ -52,10 +52,17 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @click.option(
     "--unsigned", is_flag=True, help="Do not sign; devices refuse the bundle unless told otherwise."
 )
+@click.option(
+    "--report",
+    type=PATH,
+    help="The page about the training to write; default: NAME.report.html beside the bundle.",
+)
+@click.option("--no-report", is_flag=True, help="Write no page and no pictures about the training.")
 def train(
-    data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool, **options: Any
-) -> None:
-    """Train a forecaster on the recording DATA and write it as a signed bundle.
+    data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool,
+    report: Path | None, no_report: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Train a forecaster on the recording DATA and write it as a signed bundle, with a report of how it went.
 
     DATA is CSV or Parquet, wide (a column for each sensor) or long (a row for each reading), InfluxDB line protocol,
     home-assistant_v2.db, or a folder of such files.
@@ -69,7 +76,13 @@ def train(
                 f"option missing: --{option}, such as --{option} {EXAMPLES[option]} (or {option} in the recipe)",
                 click.get_current_context(),
             )
-    manifest, path = run(data, chosen, output, key, unsigned=unsigned, reading=options_of(options))
+    if report and no_report:
+        raise click.UsageError("--report and --no-report exclude each other", click.get_current_context())
+    bundle = _bundle_path(output, chosen, data)
+    page = None if no_report else report or bundle.parent / f"{bundle.stem}.report.html"
+    manifest, path = run(
+        data, chosen, output, key, unsigned=unsigned, reading=options_of(options), report=page
+    )  # fmt: skip
     make_console().print(
         f"wrote {path}  {manifest.label}  {path.stat().st_size / 1000:.0f} kB", highlight=False
     )
@@ -83,15 +96,16 @@ def make_console() -> Console:
 
 def run(
     data: Path, recipe: Recipe, output: Path | None = None, key: Path | None = None, *, unsigned: bool = False,
-    reading: Options | None = None, console: Console | None = None,
+    reading: Options | None = None, report: Path | None = None, console: Console | None = None,
 ) -> tuple[Manifest, Path]:  # fmt: skip
-    """Do what the command does with a resolved recipe."""
+    """Do what the command does with a resolved recipe; report: where to write it, if at all."""
     console = console or make_console()
     period_ns, horizon = _grid(recipe)
     # An unusable key or place must not be found out after the training.
     name = recipe.name or data.stem
-    path = output or Path(f"{name}.edgeseq")
+    path = _bundle_path(output, recipe, data)
     check_writable(path)
+    _check_report(report)
     signing_key = None if unsigned else _signing_key(key or default_key_path(), console)
     with ReadProgress(console) as progress:
         asked: Options = {
@@ -100,12 +114,14 @@ def run(
         }  # fmt: skip
         taken = recordings.read(data, period_ns, recipe.aggregate, **asked)
     with hushed(lambda _: True):
-        from edgeseq_train.produce import produce  # TensorFlow takes seconds to import: not for --help
+        # TensorFlow takes seconds to import: not for --help. matplotlib must not be found missing after the training.
+        from edgeseq_train import training_report
+        from edgeseq_train.produce import produce
 
     with Watch(console) as watch:
         fitted = fit(taken, horizon, recipe, watch, watch.say)
     # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
-    manifest, files, _ = produce(taken, fitted, recipe, name, watch.say)
+    manifest, files, _ = produced = produce(taken, fitted, recipe, name, watch.say)
     split = split_rows(len(taken.values), recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
@@ -114,7 +130,26 @@ def run(
     path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
     if signing_key:
         console.print(f"signed by key {key_id(signing_key.public_key()).hex()}", highlight=False)
+    if report:
+        made = training_report.make(taken, fitted, recipe, produced)
+        folder = training_report.write(made, report)
+        console.print(made.verdict.headline, highlight=False, soft_wrap=True)
+        console.print(f"report: {report}, its pictures in {folder}", highlight=False, soft_wrap=True)
     return manifest, path
+
+
+def _bundle_path(output: Path | None, recipe: Recipe, data: Path) -> Path:
+    return output or Path(f"{recipe.name or data.stem}.edgeseq")
+
+
+def _check_report(page: Path | None) -> None:
+    """Find out before the training whether the report has a place to be written to."""
+    if page is None or (page.parent.is_dir() and not page.is_dir()):
+        return
+    raise ConfigError(
+        "the report cannot be written", where=str(page), found="a folder" if page.is_dir() else "no such folder",
+        wanted="a file in a folder that exists", do="choose another --report, or --no-report",
+    )  # fmt: skip
 
 
 def _signing_key(path: Path, console: Console) -> SigningKey:

@@ -1,0 +1,429 @@
+"""The training report says what the figures say, shows what it says it shows, and needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from html import unescape
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgeseq.core.forecast import initial_state
+from edgeseq.core.layers import LayerSpec
+from edgeseq.core.network import NetworkStepper
+from edgeseq_train import trend
+from edgeseq_train.cli import train
+from edgeseq_train.evaluate import Truth
+from edgeseq_train.fit import Recording
+from edgeseq_train.pictures.times import Clock
+from edgeseq_train.produce import Forecasts, Produced, produce
+from edgeseq_train.training_report import Report, findings, gating, make, tables, verdict, write
+from edgeseq_train.training_report.findings import MODEL
+from edgeseq_train.training_report.run import Run
+from edgeseq_train.training_report.verdict import Outcome
+from tests.support.pages import check_page, ys
+from tests.support.tiny_model import SPEC, make_weights
+from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe, train_small
+
+CLOCK = Clock(HOUR_NS)
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def cells(html: str) -> set[str]:
+    """Collect the figures that the tables and lists of facts of a page show, without signs."""
+    found = re.findall(r"<(?:td|dd)[^>]*>(.*?)</(?:td|dd)>", html)
+    return {figure for cell in found for figure in NUMBER.findall(cell)}
+
+
+def made_forecasts(
+    errors: dict[str, float], steps: int = 600, horizon: int = 6, seed: int = 0, noise: float = 0.5
+) -> Forecasts:
+    """Make forecasts whose errors grow with lead and are that much of the model's; one stream, readings of noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((steps + horizon, 1, 1)).astype(np.float32)
+    y = np.lib.stride_tricks.sliding_window_view(x, horizon, axis=0)[1 : steps + 1]
+    miss = rng.laplace(size=(len(y), 1, 1, horizon)) * np.sqrt(np.arange(1, horizon + 1)) * noise
+    peers = {name: (y + share * miss).astype(np.float32) for name, share in errors.items()}
+    spread = np.array([-2.3, -1.6, -0.7, 0.0, 0.7, 1.6, 2.3]) * noise
+    quantiles = (y + miss)[..., None] + np.sqrt(np.arange(1, horizon + 1))[:, None] * spread
+    truth = Truth(y, np.ones((1, 1)), np.ones((1, 1)))
+    return Forecasts(x, slice(0, len(y)), truth, peers, quantiles.astype(np.float32))
+
+
+def outcome(peers: dict[str, float], *, recurrent: bool = True, horizon: int = 6) -> Outcome:
+    """Make an outcome in which each peer errs so many times as much as the model."""
+    f = made_forecasts(peers, horizon=horizon)
+    errors = findings.measure(f)
+    chance = {
+        n: findings.chance(errors.by_origin[MODEL], e, horizon)
+        for n, e in errors.by_origin.items()
+        if n != MODEL
+    }
+    bands = {"90 %": (0.9, findings.inside(f, 1)[0], findings.inside(f, horizon)[0])}
+    return Outcome(errors, chance, recurrent, bands, "int8_weights", 0.02, ("seen", "do"))
+
+
+# --- the whole report ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    """Two hourly streams with gaps, which began at three o'clock on a Thursday."""
+    values = make_series(900)[:, :, None]
+    values[np.random.default_rng(4).random(values.shape) < 0.03] = np.nan
+    return Recording(values, ("cellar", "attic"), HOUR_NS, units=("°C", None), start_ns=3 * HOUR_NS)
+
+
+@pytest.fixture(scope="module")
+def run(recording: Recording) -> Run:
+    """Train and measure a tiny model once."""
+    recipe = small_recipe(steps=20, validate_every=4)
+    fitted = train_small(recording.values, recipe)
+    made = produce(recording, fitted, recipe, "house", lambda _: None)
+    return Run(recording, fitted, recipe, made.manifest, made.forecasts)
+
+
+@pytest.fixture(scope="module")
+def report(run: Run) -> Report:
+    """Make its report."""
+    return make(run.recording, run.fitted, run.recipe, Produced(run.manifest, {}, run.forecasts))
+
+
+@pytest.mark.training
+def test_report_is_whole_and_needs_nothing_else(report: Report) -> None:
+    """The page is valid, fetches nothing and shows every picture of the list, each with its caption."""
+    check_page(report.html, report.pictures)
+    names = [p.name for p in report.pictures]
+    assert names == [
+        "by_lead", "fan_best", "fan_typical", "fan_poor", "fan_worst", "coverage", "loss", "gradient", "quantization",
+        "gates", "state", "series",
+    ]  # fmt: skip
+    for word in (
+        "lead",
+        "persistence",
+        "seasonal naive",
+        "ridge",
+        "quantile",
+        "loss",
+        "gradient",
+        "test part",
+    ):
+        assert f"<dt>{word}</dt>" in report.html
+
+
+@pytest.mark.training
+def test_every_figure_in_words_stands_in_a_table(report: Report) -> None:
+    """Each number of the verdict is one that a table or list of facts of the page shows."""
+    known = cells(report.html) | {"90", "96", "32", "16", "8"}  # the band's name, a type's width
+    shown = unescape(re.sub(r"<th[^>]*>|</th>", " ", report.html))
+    said = " ".join([report.verdict.headline, *report.verdict.said])
+    figures = NUMBER.findall(re.sub(r"(ridge|naive|lead|int|float) ?\d+", "", said))
+    assert len(figures) >= 6
+    assert [n for n in figures if n not in known] == []
+    for lead in re.findall(r"lead (\d+)", said):
+        assert f"lead {lead}" in shown
+
+
+@pytest.mark.training
+def test_table_equals_the_manifests(run: Run, report: Report) -> None:
+    """Errors at lead 1 and over all leads are those the bundle's manifest has for the same forecasters."""
+    errors = findings.measure(run.forecasts)
+    rows = {row["forecaster"]: row["mase"] for row in run.manifest.training["table"]}
+    rows[MODEL] = rows.pop(f"model {run.manifest.default_variant}")
+    for name in errors.by_lead:
+        assert errors.at(name, 1) == pytest.approx(rows[name]["1"], rel=1e-6)
+        assert errors.at(name) == pytest.approx(rows[name][str(HORIZON)], rel=1e-4)
+        assert f"{errors.at(name):.3f}" in report.html
+
+
+@pytest.mark.training
+def test_pictures_show_the_run(run: Run, report: Report) -> None:
+    """Losses are the notes, ridge's level the first note; fans end in the readings that came; axes carry units."""
+    drawn = {p.name: p.figure.axes for p in report.pictures}
+    notes = run.fitted.notes
+    assert ys(drawn["loss"][0], "validation") == [n.validation_loss for n in notes[1:]]
+    assert ys(drawn["loss"][0], "training") == [n.loss for n in notes[1:]]
+    assert ys(drawn["loss"][0], "ridge") == [notes[0].validation_loss] * 2
+    assert ys(drawn["gradient"][0], "norm of the gradient") == [n.gradient_norm for n in notes[1:]]
+    for e in findings.examples(run.forecasts):
+        (axes,) = drawn[f"fan_{e.kind}"]
+        first = run.forecasts.origins.start + e.origin + 1
+        readings = run.recording.values[first : first + HORIZON, e.stream, e.channel]
+        np.testing.assert_array_equal(ys(axes, "readings")[-HORIZON:], readings)
+        anchor, unit = run.fitted.anchor[e.stream, e.channel], run.fitted.unit[e.stream, e.channel]
+        median = run.forecasts.quantiles[e.origin, e.stream, e.channel, :, 3] * unit + anchor
+        np.testing.assert_allclose(ys(axes, "forecast"), median, rtol=1e-6)
+        assert axes.get_ylabel() == ("cellar, °C" if e.stream == 0 else "attic")
+    assert drawn["series"][0].get_ylabel() == "cellar, °C"
+    assert len(ys(drawn["gates"][0], "keep (z)")) == 24
+
+
+@pytest.mark.training
+def test_report_is_written_with_its_pictures(report: Report, tmp_path: Path) -> None:
+    """The page goes where it is wanted and each picture beside it as a PNG of 1200 pixels."""
+    folder = write(report, tmp_path / "house.report.html")
+    assert folder == tmp_path / "house.report"
+    assert (tmp_path / "house.report.html").read_text(encoding="utf-8") == report.html
+    assert {p.name for p in folder.iterdir()} == {f"{p.name}.png" for p in report.pictures}
+    head = (folder / "loss.png").read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(head[16:20], "big") == 1200
+
+
+@pytest.mark.training
+def test_data_facts_are_the_recordings(run: Run) -> None:
+    """Rows, share known, seasons, split and the time of the first and last step are those of the recording."""
+    facts = dict(tables.data_facts(run))
+    assert facts["grid"] == "900 steps of 1h"
+    assert facts["length"] == "37.5 days"
+    assert facts["values known"] == f"{100 * np.isfinite(run.recording.values).mean():.1f} %"
+    assert facts["seasons"] == "24 steps (1d)"
+    assert facts["training part"] == "540 steps (60 %)"
+    assert (facts["first step (UTC)"], facts["last step (UTC)"]) == (
+        "1970-01-01 03:00:00",
+        "1970-02-07 14:00:00",
+    )
+
+
+# --- what happens inside ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
+def test_inside_is_what_the_network_does(kind: str) -> None:
+    """Outputs are the states a NumPy stepper has; gates lie between 0 and 1; a cell without gates shows none."""
+    spec = msgspec.structs.replace(SPEC, layers=(LayerSpec(kind, 5),))
+    weights = make_weights(spec)
+    x = np.random.default_rng(0).standard_normal((60, 2, spec.channels)).astype(np.float32)
+    x[50] = np.nan
+    seen = gating.look_inside(spec, weights, x, None, 40, 60)
+    stepper = NetworkStepper(spec, weights)
+    state, at = initial_state(stepper.state_spec, 2), [s.name for s in stepper.state_spec].index("h0")
+    for row in x[40 - 2 * spec.ring :]:
+        _, state = stepper.step(row, state)
+    np.testing.assert_allclose(seen.output[-1], state[at], atol=1e-6)
+    assert tuple(seen.gates) == gating.GATES.get(kind, ())
+    for opening in seen.gates.values():
+        assert opening.shape == (20, 2)
+        assert ((opening > 0) & (opening < 1)).all()
+
+
+def test_gate_that_is_held_open_is_seen_open() -> None:
+    """Gates are named in the order in which the cell computes them: a bias that opens one opens the one named so."""
+    for kind, at in (
+        ("gru", {"keep (z)": 0, "reset (r)": 1}),
+        ("lstm", {"input (i)": 0, "forget (f)": 1, "output (o)": 3}),
+    ):
+        layers = (LayerSpec("dense", 5), LayerSpec(kind, 4))
+        spec = msgspec.structs.replace(SPEC, layers=layers)
+        for name, block in at.items():
+            weights = make_weights(spec)
+            bias = weights[f"layer{len(layers) - 1}.bias"]
+            bias[4 * block : 4 * block + 4] = 50.0
+            seen = gating.look_inside(spec, weights, np.zeros((6, 1, spec.channels), np.float32), None, 2, 6)
+            assert seen.gates[name].min() > 0.999
+            assert all(v.max() < 0.999 for other, v in seen.gates.items() if other != name)
+
+
+def test_mean_by_hour_leaves_gaps_out() -> None:
+    """Values of one hour are averaged over the days on which they are known."""
+    phase = np.array([0, 1, 0, 1])
+    means = findings.by_phase(np.array([1.0, 5.0, 3.0, np.nan]), phase, 3)
+    np.testing.assert_array_equal(means, [2.0, 5.0, np.nan])
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+def test_errors_ignore_missing_readings_and_covariates() -> None:
+    """A reading that never came counts nowhere, and a channel whose unit is infinite does not count at all."""
+    f = made_forecasts({"ridge 9": 2.0})
+    y = np.repeat(f.truth.y, 2, axis=2).copy()
+    y[:, :, 1] = 1e6
+    y[5, 0, 0, 2] = np.nan
+    both = {n: np.repeat(p, 2, axis=2) for n, p in f.peers.items()}
+    wide = Forecasts(
+        f.x,
+        f.origins,
+        Truth(y, np.array([[1.0, np.inf]]), np.ones((1, 2))),
+        both,
+        np.repeat(f.quantiles, 2, axis=2),
+    )
+    errors = findings.measure(wide)
+    assert errors.gain(MODEL, "ridge 9") == pytest.approx(50, abs=0.5)
+    assert np.isfinite(errors.by_origin[MODEL]).all()
+    assert findings.inside(wide, None)[0] == pytest.approx(findings.inside(f, None)[0], abs=1e-3)
+
+
+def test_examples_are_ranked_by_error() -> None:
+    """Best, typical, poor and worst stand at the ranks 0, 50, 90 and 100 % of the error over all leads."""
+    f = made_forecasts({"ridge 9": 1.0})
+    error = np.abs(f.quantiles[..., 3] - f.truth.y).mean(axis=-1).ravel()
+    shown = {e.kind: e for e in findings.examples(f)}
+    ranked = np.sort(error)
+    for kind, rank in (("best", 0.0), ("typical", 0.5), ("poor", 0.9), ("worst", 1.0)):
+        assert shown[kind].error == pytest.approx(ranked[round(rank * (len(error) - 1))], rel=1e-5)
+        assert error[shown[kind].origin] == pytest.approx(shown[kind].error, rel=1e-5)
+
+
+def test_examples_need_readings() -> None:
+    """A forecast most of whose readings never came is no example."""
+    f = made_forecasts({"ridge 9": 1.0})
+    y = f.truth.y.copy()
+    y[: len(y) // 2, ..., 2:] = np.nan
+    some = Forecasts(f.x, f.origins, Truth(y, f.truth.mase, f.truth.unit), f.peers, f.quantiles)
+    assert min(e.origin for e in findings.examples(some)) >= len(y) // 2
+
+
+def test_chance_covers_what_chance_does() -> None:
+    """Of gains between equally good forecasters about 19 of 20 are called chance; short tests say nothing."""
+    rng = np.random.default_rng(1)
+    outside = 0
+    for _ in range(200):
+        a, b = rng.gamma(2, size=(2, 400))
+        outside += abs(100 * (1 - a.mean() / b.mean())) > (findings.chance(a, b, 10) or 0)
+    assert 2 <= outside <= 24
+    assert findings.chance(np.ones(40), np.ones(40), 10) is None
+
+
+def test_coverage_is_the_share_of_readings() -> None:
+    """Shares below quantiles and within bands are counted over known readings; ties with a quantile count half."""
+    y = np.array([0.0, 1.0, 2.0, np.nan])[:, None, None, None]
+    q = np.tile(np.array([0.0, 1.0, 2.0]), (4, 1, 1, 1, 1))
+    f = Forecasts(
+        y[..., 0], slice(0, 4), Truth(y, np.ones((1, 1)), np.ones((1, 1))), {}, q.astype(np.float32)
+    )
+    assert findings.below(f, 1) == pytest.approx([0.5 / 3, 1.5 / 3, 2.5 / 3])
+    assert findings.inside(f, None) == [1.0]
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peers", "recurrent", "winner", "words"),
+    [
+        ({"persistence": 2.0, "seasonal naive 24": 1.5, "ridge 96": 1.2}, True, MODEL, "earns its keep"),
+        ({"persistence": 1.0, "ridge 96": 1.0}, True, "persistence", "Persistence wins"),
+        (
+            {"persistence": 2.0, "seasonal naive 24": 1.0, "ridge 96": 1.1},
+            True,
+            "seasonal naive 24",
+            "repeating the last",
+        ),
+        (
+            {"persistence": 2.0, "seasonal naive 24": 1.5, "ridge 96": 1.0},
+            False,
+            "ridge 96",
+            "Ridge wins and ships",
+        ),
+        ({"persistence": 2.0, "ridge 96": 0.8}, True, "ridge 96", "did not last"),
+        ({"persistence": 2.0, "ridge 96": 1.0}, True, "ridge 96", "A draw"),
+        ({"persistence": 1.0, "ridge 96": 0.7}, True, "ridge 96", "did not last"),
+    ],
+)
+def test_verdict_names_the_simplest_that_is_not_beaten(
+    peers: dict[str, float], recurrent: bool, winner: str, words: str
+) -> None:
+    """Whatever the model does not beat beyond chance wins before it, the simplest first; the headline says so."""
+    v = verdict.judge(outcome(peers, recurrent=recurrent))
+    assert v.winner == winner
+    assert words in v.headline
+    assert v.advice[-1] == "do"
+
+
+def test_random_walk_goes_to_persistence() -> None:
+    """On a random walk, where ridge and network rediscover the last value, the verdict is that persistence wins."""
+    rng = np.random.default_rng(3)
+    walk = rng.standard_normal(2000).cumsum()
+    y = np.lib.stride_tricks.sliding_window_view(walk, 12)[1:][:, None, None].astype(np.float32)
+    last = np.repeat(walk[: len(y)], 12).reshape(y.shape).astype(np.float32)
+    almost = last + 0.05 * rng.standard_normal(y.shape).astype(np.float32)
+    q = np.repeat((last + 0.04 * rng.standard_normal(y.shape))[..., None], 7, axis=-1).astype(np.float32)
+    f = Forecasts(
+        walk[:, None, None], slice(0, len(y)), Truth(y, np.ones((1, 1)), np.ones((1, 1))),
+        {"persistence": last, "ridge 96": almost}, q,
+    )  # fmt: skip
+    errors = findings.measure(f)
+    chance = {
+        n: findings.chance(errors.by_origin[MODEL], e, 12) for n, e in errors.by_origin.items() if n != MODEL
+    }
+    o = Outcome(errors, chance, True, {"90 %": (0.9, 0.9, 0.9)}, "int8_weights", 0.0, ("", ""))
+    assert verdict.winner(o) == "persistence"
+
+
+def test_bands_that_miss_are_called_so() -> None:
+    """A band within 5 points is as promised; one farther off is for the device to correct."""
+    good, bad = outcome({"ridge 9": 1.5}), outcome({"ridge 9": 1.5})
+    bad = Outcome(bad.errors, bad.chance, True, {"90 %": (0.9, 0.7, 0.9)}, "x", 0.0, ("", ""))
+    good = Outcome(good.errors, good.chance, True, {"90 %": (0.9, 0.88, 0.93)}, "x", 0.0, ("", ""))
+    assert "as promised" in " ".join(verdict.judge(good).said)
+    assert "70.0 % of the readings at lead 1" in " ".join(verdict.judge(bad).said)
+    assert "the device corrects this" in " ".join(verdict.judge(bad).said)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "seen", "do"),
+    [
+        ([5, 4, 3, 2.5, 2, 1.5], [5, 4.2, 3.5, 3, 2.5, 2], "still falling", "training.steps"),
+        ([5, 4, 3, 3, 3, 3, 3, 3], [5, 4, 3, 3, 3, 3, 3, 3], "flat", "cell.units"),
+        ([5, 3, 1, 1, 1, 1, 1, 1], [5, 4, 3, 3, 3, 3, 3, 3], "learns by heart", "dropout"),
+        ([5, 3, 2, 1.5, 1, 0.8, 0.6], [5, 3, 2, 2.2, 2.5, 2.8, 3.1], "by heart", "dropout"),
+        ([2, 2, 2, 3, 4, 5, 6], [2, 2, 2, 3, 4, 5, 6], "diverges", "learning_rate"),
+        ([2, 1], [2, 1], "Too few", "training.steps"),
+    ],
+)
+def test_loss_curve_is_read(
+    training: Sequence[float], validation: Sequence[float], seen: str, do: str
+) -> None:
+    """Each shape of the two curves has its sentence and its advice."""
+    said, advice = trend.read(training, validation)
+    assert seen in said
+    assert do in advice
+
+
+@pytest.mark.parametrize(("drift", "shape"), [(0.0, "plateau"), (-0.02, "falling"), (0.02, "rising")])
+def test_trend_sees_through_noise(drift: float, shape: str) -> None:
+    """Noise alone is a plateau; a drift well beyond it is seen."""
+    t = np.arange(90)
+    noise = 0.05 * np.random.default_rng(2).standard_normal(90)
+    assert trend.trend((3 + drift * (t - 60) * (t > 60) + noise).tolist()).shape == shape
+
+
+# --- the command --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "found"), [("none/x.html", "no such folder"), (".", "a folder")])
+def test_report_without_a_place_is_refused_before_training(tmp_path: Path, place: str, found: str) -> None:
+    """A report that could not be written in the end is a ConfigError before anything is read."""
+    options = ["--every", "1h", "--horizon", "6h", "--unsigned", "-o", str(tmp_path / "x.edgeseq")]
+    result = CliRunner().invoke(train, ["absent.csv", *options, "--report", str(tmp_path / place)])
+    assert "the report cannot be written" in str(result.exception)
+    assert result.exception.found == found  # type: ignore[union-attr]
+    assert result.exception.exit_code == 78  # type: ignore[union-attr]
+
+
+def test_report_and_no_report_exclude_each_other() -> None:
+    """Asking for both is a usage error."""
+    options = ["--every", "1h", "--horizon", "6h", "--report", "x.html", "--no-report"]
+    result = CliRunner().invoke(train, ["absent.csv", *options])
+    assert result.exit_code == 2
+    assert "exclude each other" in result.output
+
+
+def test_without_matplotlib_training_says_what_to_install() -> None:
+    """Where the pictures' package is missing, the extra that brings it is named."""
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from edgeseq.cli import exit_code\n"
+        "def command(): import edgeseq_train.pictures.canvas\n"
+        "sys.exit(exit_code(command))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert "pip install 'edgeseq[train]'" in done.stderr
