@@ -25,7 +25,7 @@ _ISO = (
     r" ?(?<zone>Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
 )
 _PARTS = (
-    r"^(?<a>\d{1,4})(?<mark>[./-])(?<b>\d{1,2})[./-](?<c>\d{2,4})"
+    r"^(?<a>\d{1,4})(?<mark>[./-])(?<b>\d{1,2})[./-](?<c>\d{1,4})"
     r"(?:[ T,]+(?<hour>\d{1,2}):(?<minute>\d{2})(?::(?<second>\d{2})(?:[.,]\d+)?)?)? ?(?<half>[AaPp][Mm])?$"
 )
 _CLOCK = r"^\d{1,2}:\d{2}"
@@ -243,20 +243,19 @@ def _us_to_ns(us: pl.Expr | pl.Series) -> pl.Expr:
 
 def from_epoch(cells: pl.Series) -> pl.Series:
     """Turn epoch numbers in s, ms, µs or ns, told by their size, into ns: as `core.instants` does one by one."""
-    size = pl.col("n").abs()
-    if cells.dtype.is_integer():
-        whole = pl.col("n").cast(pl.Int64, strict=False)
-        scales = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
-        ns = pl.coalesce(*(pl.when(size < bound).then(whole * unit) for bound, unit in scales), whole)
-        return cells.to_frame("n").select(ns).to_series()
-    number = pl.col("n").cast(pl.Float64)
-    scaled = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
-    us = (
-        pl.when(number.abs() < bound).then((number * per).round().cast(pl.Int64) * 1000)
-        for bound, per in scaled
-    )
-    rest = pl.when(number.is_finite()).then(number).round().cast(pl.Int64, strict=False)
-    return cells.to_frame("n").select(pl.coalesce(*us, rest)).to_series()
+    number = pl.col("n").cast(pl.Int64 if cells.dtype.is_integer() else pl.Float64, strict=False)
+    below = [number.is_between(-bound, bound, closed="none") for bound in (10**11, 10**14, 10**17)]
+    ns = pl.when(below[0]).then(_scaled(number, 10**9)).when(below[1]).then(_scaled(number, 10**6))
+    ns = ns.when(below[2]).then(_scaled(number, 10**3))
+    return cells.to_frame("n").select(ns.otherwise(_scaled(number, 1))).to_series()
+
+
+def _scaled(number: pl.Expr, unit_ns: int) -> pl.Expr:
+    """Count ns, of fractions to the µs; beyond what edgeseq computes with there is none, nor an overflow."""
+    limit = LIMIT_NS // unit_ns
+    near = pl.when(number.is_between(-limit, limit)).then(number)
+    per_us = unit_ns // 1000
+    return (near * per_us).round().cast(pl.Int64) * 1000 if per_us else near.round().cast(pl.Int64)
 
 
 def _bounded(ns: pl.Series) -> pl.Series:
