@@ -65,8 +65,8 @@ def lay(series: Sequence[Series], request: Request, where: str) -> Recording:
     origin_ns = (
         start_ns if request.aggregate == "last" else (start_ns // request.period_ns + 1) * request.period_ns
     )
-    channels = tuple(s.channel or s.name for s in streams[0]) if request.multichannel else ()
-    return Recording(values, names, request.period_ns, units=units, start_ns=origin_ns, channels=channels)
+    own = tuple(s.channel or s.name for s in streams[0]) if request.multichannel else ()
+    return Recording(values, names, request.period_ns, units=units, start_ns=origin_ns, channels=own)
 
 
 # --- order ------------------------------------------------------------------------------------------------------

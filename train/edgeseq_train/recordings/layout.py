@@ -26,6 +26,8 @@ INDEX_NAMES = ("", "no", "nr", "#", "n", "row", "index", "idx", "id", "unnamed: 
 EACH_FILE, NO_SERIES = "file", "none"
 """In place of a column: each file is a series of its own, or no column tells series apart."""
 NO_LABEL = "(none)"
+PARTED_SHARE = 0.05
+"""A table is long if so many rows share their time with another; fewer are duplicates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,13 @@ def _keys(table: Table, found: times.Times, request: Request) -> tuple[str, ...]
             )
     if request.series:
         return tuple(wished)
-    labels = [
-        c for c in frame.columns if c not in found.columns and _is_label(frame[c]) and c not in UNIT_NAMES
-    ]
-    named = [c for c in labels if c.strip().lower() in SERIES_NAMES][:1]
-    keys = _parting(frame, found.ns, named, [c for c in labels if c not in named])
+    free = [c for c in frame.columns if c not in found.columns and c.strip().lower() not in UNIT_NAMES]
+    labels = [c for c in free if _is_label(frame[c])]
+    usual = [c for c in free if c.strip().lower() in SERIES_NAMES]
+    named = [c for c in labels if c in usual][:1]
+    # A usual name over numbers may be a measured quantity: unless it parts rows of one time.
+    numbered = [c for c in usual if c not in labels and not frame[c].dtype.is_float()]
+    keys = _parting(frame, found.ns, named, [c for c in (*labels, *numbered) if c not in named])
     if keys:
         count = len(_labels(frame, keys).unique())
         request.say(
@@ -89,8 +93,6 @@ def _keys(table: Table, found: times.Times, request: Request) -> tuple[str, ...]
 def _is_label(column: pl.Series) -> bool:
     if isinstance(column.dtype, pl.Categorical | pl.Enum):
         return True
-    if column.dtype.is_integer():
-        return column.name.strip().lower() in SERIES_NAMES and column.n_unique() < len(column)
     return column.dtype == pl.String and _is_text(column)
 
 
@@ -101,10 +103,10 @@ def _parting(
     keys = list(keys)
     repeated = _repeated(frame, ns, keys)
     for name in others:
-        if not repeated:
+        if repeated < PARTED_SHARE * len(frame):
             break
         rest = _repeated(frame, ns, [*keys, name])
-        if rest < repeated / 2:
+        if rest < 0.9 * repeated:
             keys, repeated = [*keys, name], rest
     return tuple(keys)
 
