@@ -1,4 +1,4 @@
-"""Write a database as the recorder of Home Assistant does: the tables of its schema 43, columns that are not read too."""
+"""Write a database as the recorder of Home Assistant does: its schema 43, columns that are not read too."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_several_labels_and_several_columns_of_numbers() -> None:
     rows = [(3600 * t, site, node, 1.0 * t, 10.0 + t * t) for t in range(3) for site in "xy" for node in "12"]
     taken, _ = _read(_long(rows, "time", "site", "node", "temperature", "humidity"))
     names = [
-        f"{node} {site} {channel}"
+        f"{site} {node} {channel}"
         for site in "xy"
         for node in "12"
         for channel in ("temperature", "humidity")

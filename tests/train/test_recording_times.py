@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.types import I64
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import recording
+from edgeseq_train.fit import Recording
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.tables import Table
 from edgeseq_train.recordings.times import from_epoch, read_times
@@ -25,16 +27,16 @@ BERLIN = ZoneInfo("Europe/Berlin")
 START_NS = parse_instant("2026-03-01T10:00:00Z") or 0
 
 
-def _times(cells: list[object], **options: object) -> I64:
+def _times(cells: list[object], **options: Any) -> I64:
     """Read a column of times."""
     table = Table(pl.DataFrame({"when": cells, "a": range(len(cells))}, strict=False), "here")
-    request = Request(period_ns=HOUR_NS, time_column="when", **options)  # type: ignore[arg-type]
+    request = Request(period_ns=HOUR_NS, time_column="when", **options)
     return read_times(table, request).ns.to_numpy()
 
 
-def _read(frame: pl.DataFrame, minutes: int = 60, **options: object) -> tuple[recording.Recording, list[str]]:
+def _read(frame: pl.DataFrame, minutes: int = 60, **options: Any) -> tuple[Recording, list[str]]:
     said: list[str] = []
-    taken = recording.from_frame(frame, minutes * 60 * 10**9, "last", say=said.append, **options)  # type: ignore[arg-type]
+    taken = recording.from_frame(frame, minutes * 60 * 10**9, "last", say=said.append, **options)
     return taken, said
 
 
@@ -104,8 +106,8 @@ def test_the_time_may_stand_in_several_columns(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {"Date": ["1.3.2026"] * 3, "Time": ["10:00", "11:00", "12:00"], "a": [1.5, 2.5, 1.0]}
     )
-    for options in ({}, {"time_column": "Date, Time"}):
-        assert _read(frame, **options)[0].start_ns == START_NS
+    for name in (None, "Date, Time"):
+        assert _read(frame, time_column=name)[0].start_ns == START_NS
 
 
 @pytest.mark.parametrize("kind", ["text", "datetime"])
