@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +30,9 @@ _MAX_ROW_VALUES = 2**22
 
 
 class SchemaVersion(msgspec.Struct, frozen=True):
+_MAX_CALENDAR_S = 200 * 366 * 86_400
+
+
     """Version of the manifest; an unknown major is refused."""
 
     major: int = 1
@@ -109,6 +113,10 @@ class Manifest(msgspec.Struct, frozen=True):
     golden_steps: int
     target: Target | None = None
     """What is estimated of the channels; None: the channels themselves are forecast."""
+    covariates: int = 0
+    """So many of the channels, the last ones, are inputs beside the others and are not forecast."""
+    inputs: KnownInputs = KnownInputs()
+    """What the known inputs are, and how they are made of time and messages."""
     calibration: dict[str, Any] = {}
     training: dict[str, Any] = {}
     """Fingerprint: data digest, rows, split, seed, recipe, versions, baselines' table."""
@@ -220,13 +228,15 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
             "names other than x, known, quantiles",
         ),
         (
-            len({*m.known}) == len(m.known) == m.network.get("known", 0),
+            len({*m.known}) == len(m.known) == m.network.get("known", 0) and m.known == m.inputs.names,
             "known",
             m.known,
-            "a name for each of the network's",
+            "the names of inputs, one for each of the network's",
         ),
         (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),
         (len(variants) == len(m.variants), "variants", list(variants), "each name once"),
+        (_are_inputs(m.inputs), "inputs", m.inputs, "positive scales, a calendar of at most 200 years"),
+        (0 <= m.covariates < len(m.channels), "covariates", m.covariates, "fewer than channels"),
         (m.default_variant in variants, "default_variant", m.default_variant, " or ".join(variants)),
         (all(0 < v.tolerance < math.inf for v in m.variants), "tolerance", m.variants, "a positive number"),
         (all(math.isfinite(v.loss) for v in m.variants), "loss", m.variants, "a number"),
@@ -279,6 +289,15 @@ def _is_fixed(channel: Channel) -> bool:
 
 def _is_state(spec: StateSpec) -> bool:
     sane = all(size >= 1 for size in spec.shape) and math.prod(spec.shape) <= _MAX_ROW_VALUES
+def _are_inputs(inputs: KnownInputs) -> bool:
+    c = inputs.calendar
+    starts = [start for start, _ in c.transitions] if c else [0]
+    spans = c is None or 0 <= c.stop_s - c.start_s <= _MAX_CALENDAR_S
+    ascending = bool(starts) and all(a < b for a, b in pairwise(starts))
+    sane = all(math.isfinite(v.mean) and 0 < v.scale < math.inf for v in inputs.covariates)
+    return spans and ascending and sane
+
+
     return sane and spec.dtype == "float32" and math.isfinite(spec.init)
 
 
@@ -288,14 +307,15 @@ def _is_state(spec: StateSpec) -> bool:
 def check_fits(manifest: Manifest, rule: StreamRule) -> None:
     """Refuse a bundle that was trained for other streams than the rule's.
 
-    A bundle of one channel fits every stream of one channel, whatever it is called.
+    A bundle that forecasts one channel fits whatever that is called; covariates are told by their names.
 
     Raises:
-        BundleError: other period, aggregate, channels or unit.
+        BundleError: other period, aggregate, channels, unit or known covariates.
     """
     ours, theirs = rule.channel_names, tuple(channel.name for channel in manifest.channels)
-    if len(ours) == len(theirs) == 1:
-        theirs = ours
+    if len(ours) == len(theirs) and len(theirs) - manifest.covariates == 1:
+        theirs = (ours[0], *theirs[1:])
+    wanted_known = tuple(c.name for c in manifest.inputs.covariates)
     units = sorted({channel.unit for channel in manifest.channels if channel.unit is not None})
     laws = (
         (
@@ -309,6 +329,10 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
         (ours == theirs, ("channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels")),
         (rule.unit is None or set(units) <= {rule.unit}, ("unit", rule.unit, " or ".join(units), "unit")),
     )
+        (
+            {*rule.known} == {*wanted_known},
+            ("known", ", ".join(rule.known) or "none", ", ".join(wanted_known) or "none", "known"),
+        ),
     for fits, (name, found, wanted, key) in laws:
         if not fits:
             raise BundleError(

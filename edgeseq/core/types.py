@@ -87,6 +87,17 @@ class ChannelSource(msgspec.Struct, frozen=True):
     field: str | None = None
 
 
+class KnownSource(msgspec.Struct, frozen=True):
+    """Where the future values of a covariate come from: an array of objects, each with a time and a value."""
+
+    topic: str
+    field: str | None = None
+    """JSON path of the array, or None where the payload is the array."""
+    time: str = "time"
+    """JSON path within an object of the array."""
+    value: str = "value"
+
+
 class StreamRule(msgspec.Struct, frozen=True):
     """One resolved [[streams]] table: which messages become which streams, and how they are treated.
 
@@ -103,6 +114,10 @@ class StreamRule(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] = ()
     """JSON paths (a.b.c); empty means the payload is the number itself."""
     channels: dict[str, ChannelSource] = {}
+    covariates: int = 0
+    """So many of the channels, the last ones, are only inputs of the bundle's model: no forecast, no alert."""
+    known: dict[str, KnownSource] = {}
+    """Covariate of the bundle's model → where its future comes from."""
     aggregate: Aggregate = "last"
     on_gap: OnGap = "missing"
     kind: Kind = "gauge"
@@ -136,6 +151,11 @@ class StreamRule(msgspec.Struct, frozen=True):
     def channel_names(self) -> tuple[str, ...]:
         """Name the channels: those of `channels`, else a single one called value."""
         return tuple(self.channels) or ("value",)
+
+    @property
+    def forecast_names(self) -> tuple[str, ...]:
+        """Name the channels that are forecast: all but the covariates."""
+        return self.channel_names[: len(self.channel_names) - self.covariates]
 
     def unit_of(self, channel_name: str) -> str | None:
         """Name the unit of a channel, or None."""

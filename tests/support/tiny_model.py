@@ -17,6 +17,7 @@ from edgeseq.bundle.archive import dump_arrays
 from edgeseq.bundle.golden import Golden, dump_golden, golden_difference, golden_steps
 from edgeseq.bundle.keys import SigningKey, load_signing_key
 from edgeseq.core.forecast import initial_state
+from edgeseq.core.known import Covariate, KnownInputs
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec, NetworkStepper, state_spec, weight_shapes
 from edgeseq.core.types import F32
@@ -130,6 +131,7 @@ def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSp
         network=network,
         ring=spec.ring,
         golden_steps=GOLDEN_STEPS,
+        inputs=KnownInputs(covariates=tuple(Covariate(f"k{i}", 0.0, 1.0) for i in range(spec.known))),
     )
     files = {f"{name}.tflite": model for name, model in models.items()}
     manifest = measure(manifest, models, golden)

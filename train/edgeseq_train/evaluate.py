@@ -25,10 +25,13 @@ def origins(start: int, stop: int, horizon: int) -> slice:
     return slice(start - 1, stop - horizon)
 
 
-def roll(stepper: Stepper, x: F32, wanted: slice, known: F32 | None = None) -> Rollout:
+def roll(
+    stepper: Stepper, x: F32, wanted: slice, known: F32 | None = None, targets: int | None = None
+) -> Rollout:
     """Step through x (T, S, C) from the initial state; keep what was forecast at the wanted origins.
 
     known (T, K): inputs that are known for the future too, reaching as far as the last origin's leads.
+    targets: only of so many channels, the first ones.
     """
     ahead = None if known is None else np.broadcast_to(known, (x.shape[1], *known.shape))
     H = stepper.horizon
@@ -40,8 +43,8 @@ def roll(stepper: Stepper, x: F32, wanted: slice, known: F32 | None = None) -> R
         _, state = stepper.replay(np.ascontiguousarray(np.moveaxis(x[: wanted.start], 0, 1)), state, before)
     for t, row in enumerate(x[wanted], start=wanted.start):
         q, state = stepper.step(row, state, None if ahead is None else ahead[:, t : t + 1 + H])
-        kept.append(q)
-        scales.append(np.sqrt(state[variance]))
+        kept.append(q[:, :targets])
+        scales.append(np.sqrt(state[variance][:, :targets]))
     return Rollout(np.stack(kept), np.stack(scales))
 
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from edgeseq.core import features
+from edgeseq.core.known import NO_INPUTS, KnownInputs
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.types import F32, F64, I64
@@ -45,9 +46,17 @@ class Recording:
     """Time of the first step as the device names it (`core.align.origin_ns`), for calendars; None: unknown."""
     targets: int | None = None
     """Channels of each stream that are to be forecast, the first ones; the rest are covariates. None: all."""
+    channels: tuple[str, ...] = ()
+    """(C,) names of a stream's channels; empty where there is one, without a name of its own."""
     known: F32 | None = None
     """(T, K) inputs whose future is known, such as the calendar; None: there are none."""
-    known_names: tuple[str, ...] = ()
+    inputs: KnownInputs = NO_INPUTS
+    """What those are."""
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """Name the K inputs whose future is known."""
+        return self.inputs.names
 
     @property
     def target_channels(self) -> int:
@@ -187,7 +196,8 @@ def _lag_choices(recording: Recording, split: Split, horizon: int, recipe: Recip
     """List what ridge shall try, shortest reach first."""
     found = recipe.front.seasons
     if found is None:
-        found = seasons.detect(recording.values[: split.train], recording.period_ns)
+        targets = recording.values[: split.train, :, : recording.target_channels]
+        found = seasons.detect(targets, recording.period_ns)
         found = seasons.tentative(found, recording.period_ns, split.train)
     asked = recipe.front.ring
     segments: list[seasons.Segments] = [((0, asked),)] if asked else []

@@ -47,7 +47,7 @@ class Forecasts:
     """What was forecast at the origins of the test part, for whoever wants to look closer; all in x."""
 
     x: F32
-    """(T, S, C): the whole recording."""
+    """(T, S, C): the whole recording; here C are the channels that are forecast."""
     origins: slice
     """Of T; its length is N."""
     truth: evaluate.Truth
@@ -84,7 +84,7 @@ def produce(
     weights = dump_arrays(fitted.weights)
     manifest = _draft(recording, fitted, recipe, name, weights, models)
     rows, measured, forecasts = measure(
-        manifest, models, x, known, split.train, split.validation, fitted, golden
+        manifest, models, x, known, split.train, split.validation, fitted, golden, recording.target_channels
     )
     manifest = msgspec.structs.replace(
         manifest,
@@ -119,7 +119,7 @@ def _draft(
     """Describe the model; what is measured comes later."""
     spec = fitted.spec
     described = msgspec.to_builtins(spec)
-    channels = recording.names if recipe.multichannel else ("value",)
+    channels = recording.channels or (recording.names if recipe.multichannel else ("value",))
     return Manifest(
         schema=SchemaVersion(),
         bundle_id=bundle_id(weights, described),
@@ -140,6 +140,8 @@ def _draft(
         network=described,
         ring=spec.ring,
         golden_steps=GOLDEN_STEPS,
+        covariates=len(channels) - recording.target_channels,
+        inputs=recording.inputs,
         training={
             "seed": recipe.seed, "recipe": msgspec.to_builtins(recipe), "columns": list(recording.names),
             "versions": {p: version(p) for p in ("tensorflow-cpu", "ai-edge-quantizer", "ai-edge-litert", "numpy")
@@ -195,20 +197,24 @@ def golden_rollout(spec: NetworkSpec, weights: Mapping[str, F32], x: F32, known:
 
 def measure(
     manifest: Manifest, models: Mapping[str, bytes], x: F32, known: F32 | None, train: int, validation: int,
-    fitted: Fitted, golden: Golden,
+    fitted: Fitted, golden: Golden, targets: int,
 ) -> tuple[list[Measures], tuple[Variant, ...], Forecasts]:  # fmt: skip
-    """Roll out every variant and every rival over the test part → table rows, variants, and what was forecast."""
+    """Roll out every variant and every rival over the test part → table rows, variants, and what was forecast.
+
+    Only the first `targets` channels are forecast; the others of x are inputs.
+    """
     spec = fitted.spec
     wanted = evaluate.origins(validation, len(x), spec.horizon)
-    mase = naive_error(x[:train], spec.seasons[0] if spec.seasons else 1)
-    truth = evaluate.truth(x, wanted, spec.horizon, mase, fitted.unit)
-    peers = rivals(fitted, x, wanted)
+    y = x[:, :, :targets]
+    mase = naive_error(y[:train], spec.seasons[0] if spec.seasons else 1)
+    truth = evaluate.truth(y, wanted, spec.horizon, mase, fitted.unit[:, :targets])
+    peers = rivals(fitted, x, wanted, targets)
     rows: list[Measures] = [{"forecaster": name, **evaluate.errors(f, truth)} for name, f in peers.items()]
     variants, quantiles = [], {}
     reference = None
     for name, model in models.items():
         stepper = TFLiteStepper(manifest, "litert", model)
-        rolled = evaluate.roll(stepper, x, wanted, known)
+        rolled = evaluate.roll(stepper, x, wanted, known, targets)
         reference = reference or rolled
         if name == manifest.default_variant:  # the others would take as much memory again
             quantiles[name] = rolled.quantiles
@@ -227,16 +233,16 @@ def measure(
                 max_difference=largest, p999_difference=p999,
             )
         )  # fmt: skip
-    return rows, tuple(variants), Forecasts(x, wanted, truth, peers, quantiles[manifest.default_variant])
+    return rows, tuple(variants), Forecasts(y, wanted, truth, peers, quantiles[manifest.default_variant])
 
 
-def rivals(fitted: Fitted, x: F32, wanted: slice) -> dict[str, F32]:
-    """Forecast by persistence, the seasonal naive ways and ridge at the same origins → name, (N, S, C, H)."""
-    spec = fitted.spec
-    forecasts = {"persistence": evaluate.persistence(x, wanted, spec.horizon)}
+def rivals(fitted: Fitted, x: F32, wanted: slice, targets: int) -> dict[str, F32]:
+    """Forecast by persistence, the seasonal naive ways and ridge at the same origins → name, (N, S, targets, H)."""
+    spec, y = fitted.spec, x[:, :, :targets]
+    forecasts = {"persistence": evaluate.persistence(y, wanted, spec.horizon)}
     for season in spec.seasons:
-        forecasts[f"seasonal naive {season}"] = evaluate.seasonal_naive(x, wanted, spec.horizon, season)
-    clean = prepare.track(spec, x).clean
+        forecasts[f"seasonal naive {season}"] = evaluate.seasonal_naive(y, wanted, spec.horizon, season)
+    clean = prepare.track(spec, x).clean[:, :, :targets]
     r = fitted.ridge
     forecasts[f"ridge {len(spec.lags)}"] = evaluate.ridge_forecast(clean, r.lags, r.weights, wanted)
     return forecasts

@@ -71,6 +71,15 @@ class TrainingRecipe(_Table, frozen=True):
     """Share of lanes that start cold, with an empty ring."""
 
 
+class CalendarRecipe(_Table, frozen=True):
+    """[calendar]: local time of day and week, and holidays, as inputs."""
+
+    time_zone: str
+    """Whose clock people live by: such as Europe/Berlin, or +01:00."""
+    holidays: str = "none"
+    """Country or part of one, such as US or DE-BY; none."""
+
+
 class Recipe(_Table, frozen=True):
     """The whole file. `every` and `horizon` may come from the command line instead."""
 
@@ -82,6 +91,11 @@ class Recipe(_Table, frozen=True):
     aggregate: Literal["last", "mean", "sum", "min", "max"] = "last"
     multichannel: bool = False
     """True: the columns are channels of one stream. False: each is a stream of one shared model."""
+    covariates: tuple[str, ...] = ()
+    """Columns that are inputs beside each target, and not forecast."""
+    known: tuple[str, ...] = ()
+    """Columns whose future is known: on the device a topic brings them. What was measured may stand for forecasts."""
+    calendar: CalendarRecipe | None = None
     levels: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     seed: int = 0
     split: SplitRecipe = SplitRecipe()
