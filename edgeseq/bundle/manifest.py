@@ -13,6 +13,7 @@ import msgspec
 from edgeseq.bundle.archive import NAME
 from edgeseq.core.durations import format_duration
 from edgeseq.core.forecast import StateSpec
+from edgeseq.core.known import KnownInputs
 from edgeseq.core.types import Aggregate, StreamRule, Target
 from edgeseq.errors import BundleError
 
@@ -29,10 +30,10 @@ _MAX_ROW_VALUES = 2**22
 """Largest number of values of one stream's quantiles or of one state array: 16 MB, so that a lie cannot eat the RAM."""
 
 
-class SchemaVersion(msgspec.Struct, frozen=True):
 _MAX_CALENDAR_S = 200 * 366 * 86_400
 
 
+class SchemaVersion(msgspec.Struct, frozen=True):
     """Version of the manifest; an unknown major is refused."""
 
     major: int = 1
@@ -111,12 +112,12 @@ class Manifest(msgspec.Struct, frozen=True):
     network: dict[str, Any]
     ring: int
     golden_steps: int
-    target: Target | None = None
-    """What is estimated of the channels; None: the channels themselves are forecast."""
     covariates: int = 0
     """So many of the channels, the last ones, are inputs beside the others and are not forecast."""
     inputs: KnownInputs = KnownInputs()
     """What the known inputs are, and how they are made of time and messages."""
+    target: Target | None = None
+    """What is estimated of the channels; None: the channels themselves are forecast."""
     calibration: dict[str, Any] = {}
     training: dict[str, Any] = {}
     """Fingerprint: data digest, rows, split, seed, recipe, versions, baselines' table."""
@@ -233,10 +234,10 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
             m.known,
             "the names of inputs, one for each of the network's",
         ),
-        (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),
-        (len(variants) == len(m.variants), "variants", list(variants), "each name once"),
         (_are_inputs(m.inputs), "inputs", m.inputs, "positive scales, a calendar of at most 200 years"),
         (0 <= m.covariates < len(m.channels), "covariates", m.covariates, "fewer than channels"),
+        (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),
+        (len(variants) == len(m.variants), "variants", list(variants), "each name once"),
         (m.default_variant in variants, "default_variant", m.default_variant, " or ".join(variants)),
         (all(0 < v.tolerance < math.inf for v in m.variants), "tolerance", m.variants, "a positive number"),
         (all(math.isfinite(v.loss) for v in m.variants), "loss", m.variants, "a number"),
@@ -287,8 +288,6 @@ def _is_fixed(channel: Channel) -> bool:
     return anchor is not None and math.isfinite(anchor) and scale is not None and 0 < scale < math.inf
 
 
-def _is_state(spec: StateSpec) -> bool:
-    sane = all(size >= 1 for size in spec.shape) and math.prod(spec.shape) <= _MAX_ROW_VALUES
 def _are_inputs(inputs: KnownInputs) -> bool:
     c = inputs.calendar
     starts = [start for start, _ in c.transitions] if c else [0]
@@ -298,6 +297,8 @@ def _are_inputs(inputs: KnownInputs) -> bool:
     return spans and ascending and sane
 
 
+def _is_state(spec: StateSpec) -> bool:
+    sane = all(size >= 1 for size in spec.shape) and math.prod(spec.shape) <= _MAX_ROW_VALUES
     return sane and spec.dtype == "float32" and math.isfinite(spec.init)
 
 
@@ -327,12 +328,12 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
             ("aggregate", rule.aggregate, manifest.aggregate, "aggregate"),
         ),
         (ours == theirs, ("channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels")),
-        (rule.unit is None or set(units) <= {rule.unit}, ("unit", rule.unit, " or ".join(units), "unit")),
-    )
         (
             {*rule.known} == {*wanted_known},
             ("known", ", ".join(rule.known) or "none", ", ".join(wanted_known) or "none", "known"),
         ),
+        (rule.unit is None or set(units) <= {rule.unit}, ("unit", rule.unit, " or ".join(units), "unit")),
+    )
     for fits, (name, found, wanted, key) in laws:
         if not fits:
             raise BundleError(
