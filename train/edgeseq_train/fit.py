@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from edgeseq.core.known import NO_INPUTS, KnownInputs
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.types import F32, F64, I64
-from edgeseq.errors import ConfigError, InputError
+from edgeseq.errors import ConfigError
 from edgeseq_train import prepare, ridge, seasons, taps
 from edgeseq_train.history import Note
+from edgeseq_train.lengths import check_length
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 COLD_RUNS = 16
@@ -129,7 +129,7 @@ def fit(
     """Train a network on the training part; everything is chosen on the validation part."""
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
-    _check_length(recording, split, horizon)
+    check_length(len(recording.values), split.train, recording.period_ns, horizon, recipe.front.seasons)
     anchor, unit = prepare.settle(recording.values[: split.train], recording.names)
     x = features.normalise(recording.values[: split.validation], anchor, unit)
     front = _front(
@@ -157,22 +157,6 @@ def fit(
         "seconds": round(time.perf_counter() - begun, 1),
     }
     return Fitted(spec, best, anchor, unit, solution, summary, notes)
-
-
-def _check_length(recording: Recording, split: Split, horizon: int) -> None:
-    steps, least = len(recording.values), 4 * horizon + 200
-    if split.train >= least:
-        return
-    share = max(split.train, 1) / steps
-    wanted = math.ceil(least / share)
-    day_ns = 86_400 * 10**9
-    raise InputError(
-        "the training part is too short",
-        found=f"{split.train} steps, {100 * share:.0f} % of the recording's {steps}"
-        f" ({steps * recording.period_ns / day_ns:.1f} days)",
-        wanted=f"at least {least} steps for a horizon of {horizon}: a recording of {wanted} steps",
-        do=f"record for {math.ceil(wanted * recording.period_ns / day_ns)} days, or forecast less far",
-    )
 
 
 @dataclass(frozen=True, slots=True)
