@@ -28,6 +28,11 @@ from edgeseq.errors import (
 COMMANDS = {
     "run": ("edgeseq.commands.run", "run", "Run the daemon."),
     "train": ("edgeseq_train.cli", "train", "Train a model on recordings and bundle it (workstation)."),
+    "impute": (
+        "edgeseq_train.impute.command",
+        "impute",
+        "Fill gaps of a recording before training (workstation).",
+    ),
     "bundle": ("edgeseq.commands.bundle", "bundle", "Show, verify and list bundles."),
     "keygen": ("edgeseq.commands.bundle", "keygen", "Make the key that signs bundles."),
     "config": ("edgeseq.commands.config", "config", "Check, show and describe the configuration."),
@@ -53,6 +58,8 @@ EXTRAS = {
     "tensorflow": "train",
 }
 """Package → the extra that brings it."""
+TRAINING = ("train", "impute")
+"""Commands of the workstation: whatever they find missing, the extra train brings it."""
 
 
 class LazyGroup(click.Group):
@@ -144,7 +151,7 @@ def _advice(fault: ModuleNotFoundError, command: str | None) -> EdgeseqError:
     """Say what to install where a package is missing: training needs its extra, whatever of it is found missing."""
     package = (fault.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
-    if extra is not None and command == "train":
+    if extra is not None and command in TRAINING:
         extra = "train"
     if extra is None:
         return InternalError("a module is missing", found=str(fault))

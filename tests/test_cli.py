@@ -9,7 +9,7 @@ import click
 import pytest
 
 from edgeseq import __version__, errors
-from edgeseq.cli import COMMANDS, exit_code
+from edgeseq.cli import COMMANDS, TRAINING, exit_code
 
 
 def run(*arguments: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
@@ -79,7 +79,7 @@ def test_help_lists_all_commands_without_importing_them() -> None:
     assert all(f"  {name} " in shown.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("train", "demo")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in (*TRAINING, "demo")])
 def test_command_has_help_with_training_blocked(name: str) -> None:
     """Every command of the device explains itself where no workstation package is installed."""
     blocked = "for n in ('tensorflow', 'polars', 'edgeseq_train', 'amqtt', 'keras'): sys.modules[n] = None"
