@@ -24,7 +24,7 @@ from edgeseq.core.estimated import Estimated
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
-from edgeseq.core.types import Counts, Event, Outgoing, Target
+from edgeseq.core.types import Counts, Event, Outgoing, StreamRule, Target
 from edgeseq.store import Found, Store, make_folder, open_store
 
 
@@ -116,7 +116,8 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
 
 
 def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
-    steppers, estimators = _open_steppers(resolved, cache_folder, log)
+    steppers, estimators, manifests = _open_steppers(resolved, cache_folder, log)
+    resolved = replace(resolved, rules=tuple(_served(rule, manifests) for rule in resolved.rules))
     state = pipeline.new_state(resolved.rules, steppers, resolved.options, estimators)
     context = RenderContext(
         prefix=resolved.config.mqtt.topic_prefix,
@@ -133,11 +134,18 @@ def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
     return Node(resolved, steppers, state, context)
 
 
+def _served(rule: StreamRule, manifests: Mapping[str, Manifest]) -> StreamRule:
+    """Tell a rule which of its channels its bundle only takes as inputs."""
+    if rule.bundle is None:
+        return rule
+    return msgspec.structs.replace(rule, covariates=manifests[rule.bundle].covariates)
+
+
 def _open_steppers(
     resolved: Resolved, cache_folder: Path | None, log: Log
-) -> tuple[dict[str, Stepper], dict[str, Estimator]]:
+) -> tuple[dict[str, Stepper], dict[str, Estimator], dict[str, Manifest]]:
     if not resolved.bundles:
-        return {}, {}
+        return {}, {}, {}
     from edgeseq.adapters.interpreter import open_proven  # heavy, and of no use without a bundle
 
     settings = resolved.config.bundles
@@ -145,6 +153,7 @@ def _open_steppers(
         make_folder(cache_folder)
     steppers: dict[str, Stepper] = {}
     estimators: dict[str, Estimator] = {}
+    manifests: dict[str, Manifest] = {}
     for key, bundle in read_bundles(resolved):
         stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=cache_folder)
         log(
@@ -154,10 +163,10 @@ def _open_steppers(
             runtime=stepper.runtime,
             variant=stepper.variant,
         )
-        steppers[key] = stepper
+        steppers[key], manifests[key] = stepper, bundle.manifest
         if bundle.manifest.target is not None:
             estimators[key] = _estimator(bundle.manifest, bundle.manifest.target, stepper)
-    return steppers, estimators
+    return steppers, estimators, manifests
 
 
 def _estimator(manifest: Manifest, target: Target, stepper: Stepper) -> Estimator:

@@ -30,6 +30,8 @@ class Group:
     """One rule, its forecasters, and a table with a row for each of its streams."""
 
     rule: StreamRule
+    targets: int
+    """Channels that are forecast, the first ones; the others are only inputs of a model."""
     steppers: tuple[Stepper, ...]
     """In the order of calibrate.FORECASTERS; without a bundle only the baseline."""
     horizon: int
@@ -54,6 +56,7 @@ def new_group(rule: StreamRule, model: Stepper | None, estimator: Estimator | No
     bounds = [(_or(x.min, -np.inf), _or(x.max, np.inf)) for x in limits]
     return Group(
         rule=rule,
+        targets=len(rule.forecast_names),
         steppers=steppers,
         horizon=horizon,
         leads=calibrate.leads_up_to(horizon),
@@ -194,6 +197,8 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
             group.table[name][:] = array
     if kept["ring"] != ours["ring"]:
         _lay_history(group, np.asarray(arrays["history"], dtype=np.float64))
+    # A channel that has become a covariate since raises no alert, so it would never clear one.
+    group.table["alert_open"][:, group.targets :] = False
     if kept["model"] != ours["model"]:
         _forget_model(group)
     if kept.get("estimator") != ours.get("estimator"):

@@ -222,7 +222,7 @@ def _forecast(context: RenderContext, view: View, event: Forecast, numbers: _Num
     label = context.bundles.get(rule.key) if event.source == "model" else None
     digest = label.rpartition("@")[2] if label else BASELINE
     view.scalars = []
-    for c, name in enumerate(rule.channel_names):
+    for c, name in enumerate(rule.forecast_names):
         place = f"{stream}/{name}" if rule.channels else stream
         scalars = ForecastPayload(
             id=f"{place}:{event.step}:{digest}",
@@ -363,7 +363,8 @@ def _base(context: RenderContext, stream: int, channel: int | None = None) -> st
 
 def _switches(context: RenderContext, stream: int, view: View) -> dict[str, bytes]:
     """Give the state of a stream's anomaly topics."""
-    places: list[int | None] = [None, *range(len(context.rule_of(stream).channels))]
+    rule = context.rule_of(stream)
+    places: list[int | None] = [None, *range(len(rule.forecast_names) if rule.channels else 0)]
     raised: set[int | None] = {channel for channel, _ in view.open.values()}
     if view.open:
         raised.add(None)

@@ -151,8 +151,8 @@ def _choose(group: Group, rows: I64) -> None:
 
 
 def _mean_ratio(group: Group, rows: I64) -> F64:
-    """Error of the model over that of the baseline, geometric mean over channels (n,)."""
-    ratio = calibrate.error_ratio(group.table, rows)
+    """Error of the model over that of the baseline, geometric mean over the forecast channels (n,)."""
+    ratio = calibrate.error_ratio(group.table, rows)[:, : group.targets]
     known = np.isfinite(ratio) & (ratio > 0)
     logs = np.log(np.where(known, ratio, 1.0)).sum(axis=1)
     return np.where(known.any(axis=1), np.exp(logs / np.maximum(known.sum(axis=1), 1)), np.nan)
@@ -222,6 +222,7 @@ def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
     """Judge the readings against the forecast made one step earlier, and tell the new forecasts."""
     table, rows = group.table, samples.rows
     band = _band(group, rows)
+    judged = samples.observed & (np.arange(samples.values.shape[1]) < group.targets)
     alerts = detect.observe(
         table,
         rows,
@@ -229,7 +230,7 @@ def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
         samples.step,
         samples.time_ns,
         samples.values,
-        samples.observed,
+        judged,
         band,
         group.limits,
         group.learning_steps,
@@ -249,7 +250,7 @@ def _band(group: Group, rows: I64) -> detect.Band:
     serving = table["serving"][rows]
     waiting = table["pending"][..., 0][rows]
     # A model that has joined just now made no forecast of this step yet.
-    usable = (learned & np.isfinite(waiting[..., VALUE]))[here, serving].all(axis=1)
+    usable = (learned & np.isfinite(waiting[..., VALUE]))[here, serving, : group.targets].all(axis=1)
     source = np.where(usable, serving, BASELINE)
     live, forecasts = learned[here, source], waiting[here, source]
     offset, width = table["offset"][..., 0][rows, source], table["alert_width"][rows, source]
@@ -258,8 +259,8 @@ def _band(group: Group, rows: I64) -> detect.Band:
 
 
 def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Event]:
-    """Make the Forecast events of the serving forecaster."""
-    table, rows = group.table, samples.rows
+    """Make the Forecast events of the serving forecaster; arrays are of the forecast channels."""
+    table, rows, n = group.table, samples.rows, group.targets
     here = np.arange(len(rows))
     source = table["serving"][rows]
     lower, value, upper = calibrate.interval(table, group.leads, rows, source, raw[here, source])
@@ -276,13 +277,13 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
             stream=int(table["stream"][rows[i]]),
             step=int(samples.step[i]),
             origin_ns=int(origins[i]),
-            observed=observed[i],
-            lower=lower[i],
-            value=value[i],
-            upper=upper[i],
-            score=scores[i],
+            observed=observed[i, :n],
+            lower=lower[i, :n],
+            value=value[i, :n],
+            upper=upper[i, :n],
+            score=scores[i, :n],
             source=names[i],
-            skill=skill[i],
+            skill=skill[i, :n],
         )
         for i in range(len(rows))
     ]
@@ -298,7 +299,8 @@ def _names(source: I64) -> list[Source]:
 def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
     """Tell the status of rows whose status changed."""
     table = group.table
-    learned = np.all((table["scored"][..., 0][rows] >= group.learning_steps).any(axis=1), axis=1)
+    scored = table["scored"][..., 0][rows][:, :, : group.targets]
+    learned = np.all((scored >= group.learning_steps).any(axis=1), axis=1)
     alerts = table["alert_open"][rows]
     ratio = table["mean_gap_ns"][rows] / group.rule.period_ns
     # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.

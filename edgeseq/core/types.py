@@ -304,7 +304,7 @@ class AlertKind(enum.StrEnum):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """The forecast of one stream after one step, in sensor units. Arrays (C, H) unless said."""
+    """The forecast of one stream after one step, in sensor units. Arrays (C, H) unless said; C without covariates."""
 
     order: int
     """Position of the reading that caused it in its batch; events are emitted in this order."""

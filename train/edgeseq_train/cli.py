@@ -15,10 +15,11 @@ from edgeseq.bundle.keys import SigningKey, announce_key, default_key_path, key_
 from edgeseq.core.durations import WANTED, parse_duration
 from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
+from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
 from edgeseq_train.fit import fit, split_rows
-from edgeseq_train.recipe import Recipe, read_recipe, write_recipe
-from edgeseq_train.recordings.options import options_of, reading_options
+from edgeseq_train.recipe import CalendarRecipe, Recipe, read_recipe, write_recipe
+from edgeseq_train.recordings.options import options_of, reading_options, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.request import Options
 from edgeseq_train.report import Watch, comparison
@@ -43,6 +44,12 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @reading_options
 @click.option(
     "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
+)
+@click.option("--covariates", help="Columns that are inputs beside each target and are not forecast.")
+@click.option("--known", help="Columns whose future is known, such as a weather forecast.")
+@click.option(
+    "--holidays",
+    help="Make the calendar of --time-zone an input, with the holidays of a place such as US or DE-BY, or none.",
 )
 @click.option(
     "--split", help="Training, validation and test part, such as 0.6,0.2,0.2 or 8640,2880,2880 rows."
@@ -109,10 +116,11 @@ def run(
     signing_key = None if unsigned else _signing_key(key or default_key_path(), console)
     with ReadProgress(console) as progress:
         asked: Options = {
-            **(reading or {}), "multichannel": recipe.multichannel, "progress": progress,
+            **(reading or {}), "progress": progress, "multichannel": exogenous.needs_channels(recipe),
+            "columns": exogenous.wanted((reading or {}).get("columns", ()), recipe),
             "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
         }  # fmt: skip
-        taken = recordings.read(data, period_ns, recipe.aggregate, **asked)
+        taken = exogenous.arrange(recordings.read(data, period_ns, recipe.aggregate, **asked), recipe)
     with hushed(lambda _: True):
         # TensorFlow takes seconds to import: not for --help. matplotlib must not be found missing after the training.
         from edgeseq_train import training_report
@@ -179,10 +187,25 @@ def _resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
     }
     if options["multichannel"]:
         given["multichannel"] = True
+    given |= {key: tuple_of(options[key]) for key in ("covariates", "known") if options[key]}
+    if options["holidays"]:
+        given["calendar"] = _calendar(options["holidays"], options["time_zone"], recipe)
     if options["split"]:
         given["split"] = _split(options["split"], recipe)
     recipe = msgspec.structs.replace(recipe, **given)
     return msgspec.structs.replace(recipe, name=recipe.name or data.stem)
+
+
+def _calendar(holidays: str, time_zone: str | None, recipe: Recipe) -> CalendarRecipe:
+    zone = time_zone or (recipe.calendar.time_zone if recipe.calendar else None)
+    if zone is None:
+        raise ConfigError(
+            "a calendar needs a time zone",
+            where="--holidays",
+            found="no --time-zone",
+            wanted="--time-zone, such as Europe/Berlin",
+        )
+    return CalendarRecipe(time_zone=zone, holidays=holidays)
 
 
 def _split(text: str, recipe: Recipe) -> Any:

@@ -56,9 +56,9 @@ def options_of(given: Mapping[str, Any]) -> Options:
         time_column=given["time_column"],
         time_format=given["time_format"],
         time_zone=given["time_zone"],
-        columns=_list(given["columns"]),
-        without=_list(given["without"]),
-        series=_list(given["series"]),
+        columns=tuple_of(given["columns"]),
+        without=tuple_of(given["without"]),
+        series=tuple_of(given["series"]),
         since_ns=_instant(given["since"], "since"),
         until_ns=_instant(given["until"], "until"),
         on_gap=given["on_gap"],
@@ -66,7 +66,12 @@ def options_of(given: Mapping[str, Any]) -> Options:
     )
 
 
-def _list(text: str | None) -> tuple[str, ...]:
+def tuple_of(text: str | None) -> tuple[str, ...]:
+    """Split at commas.
+
+    >>> tuple_of("a, b"), tuple_of(None)
+    (('a', 'b'), ())
+    """
     return tuple(filter(None, (part.strip() for part in text.split(",")))) if text else ()
 
 
