@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import heads
+from edgeseq.core import decoder, heads
+from edgeseq.core.decoder import DecoderSpec
 from edgeseq.core.forecast import RecurrentState, StateSpec
 from edgeseq.core.layers import LayerSpec, Shape, View, kind_of, shapes, stack
 from edgeseq.core.ops import NUMPY, Ops, Tensor
@@ -47,6 +48,7 @@ COUNT_LIMIT = 1e6
 """Counters stop here: float32 counts exactly to 1.6e7."""
 FEATURE_LIMIT = 8.0
 FRONT_STATES = ("n", "mean", "variance", "age", "seen", "streak", "ring", "expected")
+RING = FRONT_STATES.index("ring")
 
 
 class NetworkSpec(msgspec.Struct, frozen=True):
@@ -69,6 +71,8 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     """Lags [start, stop) that the network looks at, ascending, from lag 0 on; empty: the whole ring."""
     known: int = 0
     """K: inputs that are known for the future too."""
+    covariates: int = 0
+    """How many channels, the last ones, are inputs only."""
     task: Task = "forecast"
     """forecast: the inputs' future; estimate: a number that is no input; classify: the class that the inputs show."""
     classes: int = 0
@@ -77,6 +81,8 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     """False: an estimator that sees the present values and nothing else (one-to-one), whatever state is carried."""
     rank: int = 0
     """Rank of the head where there are many leads; 0: full."""
+    decoder: DecoderSpec | None = None
+    """Says lead after lead what else the head says of all at once: an encoder-decoder."""
     architecture: str = "highway-2"
     """Name of this text; another architecture gets another name."""
 
@@ -90,6 +96,11 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     def recent(self) -> int:
         """Count the lags from 0 on without a hole."""
         return self.segments[0][1] if self.segments else self.ring
+
+    @property
+    def targets(self) -> int:
+        """Count the channels that are forecast, the first ones."""
+        return self.channels - self.covariates
 
     @property
     def units(self) -> int:
@@ -115,7 +126,7 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     @property
     def shape(self) -> Shape:
         """Sizes for the first layer."""
-        return Shape(self.features, self.channels, len(self.lags))
+        return Shape(self.features, self.targets, len(self.lags))
 
     @property
     def outputs(self) -> int:
@@ -160,7 +171,7 @@ def state_spec(spec: NetworkSpec) -> tuple[StateSpec, ...]:
 
 def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     """List all weights: the fixed ones of the front, the highway, layer by layer, the head."""
-    L, H, U, C, K = len(spec.lags), spec.horizon, spec.units, spec.channels, spec.known
+    L, H, U, C, K = len(spec.lags), spec.horizon, spec.units, spec.targets, spec.known
     named: dict[str, tuple[int, ...]] = {
         "taps": (L, spec.taps), "next": (L, 1), "roughness": (spec.recent - 1, 2), "lead_scale": (H,),
     }  # fmt: skip
@@ -173,12 +184,16 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         return named | heads.weights(spec.features, U, spec.outputs, is_classifier=spec.task == "classify")
     if C > 1:
         named["head.mix"] = (U, C * U)
-    named["head.kernel"] = (U + spec.channel_features, spec.rank or spec.outputs)
+    words = U + spec.channel_features
+    named["head.bias"] = (spec.outputs,)
+    if spec.decoder:
+        own = decoder.weights(spec.decoder, words, K, spec.seasons, len(spec.levels) + 1)
+        return named | {f"decoder.{name}": shape for name, shape in own.items()}
+    named["head.kernel"] = (words, spec.rank or spec.outputs)
     if spec.rank:
         named["head.basis"] = (spec.rank, spec.outputs)
-    named["head.bias"] = (spec.outputs,)
     if K:
-        named |= {"known.kernel": (U + spec.channel_features, K), "known.lead": (H, K)}
+        named |= {"known.kernel": (words, K), "known.lead": (H, K)}
     return named
 
 
@@ -194,7 +209,31 @@ def step(
     k = len(FRONT_STATES)
     view, front_next = front(ops, spec, weights, x, state[:k], known)
     output, own_next = stack(ops, spec.layers, weights, view, state[k:], spec.shape)
-    return head(ops, spec, weights, view, output), (*front_next, *own_next)
+    quantiles = _beside(ops, spec, head(ops, spec, weights, view, output), front_next[RING])
+    return quantiles, (*front_next, *own_next)
+
+
+def _beside(ops: Ops, spec: NetworkSpec, quantiles: Tensor, ring: Tensor) -> Tensor:
+    """Let the covariates stand still at their last clean value, so that every channel has its place."""
+    if not spec.covariates or spec.task != "forecast":
+        return quantiles
+    still = ops.reshape(ring[:, spec.targets :, spec.ring - 1], (-1, spec.covariates, 1, 1))
+    return ops.concat([quantiles, still + quantiles[:, :1] * 0.0], 1)
+
+
+def advance(
+    ops: Ops,
+    spec: NetworkSpec,
+    weights: Weights,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    known: Tensor | None = None,
+) -> Any:
+    """Advance by one grid step that nobody asks a forecast of → the next state, as `step` gives it."""
+    k = len(FRONT_STATES)
+    view, front_next = front(ops, spec, weights, x, state[:k], known)
+    _, own_next = stack(ops, spec.layers, weights, view, state[k:], spec.shape)
+    return (*front_next, *own_next)
 
 
 def front(
@@ -221,7 +260,16 @@ def front(
         features = ops.concat([view.features, known[:, 0]], 1)
         view = view._replace(features=features, future=known[:, 1:])
     expected = clean + ops.reshape(ops.matmul(view.difference, weights["next"]), (-1, spec.channels))
-    return view, (*tracked, expected)
+    return _of_targets(ops, spec, view), (*tracked, expected)
+
+
+def _of_targets(ops: Ops, spec: NetworkSpec, view: View) -> View:
+    """Leave out what only covariates have; the features are of all channels."""
+    if not spec.covariates:
+        return view
+    L, C, n = len(spec.lags), spec.channels, spec.targets
+    difference = ops.reshape(ops.reshape(view.difference, (-1, C, L))[:, :n], (-1, L))
+    return view._replace(base=view.base[:, :n], scale=view.scale[:, :n], difference=difference)
 
 
 def track(ops: Ops, spec: NetworkSpec, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Any]:
@@ -340,36 +388,42 @@ def visible(ops: Ops, spec: NetworkSpec, lagged: Tensor, mean: Tensor, seen: Ten
     return ops.where(ops.reshape(seen, (-1, 1)) >= reach, lagged, ops.reshape(mean, (-1, 1)))
 
 
-def head(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
-    """Make quantiles (B, C, H, Q) of the highway and the cell's output (B, U); an estimator's head is in `heads`.
+def head(
+    ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor, taught: Tensor | None = None
+) -> Tensor:
+    """Make quantiles (B, targets, H, Q) of the highway and the cell's output (B, U); an estimator's head is in `heads`.
 
     Median = x + gate · (highway - x) + scale · r · correction; outward from it cumulative softplus widths, in units
     of scale · r: quantiles cannot cross. r (H,) is the ridge's error per lead, so that all leads learn alike.
+    taught: see `decoder.decode`; only training has any.
     """
     if spec.task != "forecast":
         say = heads.classify if spec.task == "classify" else heads.estimate
         return say(ops, weights, view.features, output)
     H, Q = spec.horizon, len(spec.levels)
     words = _words(ops, spec, weights, view, output)
-    raw = ops.reshape(_speak(ops, spec, weights, words), (-1, H, Q + 1))
     linear = ops.matmul(view.difference, weights["highway"])
+    if spec.decoder:
+        raw = _decode(ops, spec, spec.decoder, weights, view, words, linear, taught)
+    else:
+        raw = ops.reshape(_speak(ops, spec, weights, words), (-1, H, Q + 1))
     unit = ops.reshape(view.scale, (-1, 1)) * weights["lead_scale"]
     gate = 1.0 + 0.5 * ops.tanh(raw[:, :, 0])
     correction = raw[:, :, 1]
-    if view.future is not None:
+    if view.future is not None and not spec.decoder:
         correction = correction + _foresee(ops, spec, weights, view.future, words)
     median = ops.reshape(view.base, (-1, 1)) + gate * linear + unit * correction
     widths = [heads.softplus(ops, raw[:, :, 2 + k]) * unit for k in range(Q - 1)]
-    return ops.reshape(heads.outward(ops, median, widths), (-1, spec.channels, H, Q))
+    return ops.reshape(heads.outward(ops, median, widths), (-1, spec.targets, H, Q))
 
 
 def _words(ops: Ops, spec: NetworkSpec, weights: Weights, view: View, output: Tensor) -> Tensor:
     """Say for each channel what the head is made of (V, U + channel features): all channels share the rest."""
     own = output
-    if spec.channels > 1:
+    if spec.targets > 1:
         # Each channel takes its own mixture of the state all channels share.
         own = ops.reshape(ops.matmul(output, weights["head.mix"]), (-1, spec.units))
-    features = view.features[:, : spec.channels * spec.channel_features]
+    features = view.features[:, : spec.targets * spec.channel_features]
     return ops.concat([own, ops.reshape(features, (-1, spec.channel_features))], 1)
 
 
@@ -381,12 +435,30 @@ def _speak(ops: Ops, spec: NetworkSpec, weights: Weights, words: Tensor) -> Tens
     return raw + weights["head.bias"]
 
 
+def _decode(
+    ops: Ops, spec: NetworkSpec, own_spec: DecoderSpec, weights: Weights, view: View, words: Tensor, linear: Tensor,
+    taught: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Say gate, correction and widths lead after lead (V, H, Q + 1)."""
+    own = {name.removeprefix("decoder."): a for name, a in weights.items() if name.startswith("decoder.")}
+    known = view.future
+    if known is not None:
+        # All channels of a stream know the same.
+        shape = (-1, 1, spec.horizon, spec.known)
+        known = ops.concat([ops.reshape(known, shape)] * spec.targets, 1)
+        known = ops.reshape(known, (-1, spec.horizon, spec.known))
+    return decoder.decode(
+        ops, own_spec, own, words, linear / ops.reshape(view.scale, (-1, 1)), weights["lead_scale"],
+        weights["head.bias"], spec.seasons, known, taught,
+    )  # fmt: skip
+
+
 def _foresee(ops: Ops, spec: NetworkSpec, weights: Weights, future: Tensor, words: Tensor) -> Tensor:
     """Correct by what is known of the leads: future (B, H, K) → (V, H).
 
     Σ_k known_hk · (a_hk + b_k(words)): each input has a weight per lead, and one that depends on the state.
     """
-    H, K, C = spec.horizon, spec.known, spec.channels
+    H, K, C = spec.horizon, spec.known, spec.targets
     share = ops.reshape(ops.matmul(words, weights["known.kernel"]), (-1, C, 1, K))
     weighted = ops.reshape(future, (-1, 1, H, K)) * (share + weights["known.lead"])
     return ops.reshape(ops.sum(weighted, 3), (-1, H))
@@ -423,11 +495,15 @@ class NetworkStepper:
     def replay(
         self, x: NDArray[Any], state: RecurrentState, known: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], RecurrentState]:
-        """Advance by T steps."""
-        for t in range(x.shape[1]):
-            now = None if known is None else known[:, t : t + 1 + self.horizon]
-            quantiles, state = self.step(x[:, t], state, now)
-        return quantiles, state
+        """Advance by T steps, of which only the last one says something."""
+        last = x.shape[1] - 1
+        for t in range(last):
+            now = None if known is None else self._own(known[:, t : t + 1 + self.horizon])
+            with np.errstate(over="ignore", invalid="ignore"):
+                state = advance(
+                    NUMPY, self._spec, self._weights, self._own(x[:, t]), tuple(map(self._own, state)), now
+                )
+        return self.step(x[:, last], state, None if known is None else known[:, last:])
 
     def _own(self, a: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(a, dtype=self._dtype)

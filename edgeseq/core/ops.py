@@ -6,13 +6,16 @@ the float64 oracle; training brings a twin for TensorFlow. Each has a builtin in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 Tensor = Any
 """A NumPy array or a symbolic tensor; only the Ops know which."""
+State = tuple[Tensor, ...]
+Advance = Callable[[Tensor, State], tuple[Tensor, State]]
+"""(lead h, state) → output (n, m), next state."""
 
 
 class Ops(Protocol):
@@ -57,6 +60,12 @@ class Ops(Protocol):
     def reshape(self, a: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Change the shape; one -1 allowed."""
 
+    def column(self, a: Tensor, h: Tensor) -> Tensor:
+        """Take lead h, as `scan` counts it, of a (n, H, k) → (n, k)."""
+
+    def scan(self, advance: Advance, count: int, state: State) -> Tensor:
+        """Advance `count` times, h = 0 … count - 1, from a state: outputs (n, count, m)."""
+
 
 class NumpyOps:
     """Ops on NumPy arrays; the dtype of the arguments is kept."""
@@ -94,6 +103,20 @@ class NumpyOps:
     def reshape(a: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Change the shape."""
         return np.reshape(a, shape)
+
+    @staticmethod
+    def column(a: Tensor, h: Tensor) -> Tensor:
+        """Take lead h of a (n, H, k)."""
+        return a[:, h]
+
+    @staticmethod
+    def scan(advance: Advance, count: int, state: State) -> Tensor:
+        """Advance in a loop of Python."""
+        outputs = []
+        for h in range(count):
+            y, state = advance(h, state)
+            outputs.append(y[:, None])
+        return np.concatenate(outputs, axis=1)
 
 
 NUMPY = NumpyOps()

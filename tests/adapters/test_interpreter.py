@@ -178,7 +178,7 @@ def test_weights_that_do_not_fit_the_network_are_refused(bundle: Bundle, tmp_pat
     elif fault == "shape":
         arrays["highway"] = arrays["highway"][1:]
     else:
-        network["cell"] = "transformer"
+        network["layers"] = [{"kind": "transformer", "units": 8}]
     wrong = changed(bundle, tmp_path, {WEIGHTS: dump_arrays(arrays)}, network=network)
     with pytest.raises(BundleError, match="weights do not fit"):
         open_stepper(wrong, "numpy")

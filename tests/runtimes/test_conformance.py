@@ -116,7 +116,7 @@ def test_replay_signature_computes_what_steps_compute(bundle: Bundle, variant: s
     """The file's own loop agrees with steps: to the bit where the adapter uses it, else closely."""
     stepper = TFLiteStepper(bundle.manifest, RUNTIME, bundle.files[bundle.manifest.variant(variant).file])
     exact = RUNTIME == "litert" and variant != "float16"
-    assert stepper._replay_is_exact is exact
+    assert stepper._is_exact("replay") is exact
     shape = (8, 64, stepper.channels)
     x = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
     call = make_call(

@@ -79,7 +79,7 @@ def test_replay_equals_steps_and_may_be_cut(model: Stepper, steps: int) -> None:
 def test_replay_signature_is_used(known_bundle: Bundle) -> None:
     """The file's own loop takes the known inputs as steps do: to the bit in litert, where the adapter then uses it."""
     model = known_bundle.files[known_bundle.manifest.variant("float32").file]
-    assert TFLiteStepper(known_bundle.manifest, RUNTIME, model)._replay_is_exact is (RUNTIME == "litert")
+    assert TFLiteStepper(known_bundle.manifest, RUNTIME, model)._is_exact("replay") is (RUNTIME == "litert")
 
 
 def test_a_known_lead_moves_its_own_forecast_only(model: Stepper) -> None:

@@ -1,7 +1,8 @@
 """From weights to TFLite files: the network text of the device, with the weights as constants.
 
-Two signatures share the weights: `step`, and `steps` for replay. TensorFlow makes the signature primary whose key
-sorts first, and the primary one is called with less overhead; hence the name. No variables: states go in and out.
+Signatures share the weights: `step`, `steps` for replay, and where there is a decoder `step_state`, which says nothing.
+TensorFlow makes the signature primary whose key sorts first, and the primary one is called with less overhead; hence
+the names. No variables: states go in and out.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import tensorflow as tf
 
 from edgeseq.bundle.manifest import Signature
 from edgeseq.core import network
-from edgeseq.core.layers import stack
-from edgeseq.core.network import FRONT_STATES, NetworkSpec
-from edgeseq.core.ops import Tensor
+from edgeseq.core.network import NetworkSpec
+from edgeseq.core.ops import Advance, State, Tensor
 from edgeseq.core.types import F32
 from edgeseq.errors import InternalError
 from edgeseq_train.tf_ops import TensorFlowOps
 
-SIGNATURE_KEYS = {"step": "step", "replay": "steps"}
+SIGNATURE_KEYS = {"step": "step", "replay": "steps", "advance": "step_state"}
 LEARNED = "learned"
 """Scope of the products whose weights are quantized: layers and head. The highway's are not: the errors of its hundreds
 of weights add up. On a ring of 336, int8 there makes differences of p99.9 8.6 % of the scale instead of 0.4 %."""
@@ -37,15 +37,29 @@ class NamedOps(TensorFlowOps):
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply within a scope that tells the kind of weight."""
         name = self._names.get(id(b), "")
-        if name.startswith(("layer", "head", "known")):
+        if name.startswith(("layer", "head", "known", "decoder")):
             with tf.name_scope(LEARNED):
                 return tf.matmul(a, b)
         # The converter quantizes every constant factor; a sum with an input's zero is no constant.
         return tf.matmul(a, b + a[0, 0] * 0.0 if self._hide_exact else b)
 
+    def scan(self, advance: Advance, count: int, state: State) -> Tensor:
+        """Advance in a loop of the graph, its outputs in one tensor: TFLite has no arrays of tensors."""
+        first, _ = advance(0, state)
+        width = first.shape[1]
+
+        def body(h: Tensor, out: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            y, following = advance(h, state)
+            kept = tuple(tf.ensure_shape(a, s.shape) for a, s in zip(following, state, strict=True))
+            return h + 1, tf.concat([out[:, 1:], tf.reshape(y, (-1, 1, width))], 1), *kept
+
+        blank = tf.zeros((tf.shape(state[0])[0], count, width))
+        _, out, *_ = tf.while_loop(lambda h, *_: h < count, body, (tf.constant(0), blank, *state))
+        return tf.ensure_shape(out, (None, count, width))
+
 
 def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str, *, hide_exact: bool = False) -> None:
-    """Write the network as a SavedModel with signatures step and steps."""
+    """Write the network as a SavedModel with its signatures."""
     constants = {name: tf.constant(a, name=name) for name, a in weights.items()}
     ops = NamedOps(constants, hide_exact=hide_exact)
     states = network.state_spec(spec)
@@ -59,10 +73,16 @@ def save(spec: NetworkSpec, weights: Mapping[str, F32], folder: str, *, hide_exa
         own = tuple(state[s.name] for s in states)
         return _named(spec, *_replay(ops, spec, constants, x, own, known))
 
+    def step_state(x: Tensor, known: Tensor | None = None, **state: Tensor) -> dict[str, Tensor]:
+        own = tuple(state[s.name] for s in states)
+        return _named(spec, None, network.advance(ops, spec, constants, x, own, known))
+
     signatures = {
         "step": _traced(step, spec, None, 1 + spec.horizon, shapes),
         "steps": _traced(steps, spec, (None,), None, shapes),
     }
+    if spec.decoder:
+        signatures["step_state"] = _traced(step_state, spec, None, 1 + spec.horizon, shapes)
     tf.saved_model.save(tf.Module(), folder, signatures=signatures)
 
 
@@ -76,10 +96,11 @@ def _traced(
     return tf.function(function, autograph=False).get_concrete_function(**inputs, **states)
 
 
-def _named(spec: NetworkSpec, quantiles: Tensor, states: tuple[Tensor, ...]) -> dict[str, Tensor]:
+def _named(spec: NetworkSpec, quantiles: Tensor | None, states: tuple[Tensor, ...]) -> dict[str, Tensor]:
     # identity gives every output a tensor of its own, whatever the graph shares
     named = {s.name: tf.identity(a) for s, a in zip(network.state_spec(spec), states, strict=True)}
-    return {"quantiles": quantiles, **{f"{name}_next": a for name, a in named.items()}}
+    said = {} if quantiles is None else {"quantiles": quantiles}
+    return {**said, **{f"{name}_next": a for name, a in named.items()}}
 
 
 def _replay(
@@ -87,13 +108,12 @@ def _replay(
     known: Tensor | None,
 ) -> tuple[Tensor, Any]:  # fmt: skip
     """Advance by all steps but the last without the head, which alone looks ahead, then by a whole one."""
-    k, last = len(FRONT_STATES), tf.shape(x)[1] - 1
+    last = tf.shape(x)[1] - 1
 
     def body(t: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         now = None if known is None else known[:, t, None]
-        view, front = network.front(ops, spec, constants, x[:, t], state[:k], now)
-        _, own = stack(ops, spec.layers, constants, view, state[k:], spec.shape)
-        pairs = zip((*front, *own), network.state_spec(spec), strict=True)
+        following = network.advance(ops, spec, constants, x[:, t], state, now)
+        pairs = zip(following, network.state_spec(spec), strict=True)
         return (t + 1, *(tf.ensure_shape(a, (None, *s.shape)) for a, s in pairs))
 
     _, *states = tf.while_loop(lambda t, *_: t < last, body, (tf.constant(0), *states))
@@ -149,7 +169,7 @@ def int8_weights(model: bytes) -> bytes:
 
 
 def _convert(folder: str, prepare: Callable[[Any], None]) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(SIGNATURE_KEYS.values()))
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
     prepare(converter)
     return bytes(converter.convert())
 
@@ -166,20 +186,24 @@ def variants(spec: NetworkSpec, weights: Mapping[str, F32]) -> dict[str, bytes]:
 
 
 def signatures(model: bytes, spec: NetworkSpec) -> dict[str, Signature]:
-    """Read the tensor names of both signatures and bring them into the order of the arguments."""
+    """Read the tensor names of the signatures and bring them into the order of the arguments."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model)
     names = [s.name for s in network.state_spec(spec)]
     arguments = ("x", *(("known",) if spec.known else ()), *names)
     found = {}
+    present = interpreter.get_signature_list()
     for ours, key in SIGNATURE_KEYS.items():
+        if key not in present:
+            continue
         runner = interpreter.get_signature_runner(key)
         inputs = {name: detail["name"] for name, detail in runner.get_input_details().items()}
         outputs = {name: detail["name"] for name, detail in runner.get_output_details().items()}
+        said = {name: outputs[name] for name in ("quantiles",) if name in outputs}
         found[ours] = Signature(
             inputs={name: inputs[name] for name in arguments},
-            outputs={"quantiles": outputs["quantiles"], **{name: outputs[f"{name}_next"] for name in names}},
+            outputs=said | {name: outputs[f"{name}_next"] for name in names},
             key=key,
         )
         for side in (found[ours].inputs, found[ours].outputs):

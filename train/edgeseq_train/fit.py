@@ -17,6 +17,7 @@ from edgeseq.core.network import NetworkSpec
 from edgeseq.core.types import F32, F64, I64
 from edgeseq.errors import ConfigError
 from edgeseq_train import prepare, ridge, seasons, taps
+from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.history import Note
 from edgeseq_train.lengths import check_length
 from edgeseq_train.recipe import Recipe, SplitRecipe
@@ -125,8 +126,12 @@ def fit(
     recipe: Recipe,
     progress: Callable[..., None],
     say: Callable[[str], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
-    """Train a network on the training part; everything is chosen on the validation part."""
+    """Train a network on the training part; everything is chosen on the validation part.
+
+    checkpoint: where to keep how far training is, and whether to go on from there.
+    """
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
     check_length(len(recording.values), split.train, recording.period_ns, horizon, recipe.front.seasons)
@@ -140,12 +145,14 @@ def fit(
     spec = rows.spec
     reach = f"{len(spec.lags)} lags" if spec.segments else f"{spec.ring} lags"
     say(f"ridge on {reach}, seasons {list(spec.seasons)}, {time.perf_counter() - begun:.1f} s")
-    from edgeseq_train.loop import Trainer, initial_weights
+    from edgeseq_train.course import train
+    from edgeseq_train.initial import initial_weights
+    from edgeseq_train.loop import Trainer
 
     weights |= initial_weights(spec, np.random.default_rng(recipe.seed))
     weights["head.bias"] = _head_bias(spec)
     trainer = Trainer(rows, weights, solution.error, recipe.training, recipe.seed)
-    best, notes = trainer.fit(progress)
+    best, notes = train(trainer, progress, say, checkpoint)
     first, last = notes[0].validation_loss, min(n.validation_loss for n in notes)
     parameters = sum(a.size for a in best.values())
     summary: dict[str, object] = {
@@ -225,7 +232,7 @@ def _spec(choice: Choice, channels: int, horizon: int, split: Split, recipe: Rec
     return NetworkSpec(
         layers=recipe.layers or (cell,) * recipe.cell.layers, channels=channels, horizon=horizon,
         levels=recipe.levels, ring=ring, seasons=usable, half_life=min(half_life, 6000.0), taps=1,
-        segments=segments if len(segments) > 1 else (),
+        segments=segments if len(segments) > 1 else (), decoder=recipe.decoder,
     )  # fmt: skip
 
 
@@ -256,9 +263,10 @@ def _rows(
         d = ridge.differences(p.clean, spec.lags, first, split.train, step)
         sample.append(d / scale[first : split.train : step, None])
     matrix = taps.taps(spec.lags, spec.recent, spec.seasons, solution.weights, np.concatenate(sample))
-    rank = HEAD_RANK if spec.outputs > FULL_OUTPUTS else 0
+    rank = HEAD_RANK if spec.outputs > FULL_OUTPUTS and not spec.decoder else 0
     known = 0 if recording.known is None else recording.known.shape[1]
-    spec = msgspec.structs.replace(spec, taps=matrix.shape[1], rank=rank, known=known)
+    covariates = spec.channels - recording.target_channels
+    spec = msgspec.structs.replace(spec, taps=matrix.shape[1], rank=rank, known=known, covariates=covariates)
     weights = {
         "taps": matrix,
         "next": solution.weights[:, :1].astype(np.float32),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from edgeseq.core.decoder import DecoderSpec
 from edgeseq.core.layers import LayerSpec, kind_of
 from edgeseq.errors import ConfigError
+
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,20 +56,33 @@ class TrainingRecipe(_Table, frozen=True):
     validate_every: int = 25
     lanes: int = 96
     """Segments per step; each goes on where it stopped, with its state."""
-    segment: int = 32
-    """Steps of time per segment."""
+    segment: Annotated[int, msgspec.Meta(ge=0)] = 32
+    """Steps of time per segment, through which gradients flow; 0: whole runs (full back-propagation through time)."""
     loss_stride: int = 2
     """The loss is taken at every n-th step of a segment, from a random offset."""
     learning_rate: float = 3e-3
+    schedule: Literal["one_cycle", "cosine", "constant", "plateau"] = "one_cycle"
+    """Of the learning rate; plateau: halved whenever validation has not improved for `plateau_steps`."""
+    plateau_steps: int = 75
     highway_rate: float = 0.2
     """Learning rate of the highway as a share of the others'."""
     weight_decay: float = 1e-3
-    dropout: float = 0.25
-    clip_norm: float = 1.0
+    dropout: Share = 0.25
+    """Of each layer's outputs."""
+    recurrent_dropout: Share = 0.0
+    """Of what a recurrence is fed of its own state, the same units over a whole segment (arXiv 1512.05287)."""
+    clip_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """Longest gradient (arXiv 1211.5063); 0: never clipped."""
+    teacher_forcing: Literal["linear", "none", "always"] = "linear"
+    """Whether a decoder is fed the true value of the lead before: less and less often, never, always."""
+    teacher_forcing_start: Share = 0.0
+    """Share of the steps up to which it is always fed the truth …"""
+    teacher_forcing_end: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """… and from which on it is fed its own output only, where `linear`."""
     median_weight: float = 1.0
     """Weight of the median in the loss, as a multiple of that of each other level."""
-    average: float = 0.98
-    """Decay of the running average of the weights that is validated and shipped."""
+    average: Share = 0.98
+    """Decay of the running average of the weights that is validated and shipped; 0: no average."""
     cold_share: float = 0.1
     """Share of lanes that start cold, with an empty ring."""
 
@@ -98,6 +114,16 @@ class Recipe(_Table, frozen=True):
     calendar: CalendarRecipe | None = None
     levels: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     seed: int = 0
+    estimate: str | None = None
+    """Column to be estimated from the others at each step: a number that no device will see."""
+    classify: str | None = None
+    """Column of classes to be told from the others at each step."""
+    class_names: tuple[str, ...] = ()
+    """What classes are called, where the column calls them otherwise: "1=occupied"."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Of classes in the loss: none, or each class as much as any other, however seldom it is."""
+    memory: bool = True
+    """False: an estimator sees the present values only, as a control of what memory earns."""
     split: SplitRecipe = SplitRecipe()
     front: FrontRecipe = FrontRecipe()
     cell: CellRecipe = CellRecipe()
@@ -105,6 +131,8 @@ class Recipe(_Table, frozen=True):
     """[[layers]] from the features up, such as a convolution below a GRU; empty: what [cell] says."""
     modules: tuple[str, ...] = ()
     """Python files beside the recipe that are run first: they name layers of one's own in LAYERS."""
+    decoder: DecoderSpec | None = None
+    """[decoder]: makes it an encoder-decoder, with the layers as its encoder."""
     training: TrainingRecipe = TrainingRecipe()
 
 

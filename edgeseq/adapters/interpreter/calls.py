@@ -13,7 +13,7 @@ from edgeseq.core.forecast import initial_state
 from edgeseq.core.types import F32
 
 Call = Callable[[Sequence[F32]], Sequence[F32]]
-"""(x, known where the model takes it, *state) of fixed shapes → (quantiles, *next state), new arrays."""
+"""(x, known where the model takes it, *state) of fixed shapes → (quantiles if asked for, *next state), new arrays."""
 
 
 def make_call(
@@ -41,7 +41,8 @@ def make_call(
     else:
         runner = interpreter.get_signature_runner(tensors.key or signature)
         call = _call_by_runner(runner, list(tensors.inputs.values()), list(tensors.outputs.values()))
-    return _surviving(call, _check_results(manifest, call, shapes))
+    says = "quantiles" in tensors.outputs
+    return _surviving(call, _check_results(manifest, call, shapes, says=says))
 
 
 def _shapes(manifest: Manifest, x_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -53,13 +54,13 @@ def _shapes(manifest: Manifest, x_shape: tuple[int, ...]) -> dict[str, tuple[int
 
 
 def _check_results(
-    manifest: Manifest, call: Call, shapes: dict[str, tuple[int, ...]]
+    manifest: Manifest, call: Call, shapes: dict[str, tuple[int, ...]], *, says: bool
 ) -> list[tuple[int, ...]]:
     """Run once on zeros and compare what comes out with the manifest. Gives the shapes of the results."""
     batch, states = shapes["x"][0], [shapes[spec.name] for spec in manifest.state]
     inputs = [np.zeros(shapes[name], np.float32) for name in ("x", "known") if name in shapes]
     results = call((*inputs, *initial_state(manifest.state, batch)))
-    wanted = [(batch, *manifest.output_shape), *states]
+    wanted = [(batch, *manifest.output_shape)] * says + states
     found = [result.shape for result in results]
     if found != wanted or any(result.dtype != np.float32 for result in results):
         raise ValueError(f"results of shapes {found}, wanted float32 {wanted}")

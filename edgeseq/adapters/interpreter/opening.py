@@ -19,7 +19,7 @@ from edgeseq.bundle.archive import load_arrays
 from edgeseq.bundle.golden import golden_difference, load_golden
 from edgeseq.core.forecast import Stepper, initial_state
 from edgeseq.core.network import NetworkStepper, spec_from_manifest
-from edgeseq.errors import BundleError
+from edgeseq.errors import BundleError, ConfigError
 
 _EXTRAS = {"litert": "edge", "tflite": "tflite"}
 
@@ -96,7 +96,7 @@ def _open_network(bundle: Bundle) -> Stepper:
         stepper.name = bundle.manifest.label
         known = np.zeros((1, 1 + stepper.horizon, stepper.known), np.float32) if stepper.known else None
         stepper.step(np.zeros((1, stepper.channels), np.float32), initial_state(stepper.state_spec, 1), known)
-    except (ValueError, KeyError, IndexError, TypeError) as fault:
+    except (ConfigError, ValueError, KeyError, IndexError, TypeError) as fault:
         raise BundleError(
             "the weights do not fit the network",
             where=f"{bundle.path}: {WEIGHTS}",

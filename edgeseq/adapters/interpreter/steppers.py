@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,76 +104,84 @@ class TFLiteStepper:
         self._manifest = manifest
         self._runtime = runtime
         self._model = model
-        self._step_calls: dict[int, Call] = {}
-        self._replay_calls: dict[int, Call] = {}
-        self._call(BUCKETS[0])  # a model that does not fit fails here
+        self._calls: dict[tuple[str, int], Call] = {}
+        self._exact: dict[str, bool] = {}
+        self._call("step", BUCKETS[0])  # a model that does not fit fails here
 
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
-        return self._in_buckets(x, state, known, self._call)
+        quantiles, *following = self._in_buckets("step", x, state, known)
+        return quantiles, tuple(following)
 
     def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper.
 
-        By the replay signature where it equals steps bit for bit, else by steps. The last step is always a `step`:
-        it alone needs the quantiles.
+        By the replay signature where it equals steps bit for bit, else by steps, without the decoder where the model
+        has one. The last step is always a `step`: it alone needs the quantiles.
         """
         start, last = 0, x.shape[1] - 1
-        while last - start >= _REPLAY_STEPS and self._replay_is_exact:
+        while last - start >= _REPLAY_STEPS and self._is_exact("replay"):
             stop = start + _REPLAY_STEPS
             foreseen = None if known is None else known[:, start : stop + self.horizon]
-            _, state = self._in_buckets(x[:, start:stop], state, foreseen, self._replay_call, _REPLAY_BUCKET)
+            state = self._in_buckets("replay", x[:, start:stop], state, foreseen)[1:]
             start = stop
+        while start < last and self._is_exact("advance"):
+            now = None if known is None else known[:, start : start + 1 + self.horizon]
+            state = self._in_buckets("advance", x[:, start], state, now)
+            start += 1
         return _step_through(self, x[:, start:], state, None if known is None else known[:, start:])
 
-    @cached_property
-    def _replay_is_exact(self) -> bool:
-        """Compare replay and steps once, on fixed inputs with gaps and a spike.
+    def _is_exact(self, signature: str) -> bool:
+        """Compare a signature with steps once, on fixed inputs with gaps and a spike.
 
-        Measured on x86-64: equal and three times faster in litert but for float16; in tflite-runtime other bits and no
-        faster, since XNNPACK does not reach into the loop's body there.
+        Measured on x86-64: replay is equal and three times faster in litert but for float16; in tflite-runtime other
+        bits and no faster, since XNNPACK does not reach into the loop's body there.
         """
-        if "replay" not in self._manifest.signatures:
-            return False
-        x = _waves(_REPLAY_BUCKET, _REPLAY_STEPS, self.channels)
-        x[0, ::7], x[1, 9] = np.nan, 50.0
-        known = _waves(_REPLAY_BUCKET, _REPLAY_STEPS + self.horizon, self.known) if self.known else None
-        start = initial_state(self.state_spec, _REPLAY_BUCKET)
-        replayed = self._in_buckets(x, start, known, self._replay_call)
-        stepped = _step_through(self, x, start, known)
-        return all(map(np.array_equal, (replayed[0], *replayed[1]), (stepped[0], *stepped[1])))
+        if signature not in self._exact:
+            self._exact[signature] = signature in self._manifest.signatures and self._equals_steps(signature)
+        return self._exact[signature]
 
-    def _in_buckets(
-        self, x: F32, state: RecurrentState, known: F32 | None, call: Any, largest: int = BUCKETS[-1]
-    ) -> tuple[F32, RecurrentState]:
+    def _equals_steps(self, signature: str) -> bool:
+        steps, length = _REPLAY_STEPS, self.horizon
+        x = _waves(_REPLAY_BUCKET, steps, self.channels)
+        x[0, ::7], x[1, 9] = np.nan, 50.0
+        known = _waves(_REPLAY_BUCKET, steps + length, self.known) if self.known else None
+        start: Sequence[F32] = initial_state(self.state_spec, _REPLAY_BUCKET)
+        quantiles, stepped = _step_through(self, x, tuple(start), known)
+        if signature == "replay":
+            found = self._in_buckets("replay", x, start, known)
+            return all(map(np.array_equal, found, (quantiles, *stepped)))
+        for t in range(steps):
+            start = self._in_buckets(
+                signature, x[:, t], start, None if known is None else known[:, t : t + 1 + length]
+            )
+        return all(map(np.array_equal, start, stepped))
+
+    def _in_buckets(self, signature: str, x: F32, state: Sequence[F32], known: F32 | None) -> tuple[F32, ...]:
+        """Call a signature on any number of rows → what it gives."""
+        largest = _REPLAY_BUCKET if signature == "replay" else BUCKETS[-1]
         inputs = (x,) if known is None else (x, known)
         arrays = tuple(np.asarray(a, np.float32) for a in (*inputs, *state))
         if len(x) in BUCKETS and len(x) <= largest:
-            quantiles, *following = call(len(x))(arrays)
-            return quantiles, tuple(following)
+            return tuple(self._call(signature, len(x))(arrays))
         parts = [
-            call(bucket)(tuple(a.take(rows, axis=0) for a in arrays))
+            self._call(signature, bucket)(tuple(a.take(rows, axis=0) for a in arrays))
             for bucket, rows in _padded_rows(len(x), largest)
         ]
         if not parts:
-            shape = (0, *self._manifest.output_shape)
-            return np.empty(shape, np.float32), tuple(a.copy() for a in arrays[len(inputs) :])
-        quantiles, *following = (_joined(columns, len(x)) for columns in zip(*parts, strict=True))
-        return quantiles, tuple(following)
-
-    def _call(self, bucket: int) -> Call:
-        if bucket not in self._step_calls:
-            shape = (bucket, self.channels)
-            self._step_calls[bucket] = make_call(self._manifest, "step", self._runtime, self._model, shape)
-        return self._step_calls[bucket]
-
-    def _replay_call(self, bucket: int) -> Call:
-        if bucket not in self._replay_calls:
-            shape = (bucket, _REPLAY_STEPS, self.channels)
-            self._replay_calls[bucket] = make_call(
-                self._manifest, "replay", self._runtime, self._model, shape
+            said = (
+                () if signature == "advance" else (np.empty((0, *self._manifest.output_shape), np.float32),)
             )
-        return self._replay_calls[bucket]
+            return *said, *(a.copy() for a in arrays[len(inputs) :])
+        return tuple(_joined(columns, len(x)) for columns in zip(*parts, strict=True))
+
+    def _call(self, signature: str, bucket: int) -> Call:
+        if (signature, bucket) not in self._calls:
+            steps = (_REPLAY_STEPS,) if signature == "replay" else ()
+            self._calls[signature, bucket] = make_call(
+                self._manifest, signature, self._runtime, self._model, (bucket, *steps, self.channels)
+            )
+        return self._calls[signature, bucket]
 
 
 def _waves(*shape: int) -> F32:
