@@ -82,7 +82,7 @@ def produce(
         spec, fitted.weights, x[: split.validation], None if known is None else known[: split.validation]
     )
     weights = dump_arrays(fitted.weights)
-    manifest = _draft(recording, fitted, recipe, name, weights, models)
+    manifest = draft(recording, spec, recipe, name, weights, models)
     rows, measured, forecasts = measure(
         manifest, models, x, known, split.train, split.validation, fitted, golden, recording.target_channels
     )
@@ -90,34 +90,35 @@ def produce(
         manifest,
         variants=measured,
         training={
-            **manifest.training, "data": _digest(recording), "rows": len(recording.values),
+            **manifest.training, "data": digest_of(recording), "rows": len(recording.values),
             "split": {"train": split.train, "validation": split.validation, "test": split.test},
             **fitted.summary, "table": rows,
         },
     )  # fmt: skip
-    files = {WEIGHTS: weights, GOLDEN: dump_golden(golden), **{_file(k): m for k, m in models.items()}}
+    files = {WEIGHTS: weights, GOLDEN: dump_golden(golden), **{file_of(k): m for k, m in models.items()}}
     return Produced(manifest, files, forecasts)
 
 
-def _file(variant: str) -> str:
+def file_of(variant: str) -> str:
+    """Name the file of a variant."""
     return f"{variant}.tflite"
 
 
-def _digest(recording: Recording) -> str:
+def digest_of(recording: Recording) -> str:
+    """Digest what was trained on."""
     known = b"" if recording.known is None else np.ascontiguousarray(recording.known).tobytes()
     return hashlib.sha256(np.ascontiguousarray(recording.values).tobytes() + known).hexdigest()
 
 
-def _draft(
+def draft(
     recording: Recording,
-    fitted: Fitted,
+    spec: NetworkSpec,
     recipe: Recipe,
     name: str,
     weights: bytes,
     models: Mapping[str, bytes],
 ) -> Manifest:
     """Describe the model; what is measured comes later."""
-    spec = fitted.spec
     described = msgspec.to_builtins(spec)
     channels = recording.channels or (recording.names if recipe.multichannel else ("value",))
     return Manifest(
@@ -228,7 +229,7 @@ def measure(
         )  # fmt: skip
         variants.append(
             Variant(
-                name=name, file=_file(name), sha256="", bytes=len(model), runtimes=RUNTIMES,
+                name=name, file=file_of(name), sha256="", bytes=len(model), runtimes=RUNTIMES,
                 tolerance=max(TOLERANCE_FLOOR, TOLERANCE_MARGIN * proof), loss=loss, mase=errors["mase"],
                 max_difference=largest, p999_difference=p999,
             )
