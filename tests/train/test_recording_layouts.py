@@ -101,10 +101,13 @@ def test_multichannel_makes_streams_of_the_same_channels() -> None:
     rows = [(3600 * t, node, 1.0 * t, 10.0 + t * t) for t in range(3) for node in "12"]
     frame = _long(rows, "time", "node", "temperature", "humidity")
     taken, _ = _read(frame, multichannel=True)
-    assert taken.values.shape == (3, 2, 2)
+    assert (taken.values.shape, taken.channels) == ((3, 2, 2), ("temperature", "humidity"))
     np.testing.assert_array_equal(taken.values[:, 1], [[0, 10], [1, 11], [2, 14]])
     taken, _ = _read(frame.drop("humidity"), multichannel=True, columns=["2", "1"])
     assert (taken.values.shape, taken.names) == ((3, 1, 2), ("2", "1"))
+    assert taken.channels == ("2", "1")
+    taken, _ = _read(frame, multichannel=True, columns=["1 humidity", "2 humidity"])
+    assert (taken.values.shape, taken.channels) == ((3, 1, 2), ("1 humidity", "2 humidity"))
 
 
 def test_text_of_other_series_is_no_fault() -> None:

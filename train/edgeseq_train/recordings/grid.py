@@ -60,12 +60,13 @@ def lay(series: Sequence[Series], request: Request, where: str) -> Recording:
         values[offset : offset + len(grid), k] = grid
     _tell(columns, len(values), ordered, request)
     names, units = tuple(s.name for s in ordered), tuple(s.unit for s in ordered)
-    if request.multichannel and len({s.stream for s in ordered}) == 1:
-        names = tuple(s.channel for s in ordered)
+    own = tuple(s.channel for s in streams[0]) if request.multichannel else ()
+    if request.multichannel and len(streams) == 1:
+        # Series that are channels of one stream are called by what tells them apart.
+        own = names = own if len({s.stream for s in ordered}) == 1 and all(own) else names
     origin_ns = (
         start_ns if request.aggregate == "last" else (start_ns // request.period_ns + 1) * request.period_ns
     )
-    own = tuple(s.channel or s.name for s in streams[0]) if request.multichannel else ()
     return Recording(values, names, request.period_ns, units=units, start_ns=origin_ns, channels=own)
 
 
