@@ -2,17 +2,17 @@
 
 Tables as the recorder of Home Assistant 2023.4 and later writes them (homeassistant/components/recorder/db_schema.py):
 states (metadata_id, state, last_updated_ts, attributes_id), states_meta, state_attributes (shared_attrs, JSON);
-statistics (metadata_id, start_ts, mean, min, max, state), statistics_meta. Times are seconds since 1970, in UTC.
+statistics (metadata_id, start_ts, mean, min, max), statistics_meta. Times are seconds since 1970, in UTC.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -30,10 +30,12 @@ WANTED_COLUMNS = {
     "states": {"metadata_id", "state", "last_updated_ts", "attributes_id"},
     "states_meta": {"metadata_id", "entity_id"},
     "state_attributes": {"attributes_id", "shared_attrs"},
-    "statistics": {"metadata_id", "start_ts", "mean", "min", "max", "state"},
+    "statistics": {"metadata_id", "start_ts", "mean", "min", "max"},
     "statistics_meta": {"id", "statistic_id", "unit_of_measurement"},
 }
 BATCH_ROWS = 200_000
+MUCH_S = 7 * 86_400
+"""Statistics that begin so much earlier than states are worth a line."""
 WAIT_S = 5.0
 """For another process to let go of the database."""
 
@@ -46,10 +48,14 @@ SELECT attributes_id, CASE WHEN json_valid(shared_attrs) THEN json_extract(share
 AS unit FROM state_attributes
 WHERE attributes_id IN (SELECT DISTINCT attributes_id FROM states WHERE metadata_id = ?)
 """
-_STATISTICS = """
-SELECT start_ts AS ts, {column} AS value FROM statistics
-WHERE metadata_id = ? AND start_ts >= ? AND start_ts < ? ORDER BY start_ts
-"""
+_STATISTICS = {
+    column: f"SELECT start_ts AS ts, {column} AS value FROM statistics"  # noqa: S608: of these three only
+    " WHERE metadata_id = ? AND start_ts >= ? AND start_ts < ? ORDER BY start_ts"
+    for column in ("mean", "min", "max")
+}
+_COUNTS = {_STATES: "SELECT COUNT(*) FROM states WHERE metadata_id = ?"} | {
+    statistic: "SELECT COUNT(*) FROM statistics WHERE metadata_id = ?" for statistic in _STATISTICS.values()
+}
 _ENTITIES = """
 SELECT m.entity_id AS name, m.metadata_id AS states,
   (SELECT MIN(last_updated_ts) FROM states s WHERE s.metadata_id = m.metadata_id) AS states_since
@@ -73,23 +79,29 @@ def candidates_of(path: Path, request: Request) -> list[Candidate]:
         entities = _entities(database)
     if not request.columns:
         raise _unnamed(path, entities)
-    return [
-        Candidate(row["name"], "", str(path), _Entity(path, request, row).load) for row in entities.to_dicts()
-    ]
+    sources = [_Source(path, request, _Entity(**row)) for row in entities.to_dicts()]
+    return [Candidate(source.entity.name, "", str(path), source.load) for source in sources]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    """What the database knows of an entity; first times in s, None where there is nothing."""
+
+    name: str
+    states: int | None
+    states_since: float | None
+    statistics: int | None
+    unit: str | None
+    statistics_since: float | None
 
 
 def _entities(database: sqlite3.Connection) -> pl.DataFrame:
-    """List names with the ids and the first times of their states and statistics (s)."""
+    """List the fields of `_Entity`."""
     types = {
-        "states": pl.Int64,
-        "states_since": pl.Float64,
-        "statistics": pl.Int64,
+        "name": pl.String, "states": pl.Int64, "states_since": pl.Float64, "statistics": pl.Int64, "unit": pl.String,
         "statistics_since": pl.Float64,
-    }
-    states, kept = (
-        pl.read_database(query, database, schema_overrides=types | {"name": pl.String, "unit": pl.String})
-        for query in (_ENTITIES, _KEPT)
-    )
+    }  # fmt: skip
+    states, kept = (pl.read_database(query, database, schema_overrides=types) for query in (_ENTITIES, _KEPT))
     return states.join(kept, on="name", how="full", coalesce=True).sort("name")
 
 
@@ -112,101 +124,100 @@ def _unnamed(path: Path, entities: pl.DataFrame) -> InputError:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entity:
+class _Source:
     path: Path
     request: Request
-    row: dict[str, object]
-    """One of `_entities`."""
+    entity: _Entity
+
+    @property
+    def where(self) -> str:
+        """Name it in errors."""
+        return f"{self.path}: {self.entity.name}"
 
     def load(self) -> Loaded:
         """Read statistics where they are asked for, or are what the device would compute from readings; else states."""
         column = _statistic(self.request)
-        if column and self.request.statistics is not False and self.row["statistics_since"] is not None:
+        if column and self.request.statistics is not False and self.entity.statistics_since is not None:
             return self._load_statistics(column)
         if self.request.statistics:
             raise self._no_statistics()
         return self._load_states()
 
     def _no_statistics(self) -> InputError:
-        aggregate, whole = self.request.aggregate, self.request.period_ns % HOUR_NS == 0
-        kept = self.row["statistics_since"] is not None
+        kept = self.entity.statistics_since is not None
         return InputError(
-            f"there are no statistics to train {self.row['name']} on",
+            f"there are no statistics to train {self.entity.name} on",
             where=str(self.path),
-            found=f"aggregate {aggregate}, a period of {self.request.period_ns / HOUR_NS:g} h, "
+            found=f"aggregate {self.request.aggregate}, a period of {self.request.period_ns / HOUR_NS:g} h, "
             + ("statistics of whole hours" if kept else "no statistics of this entity"),
             wanted="aggregate mean, min or max over whole hours" if kept else "an entity that has statistics",
-            do="--states"
-            if whole and not kept
-            else "--aggregate mean and a period of whole hours, or --states",
+            do="--aggregate mean and a period of whole hours, or --states" if kept else "--states",
         )
 
     def _load_statistics(self, column: str) -> Series:
-        name = str(self.row["name"])
-        frame = self._read(_STATISTICS.format(column=column), self.row["statistics"], {"value": pl.Float64})
-        self.request.say(f"{name}: hourly statistics ({column})")
-        units = pl.repeat(cast(str | None, self.row["unit"]), len(frame), dtype=pl.String, eager=True)
+        entity = self.entity
+        frame = self._read(_STATISTICS[column], entity.statistics, {"value": pl.Float64})
+        self.request.say(f"{entity.name}: hourly statistics ({column})")
+        units = pl.repeat(entity.unit, len(frame), dtype=pl.String, eager=True)
         values = frame["value"].fill_null(np.nan).to_numpy()
-        where = f"{self.path}: {name}"
-        return make_series(self.request, name, "", _to_ns(frame["ts"]), values, where, units)
+        return make_series(self.request, entity.name, "", _to_ns(frame["ts"]), values, self.where, units)
 
     def _load_states(self) -> Loaded:
-        name = str(self.row["name"])
-        types = {"state": pl.String, "attributes_id": pl.Int64}
-        frame = self._read(_STATES, self.row["states"], types)
-        numbers = to_numbers(frame["state"], Table(frame, f"{self.path}: {name}"), "state")
+        name, request = self.entity.name, self.request
+        frame = self._read(_STATES, self.entity.states, {"state": pl.String, "attributes_id": pl.Int64})
+        numbers = to_numbers(frame["state"], Table(frame, self.where), "state")
         if isinstance(numbers, str):
             return numbers if len(frame) else "no states"
         if numbers.words:
-            self.request.say(f"{name}: {numbers.words} states say unavailable or unknown: no readings")
+            request.say(f"{name}: {numbers.words} states say unavailable or unknown: no readings")
         self._tell_statistics()
         with _open(self.path) as database:
             known = pl.read_database(
-                _UNITS, database, execute_options={"parameters": [self.row["states"]]},
+                _UNITS, database, execute_options={"parameters": [self.entity.states]},
                 schema_overrides={"attributes_id": pl.Int64, "unit": pl.String},
             )  # fmt: skip
         units = frame.join(known, on="attributes_id", how="left", maintain_order="left")["unit"]
-        where = f"{self.path}: {name}"
-        return make_series(self.request, name, "", _to_ns(frame["ts"]), numbers.values, where, units)
+        return make_series(request, name, "", _to_ns(frame["ts"]), numbers.values, self.where, units)
 
     def _tell_statistics(self) -> None:
         """Point to statistics that go much further back than states do."""
-        since, states_since = self.row["statistics_since"], self.row["states_since"]
-        if (
-            self.request.statistics is not None
-            or not isinstance(since, float)
-            or not isinstance(states_since, float)
-        ):
+        since, states_since = self.entity.statistics_since, self.entity.states_since
+        if self.request.statistics is not None or since is None or states_since is None:
             return
-        if states_since - since > 7 * 86_400:
+        if states_since - since > MUCH_S:
             self.request.say(
-                f"{self.row['name']}: states since {format_instant(int(states_since) * 10**9)}, hourly statistics since"
-                f" {format_instant(int(since) * 10**9)}: --aggregate mean and a period of whole hours train on them"
+                f"{self.entity.name}: states since {_iso(states_since)}, hourly statistics since {_iso(since)}:"
+                " --aggregate mean and a period of whole hours train on them"
             )
 
-    def _read(self, query: str, key: object, types: dict[str, type[pl.DataType]]) -> pl.DataFrame:
-        """Read a query in batches and tell the progress by the time reached."""
-        first, last = ((ns or limit) / 1e9 for ns, limit in self._limits())
+    def _read(self, query: str, key: int | None, types: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+        """Read the rows of the time asked for, in batches; the cut to the ns comes later."""
+        since_ns, until_ns = self.request.since_ns, self.request.until_ns
+        first_s = -math.inf if since_ns is None else since_ns / 1e9 - 1
+        last_s = math.inf if until_ns is None else until_ns / 1e9 + 1
         types = {"ts": pl.Float64, **types}
-        frames = [pl.DataFrame(schema=types)]
+        frames, rows = [pl.DataFrame(schema=types)], 0
         with _open(self.path) as database:
+            (total,) = database.execute(_COUNTS[query], [key]).fetchone()
             for frame in pl.read_database(
                 query, database, iter_batches=True, batch_size=BATCH_ROWS, schema_overrides=types,
-                execute_options={"parameters": [key, first, last]},
+                execute_options={"parameters": [key, first_s, last_s]},
             ):  # fmt: skip
                 frames.append(frame)
-                self.request.progress(f"{self.row['name']}: {sum(map(len, frames)):,} rows", 0.0)
+                rows += len(frame)
+                self.request.progress(f"{self.entity.name}: {rows:,} of {total:,} rows", rows / max(total, 1))
         return pl.concat(frames).drop_nulls("ts")
-
-    def _limits(self) -> tuple[tuple[int | None, int], tuple[int | None, int]]:
-        return (self.request.since_ns, -(2**62)), (self.request.until_ns, 2**62)
 
 
 def _statistic(request: Request) -> str | None:
     """Name the statistic that is what the device would compute from readings, or None."""
-    if request.period_ns % HOUR_NS or request.aggregate not in ("mean", "min", "max"):
-        return None
-    return request.aggregate
+    return (
+        request.aggregate if request.aggregate in _STATISTICS and request.period_ns % HOUR_NS == 0 else None
+    )
+
+
+def _iso(seconds: float) -> str:
+    return format_instant(int(seconds) * 10**9)
 
 
 def _to_ns(seconds: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
