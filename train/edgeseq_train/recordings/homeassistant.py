@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,12 @@ from edgeseq_train.recordings.series import Candidate, Loaded, Series, make_seri
 from edgeseq_train.recordings.tables import Table
 
 HOUR_NS = 3600 * 10**9
+STATISTICS = ("mean", "min", "max")
 WANTED_COLUMNS = {
     "states": {"metadata_id", "state", "last_updated_ts", "attributes_id"},
     "states_meta": {"metadata_id", "entity_id"},
     "state_attributes": {"attributes_id", "shared_attrs"},
-    "statistics": {"metadata_id", "start_ts", "mean", "min", "max"},
+    "statistics": {"metadata_id", "start_ts", *STATISTICS},
     "statistics_meta": {"id", "statistic_id", "unit_of_measurement"},
 }
 BATCH_ROWS = 200_000
@@ -48,13 +49,13 @@ SELECT attributes_id, CASE WHEN json_valid(shared_attrs) THEN json_extract(share
 AS unit FROM state_attributes
 WHERE attributes_id IN (SELECT DISTINCT attributes_id FROM states WHERE metadata_id = ?)
 """
-_STATISTICS = {
-    column: f"SELECT start_ts AS ts, {column} AS value FROM statistics"  # noqa: S608: of these three only
-    " WHERE metadata_id = ? AND start_ts >= ? AND start_ts < ? ORDER BY start_ts"
-    for column in ("mean", "min", "max")
-}
-_COUNTS = {_STATES: "SELECT COUNT(*) FROM states WHERE metadata_id = ?"} | {
-    statistic: "SELECT COUNT(*) FROM statistics WHERE metadata_id = ?" for statistic in _STATISTICS.values()
+_STATISTICS = """
+SELECT start_ts AS ts, mean, min, max FROM statistics
+WHERE metadata_id = ? AND start_ts >= ? AND start_ts < ? ORDER BY start_ts
+"""
+_COUNTS = {
+    _STATES: "SELECT COUNT(*) FROM states WHERE metadata_id = ?",
+    _STATISTICS: "SELECT COUNT(*) FROM statistics WHERE metadata_id = ?",
 }
 _ENTITIES = """
 SELECT m.entity_id AS name, m.metadata_id AS states,
@@ -156,10 +157,11 @@ class _Source:
 
     def _load_statistics(self, column: str) -> Series:
         entity = self.entity
-        frame = self._read(_STATISTICS[column], entity.statistics, {"value": pl.Float64})
+        types = dict.fromkeys(STATISTICS, pl.Float64)
+        frame = self._read(_STATISTICS, entity.statistics, types)
         self.request.say(f"{entity.name}: hourly statistics ({column})")
         units = pl.repeat(entity.unit, len(frame), dtype=pl.String, eager=True)
-        values = frame["value"].fill_null(np.nan).to_numpy()
+        values = frame[column].fill_null(np.nan).to_numpy()
         return make_series(self.request, entity.name, "", _to_ns(frame["ts"]), values, self.where, units)
 
     def _load_states(self) -> Loaded:
@@ -190,7 +192,7 @@ class _Source:
                 " --aggregate mean and a period of whole hours train on them"
             )
 
-    def _read(self, query: str, key: int | None, types: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+    def _read(self, query: str, key: int | None, types: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
         """Read the rows of the time asked for, in batches; the cut to the ns comes later."""
         since_ns, until_ns = self.request.since_ns, self.request.until_ns
         first_s = -math.inf if since_ns is None else since_ns / 1e9 - 1
@@ -211,9 +213,7 @@ class _Source:
 
 def _statistic(request: Request) -> str | None:
     """Name the statistic that is what the device would compute from readings, or None."""
-    return (
-        request.aggregate if request.aggregate in _STATISTICS and request.period_ns % HOUR_NS == 0 else None
-    )
+    return request.aggregate if request.aggregate in STATISTICS and request.period_ns % HOUR_NS == 0 else None
 
 
 def _iso(seconds: float) -> str:
