@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,7 +119,8 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
 def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
     steppers, estimators, manifests = _open_steppers(resolved, cache_folder, log)
     resolved = replace(resolved, rules=tuple(_served(rule, manifests) for rule in resolved.rules))
-    state = pipeline.new_state(resolved.rules, steppers, resolved.options, estimators)
+    inputs = {key: manifest.inputs for key, manifest in manifests.items()}
+    state = pipeline.new_state(resolved.rules, steppers, resolved.options, estimators, inputs)
     context = RenderContext(
         prefix=resolved.config.mqtt.topic_prefix,
         node=resolved.config.node.name,
@@ -164,6 +166,9 @@ def _open_steppers(
             variant=stepper.variant,
         )
         steppers[key], manifests[key] = stepper, bundle.manifest
+        calendar = bundle.manifest.inputs.calendar
+        if calendar and calendar.stop_s < time.time():
+            log("calendar.ended", path=str(bundle.path), time_zone=calendar.time_zone)
         if bundle.manifest.target is not None:
             estimators[key] = _estimator(bundle.manifest, bundle.manifest.target, stepper)
     return steppers, estimators, manifests
@@ -232,7 +237,7 @@ def _restore(node: Node, found: Found, log: Log) -> None:
     node.had_session = bool(found.records) or content["had_session"]
     # Counters tell what this process did.
     node.state.counts = Counts()
-    log("state.restored", streams=len(node.state.registry), readings=readings, records=len(found.records))
+    log("state.restored", streams=node.state.registry.streams, readings=readings, records=len(found.records))
 
 
 def _identity(out: Outgoing) -> tuple[str, bytes]:

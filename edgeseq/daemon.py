@@ -260,7 +260,7 @@ class Daemon:
 
     def status(self) -> str:
         """Put it in a line for systemctl status."""
-        return f"{len(self.node.state.registry)} streams of {len(self.node.resolved.rules)} rules"
+        return f"{self.node.state.registry.streams} streams of {len(self.node.resolved.rules)} rules"
 
     # --- beginning, changing, ending
 
@@ -272,7 +272,9 @@ class Daemon:
             self.send(out)
         self.node.backlog = []
         self.schedule.start()
-        self.log("daemon.ready", streams=len(self.node.state.registry), rules=len(self.node.resolved.rules))
+        self.log(
+            "daemon.ready", streams=self.node.state.registry.streams, rules=len(self.node.resolved.rules)
+        )
         self.notifier.ready(self.status())
 
     def reload(self) -> None:

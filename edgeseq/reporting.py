@@ -13,7 +13,16 @@ from edgeseq.compose import Node
 from edgeseq.core.bridge import bridge_health, bridge_info
 from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo
-from edgeseq.core.types import AlertEvent, Event, Outgoing, Reason, Rejection, StreamCreated, StreamReset
+from edgeseq.core.types import (
+    AlertEvent,
+    Event,
+    InputsFilled,
+    Outgoing,
+    Reason,
+    Rejection,
+    StreamCreated,
+    StreamReset,
+)
 
 
 def info(node: Node) -> Outgoing:
@@ -33,7 +42,7 @@ def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) 
     return HealthPayload(
         time=format_instant(time.time_ns()),
         uptime_s=round(time.monotonic() - metrics.started_s, 1),
-        streams=len(node.state.registry),
+        streams=node.state.registry.streams,
         open_alerts=sum(len(view.open) for view in node.render_state.views.values()),
         received=counts.received,
         applied=counts.applied,
@@ -69,6 +78,10 @@ def tell_events(log: Log, node: Node, events: Iterable[Event]) -> None:
                 log("stream.created", stream=info_.id, topic=info_.topic, field=info_.field)
             case StreamReset():
                 log("stream.reset", stream=node.context.infos[event.stream].id, gap_steps=event.gap_steps)
+            case InputsFilled(leads=0):
+                log("inputs.given", stream=node.context.infos[event.stream].id)
+            case InputsFilled():
+                log("inputs.filled", stream=node.context.infos[event.stream].id, leads=event.leads)
             case _:
                 pass
 

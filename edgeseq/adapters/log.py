@@ -33,6 +33,9 @@ CATALOGUE: Mapping[str, Entry] = {
     "broker.refused": Entry("error", "The broker does not accept us; a human must act, we keep trying."),
     "broker.missed": Entry("warning", "No connection can be made; tried again with back-off."),
     "bundle.opened": Entry("info", "A bundle is verified, has reproduced its proof, and serves."),
+    "calendar.ended": Entry(
+        "warning", "A bundle's table of summer time and holidays has ended: train it anew."
+    ),
     "clock.stepped": Entry("warning", "The system clock was set; silence is counted anew."),
     "config.reloaded": Entry("info", "The new configuration is in force."),
     "config.rejected": Entry("error", "The new configuration is wrong: the old one stays in force."),
@@ -43,6 +46,10 @@ CATALOGUE: Mapping[str, Entry] = {
     "daemon.summary": Entry("info", "What was done since the process began; periodic."),
     "file.rejected": Entry("error", "A damaged file of the state folder was kept aside."),
     "journal.damaged": Entry("error", "Readings that had been acknowledged are lost behind a damaged place."),
+    "inputs.filled": Entry(
+        "warning", "No message gives the known covariates of some leads: older values stand in."
+    ),
+    "inputs.given": Entry("info", "Messages give the known covariates of all leads again."),
     "journal.truncated": Entry("warning", "An unfinished last write was cut off; it was never acknowledged."),
     "publish.refused": Entry("error", "The broker has refused an alert; it is given up."),
     "reading.rejected": Entry("warning", "Something was not applied; the first of its reason in a minute."),

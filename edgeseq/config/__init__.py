@@ -118,6 +118,19 @@ class ChannelConfig(_Table, frozen=True):
     """JSON path. Default: the payload is the number itself."""
 
 
+class KnownConfig(_Table, frozen=True):
+    """Where the future of a covariate comes from, written as a table."""
+
+    topic: str
+    """Topic of messages that hold an array of objects, each with a time and a value; retained ones count."""
+    field: str | None = None
+    """JSON path of the array. Default: the payload is the array."""
+    time: str = "time"
+    """JSON path of the time within an object (ISO 8601 or epoch)."""
+    value: str = "value"
+    """JSON path of the value within an object."""
+
+
 class StreamConfig(_Table, frozen=True):
     """What becomes a stream.
 
@@ -171,6 +184,8 @@ class StreamConfig(_Table, frozen=True):
     """Whether anomalies of these streams raise alerts."""
     path: bool = True
     """Whether to publish the whole path of leads; false: only the next step's numbers."""
+    known: dict[str, KnownConfig] = {}
+    """Covariates of the bundle whose future is known: { outdoor = { topic = …, time = …, value = … } }."""
     bundle: str | None = None
     """File of a bundle, relative to the configuration file. Default: the baseline serves."""
     estimate: str | None = None

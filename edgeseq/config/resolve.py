@@ -124,9 +124,7 @@ def _check_tls(settings: MqttConfig, place: Place) -> None:
 
 def _subscriptions(rules: Iterable[StreamRule]) -> tuple[str, ...]:
     """List the filters of all rules. What another one covers would only be delivered twice."""
-    wanted = dict.fromkeys(
-        topic for rule in rules for topic in (*rule.topics, *(s.topic for s in rule.channels.values()))
-    )
+    wanted = dict.fromkeys(topic for rule in rules for topic in rule.filters)
     return tuple(
         one for one in wanted if not any(other != one and is_covered(one, other) for other in wanted)
     )

@@ -7,10 +7,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from edgeseq.config import ChannelConfig, StreamConfig
+from edgeseq.config import ChannelConfig, KnownConfig, StreamConfig
 from edgeseq.core.durations import UNITS_NS, WANTED, format_duration, parse_duration
-from edgeseq.core.topics import filter_fault, is_covered, is_overlap, slug
-from edgeseq.core.types import ChannelSource, Limits, StreamRule
+from edgeseq.core.topics import filter_fault, has_wildcard, is_covered, is_overlap, slug
+from edgeseq.core.types import ChannelSource, KnownSource, Limits, StreamRule
 from edgeseq.errors import ConfigError
 
 DEFAULT_HORIZON_STEPS = 24
@@ -151,9 +151,11 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         alerts=stream.alerts,
         publish_path=stream.path,
         bundle=stream.bundle,
+        known={name: _known(source) for name, source in stream.known.items()},
         estimate=stream.estimate,
     )
     _check_names(rule, names, place)
+    _check_known(rule, place)
     _check_topics(rule, place)
     _check_fields(rule, place)
     return rule
@@ -206,11 +208,31 @@ def _check_names(rule: StreamRule, names: tuple[str, ...], place: Place) -> None
             raise place.fault(f"{key} of an unknown channel", key, found=", ".join(unknown), wanted=wanted)
 
 
+def _check_known(rule: StreamRule, place: Place) -> None:
+    """Demand a bundle for known covariates, and one topic for each: of several, which would be the newest?"""
+    if rule.known and rule.bundle is None:
+        raise place.fault(
+            "known covariates are inputs of a bundle, but there is none",
+            "known",
+            found=", ".join(rule.known),
+            do="add bundle = …, or remove known",
+        )
+    for name, source in rule.known.items():
+        if has_wildcard(source.topic):
+            raise place.fault(
+                "a known covariate comes from one topic",
+                f"known.{name}.topic",
+                found=source.topic,
+                wanted="a topic without + and #",
+            )
+
+
 def _check_topics(rule: StreamRule, place: Place) -> None:
     """Demand valid topic filters."""
     wanted = [("topic", topic) for topic in rule.topics]
     wanted += [("exclude", topic) for topic in rule.exclude]
     wanted += [(f"channels.{name}", source.topic) for name, source in rule.channels.items()]
+    wanted += [(f"known.{name}.topic", source.topic) for name, source in rule.known.items()]
     for key, topic_filter in wanted:
         fault = filter_fault(topic_filter)
         if fault:
@@ -268,7 +290,8 @@ def _check_fields(rule: StreamRule, place: Place) -> None:
 def _sources(rule: StreamRule) -> list[tuple[str, str]]:
     """List key and topic filter of all that a rule reads."""
     channels = [(f"channels.{name}", source.topic) for name, source in rule.channels.items()]
-    return [*(("topic", topic) for topic in rule.topics), *channels]
+    known = [(f"known.{name}.topic", source.topic) for name, source in rule.known.items()]
+    return [*(("topic", topic) for topic in rule.topics), *channels, *known]
 
 
 def _source(source: str | ChannelConfig) -> ChannelSource:
@@ -285,6 +308,10 @@ def _source(source: str | ChannelConfig) -> ChannelSource:
     if not mark or not topic or topic.endswith("/"):
         return ChannelSource(source)
     return ChannelSource(topic, path)
+
+
+def _known(source: KnownConfig) -> KnownSource:
+    return KnownSource(source.topic, source.field, source.time, source.value)
 
 
 def _horizon(stream: StreamConfig, period_ns: int, place: Place) -> int:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edgeseq.core.instants import format_instant, parse_instant
-from edgeseq.core.registry import ABSENT, Part, Registry, Target, find
+from edgeseq.core.registry import ABSENT, KnownPart, Part, Registry, Target, find
 from edgeseq.core.topics import MAX_TOPIC_CHARS
 from edgeseq.core.types import Message, Options, Readings, Reason, Rejection, StreamInfo, StreamRule
 
@@ -70,24 +70,71 @@ def _reject(index: int, message: Message, fault: Fault) -> Rejection:
 
 def _read(registry: Registry, options: Options, message: Message) -> Iterator[Row | Fault]:
     """Read one message."""
-    route = registry.route(message.topic)
-    if not route:
+    route, known = registry.route(message.topic), registry.known_parts(message.topic)
+    if not route and not known:
         yield Fault(Reason.UNKNOWN_TOPIC)
         return
     if message.retained:
         route = tuple(part for part in route if part.rule.use_retained)
-    if not route:
+    if not route and not known:
         yield Fault(Reason.RETAINED)
         return
     size = len(message.payload)
     if size > options.max_payload_bytes:
         yield Fault(Reason.PAYLOAD_TOO_LARGE, f"{size} bytes, allowed {options.max_payload_bytes}")
         return
+    if known:
+        yield from _read_known(registry, message, known)
     plain = [part for part in route if part.is_plain]
     if plain:
         yield from _read_plain(registry, options, message, plain)
     if len(plain) < len(route):
         yield from _read_document(registry, options, message, [part for part in route if not part.is_plain])
+
+
+def _read_known(registry: Registry, message: Message, parts: Sequence[KnownPart]) -> Iterator[Row | Fault]:
+    """Read arrays of times and values of the future; one that cannot be used leaves the others alone."""
+    content = _parse_json(message.payload)
+    if isinstance(content, Fault):
+        yield content
+        return
+    for part in parts:
+        source = part.source
+        items = content
+        if source.field is not None:
+            items = _field(content, source.field) if isinstance(content, dict) else ABSENT
+        if items is ABSENT:
+            yield Fault(Reason.NO_FIELD, f"wanted {source.field}")
+        elif not isinstance(items, list):
+            yield Fault(Reason.WRONG_TYPE, f"{source.field or 'the payload'} is {_name(items)}, not an array")
+        else:
+            yield from _read_items(registry, message, part, items)
+
+
+def _read_items(
+    registry: Registry, message: Message, part: KnownPart, items: list[Any]
+) -> Iterator[Row | Fault]:
+    """Read the items of one covariate; null takes back what was said of its time."""
+    source = part.source
+    for item in items:
+        if not isinstance(item, dict):
+            yield Fault(Reason.WRONG_TYPE, f"an item is {_name(item)}, not an object")
+            continue
+        time_ns = parse_instant(_field(item, source.time))
+        if time_ns is None:
+            yield Fault(Reason.BAD_TIME, f"{source.time} of an item of {part.name}")
+            continue
+        raw = _field(item, source.value)
+        value = (
+            Fault(Reason.NO_FIELD, f"wanted {source.value}")
+            if raw is ABSENT
+            else parse_number(raw, source.value)
+        )
+        if isinstance(value, Fault):
+            yield value
+            continue
+        stream = registry.hidden_stream(part, message.topic, message.received_ns)
+        yield stream, 0, time_ns, message.received_ns, value, 0, False
 
 
 def _read_plain(
@@ -174,7 +221,7 @@ def _admit(
         return Fault(Reason.NO_FIELD, f"{target.field or 'value'}: {_NO_VALUE_YET}")
     if rule.max_age_ns and message.received_ns - time_ns > rule.max_age_ns:
         return Fault(Reason.TOO_OLD, f"first reading of {format_instant(time_ns)}")
-    if len(registry) >= options.max_streams:
+    if registry.streams >= options.max_streams:
         return Fault(Reason.TOO_MANY_STREAMS, f"allowed {options.max_streams}")
     return registry.create(rule, target, message.topic, message.received_ns)
 
@@ -204,17 +251,22 @@ def parse_plain_number(payload: bytes) -> float | Fault:
 
 def parse_document(payload: bytes) -> dict[str, Any] | Fault:
     """Read a payload that is a JSON object."""
+    document = _parse_json(payload)
+    if isinstance(document, Fault | dict):
+        return document
+    return Fault(Reason.WRONG_TYPE, f"the payload is {_name(document)}, not an object")
+
+
+def _parse_json(payload: bytes) -> Any:
+    """Read a payload that is JSON of any kind, or say why it is none."""
     try:
-        document = msgspec.json.decode(payload)
+        return msgspec.json.decode(payload)
     except RecursionError:
         return Fault(Reason.TOO_DEEP)
     except UnicodeDecodeError as error:
         return _bad_utf8(error)
     except msgspec.DecodeError as error:
-        document = _parse_odd(payload, error)
-    if isinstance(document, Fault | dict):
-        return document
-    return Fault(Reason.WRONG_TYPE, f"the payload is {_name(document)}, not an object")
+        return _parse_odd(payload, error)
 
 
 def _parse_odd(payload: bytes, error: msgspec.DecodeError) -> Any:

@@ -14,6 +14,7 @@ from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
 from edgeseq.core.forecast import RecurrentState, Stepper
+from edgeseq.core.known import NO_INPUTS, Given, Known, KnownInputs, new_known
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64, Limits, StreamRule
 
@@ -42,10 +43,22 @@ class Group:
     limits: F64
     table: Table
     estimator: Estimator | None = None
+    known: Known | None = None
+    """What the model is told of the future; None where it takes no such inputs."""
+
+    @property
+    def known_covariates(self) -> tuple[str, ...]:
+        """Name the covariates whose future is known, in the model's order."""
+        return tuple(c.name for c in self.known.inputs.covariates) if self.known else ()
 
 
-def new_group(rule: StreamRule, model: Stepper | None, estimator: Estimator | None = None) -> Group:
-    """Make the empty group of a rule; `model` serves it beside the baseline."""
+def new_group(
+    rule: StreamRule,
+    model: Stepper | None,
+    estimator: Estimator | None = None,
+    inputs: KnownInputs = NO_INPUTS,
+) -> Group:
+    """Make the empty group of a rule; `model` serves it beside the baseline, with `inputs` known for the future."""
     channels = len(rule.channel_names)
     horizon = model.horizon if model else rule.horizon
     baseline: Stepper = BaselineStepper(channels, horizon, rule.season_steps, "float64")
@@ -67,6 +80,7 @@ def new_group(rule: StreamRule, model: Stepper | None, estimator: Estimator | No
             _columns(channels, horizon, ring, steppers) | (estimate.columns(estimator) if estimator else {})
         ),
         estimator=estimator,
+        known=new_known(inputs, rule.period_ns, horizon, ring) if inputs.names else None,
     )
 
 
@@ -93,6 +107,7 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
     }
     columns |= align.columns(channels) | dedupe.columns(channels)
     columns |= calibrate.columns(channels, horizon) | detect.columns(channels)
+    columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
     for forecaster, stepper in zip(calibrate.FORECASTERS, steppers, strict=False):
         for spec in stepper.state_spec:
             column = Column(spec.shape, spec.dtype, spec.init)
@@ -172,12 +187,17 @@ def fingerprint(group: Group) -> dict[str, Any]:
     if group.estimator:
         stepper = group.estimator.stepper
         told["estimator"] = [stepper.name, *(str(spec) for spec in stepper.state_spec)]
+    if group.known:
+        told["known"] = list(group.known_covariates)
     return told
 
 
 def dump_group(group: Group) -> dict[str, NDArray[np.generic]]:
-    """Copy all columns."""
-    return {name: np.array(group.table[name]) for name in group.table.columns}
+    """Copy all columns, and what is given of known covariates."""
+    arrays = {name: np.array(group.table[name]) for name in group.table.columns}
+    for j, given in enumerate(group.known.given if group.known else []):
+        arrays |= {f"known.{j}.time_ns": given.time_ns.copy(), f"known.{j}.value": given.value.copy()}
+    return arrays
 
 
 def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) -> bool:
@@ -201,6 +221,11 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
     group.table["alert_open"][:, group.targets :] = False
     if kept["model"] != ours["model"]:
         _forget_model(group)
+    if group.known and kept.get("known") == ours["known"]:
+        group.known.given = [
+            Given(np.array(arrays[f"known.{j}.time_ns"]), np.array(arrays[f"known.{j}.value"]))
+            for j in range(len(group.known.given))
+        ]
     if kept.get("estimator") != ours.get("estimator"):
         estimate.forget(group.table)
     return True

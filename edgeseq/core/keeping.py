@@ -46,7 +46,7 @@ def load(state: State, header: dict[str, Any], arrays: Mapping[str, NDArray[np.g
             kept |= set(group.table["stream"].tolist())
     _place(state)
     state.clock_ns = header["clock_ns"]
-    return [info.id for index, info in enumerate(infos) if index not in kept]
+    return [info.id for index, info in enumerate(infos) if index not in kept | state.registry.hidden.keys()]
 
 
 def _place(state: State) -> None:

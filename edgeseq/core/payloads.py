@@ -103,6 +103,8 @@ class _Scalars(Payload, frozen=True, kw_only=True):
     """1 - error of what serves / error of the baseline; null while unknown."""
     bundle: str | None
     """The model's name and digest; null for the baseline."""
+    leads_filled: int | UnsetType = UNSET
+    """Leads whose known covariates no message has given, so that older values stood in; absent where all are given."""
 
 
 class ForecastPayload(_Scalars, frozen=True, kw_only=True):

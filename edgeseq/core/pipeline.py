@@ -24,11 +24,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeseq.core import dedupe, detect, estimate, stepping
+from edgeseq.core import known as foreseen
 from edgeseq.core.align import Resets, align
 from edgeseq.core.decode import decode
 from edgeseq.core.estimate import NO_CLASS, Estimator
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.group import Group, new_group
+from edgeseq.core.known import NO_INPUTS, KnownInputs
 from edgeseq.core.registry import Registry
 from edgeseq.core.rounds import rounds
 from edgeseq.core.types import (
@@ -63,6 +65,8 @@ class State:
     """Stream index → group index."""
     row_of: list[int] = field(default_factory=list)
     """Stream index → row in the group's table."""
+    covariate_of: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Index of a hidden stream → group index, covariate index."""
     clock_ns: int = -(2**62)
     """The clock that silence is measured by, as far as it has been seen."""
     counts: Counts = field(default_factory=Counts)
@@ -82,16 +86,19 @@ def new_state(
     steppers: Mapping[str, Stepper],
     options: Options,
     estimators: Mapping[str, Estimator] | None = None,
+    inputs: Mapping[str, KnownInputs] | None = None,
 ) -> State:
     """Make the state of a node that has seen nothing.
 
-    `steppers` maps a rule's `bundle` to its model, `estimators` its `estimate`.
+    `steppers` maps a rule's `bundle` to its model, `inputs` to what is known to it for the future, `estimators` maps a
+    rule's `estimate`.
     """
     groups = [
         new_group(
             rule,
             steppers[rule.bundle] if rule.bundle else None,
             estimators[rule.estimate] if rule.estimate and estimators else None,
+            inputs.get(rule.bundle, NO_INPUTS) if rule.bundle and inputs else NO_INPUTS,
         )
         for rule in rules
     ]
@@ -134,13 +141,18 @@ def advance(state: State, readings: Readings) -> list[Event]:
     """
     events: list[Event] = []
     n = len(readings)
-    clock = readings.time_ns if state.options.clock == "readings" else readings.received_ns
+    given = _are_given(state, readings)
+    clock = _clock(state, readings, given)
     reached = np.maximum.accumulate(np.maximum(clock, state.clock_ns))
     earliest = _earliest_deadlines(state, readings, clock)
     start = 0
+    changes = [*(np.flatnonzero(np.diff(given)) + 1).tolist(), n]
     while start < n:
-        stop = _stop(state, reached, earliest, start)
-        if stop > start:
+        # What is said of the future counts from its place in the order on.
+        stop = min(_stop(state, reached, earliest, start), next(k for k in changes if k > start))
+        if stop > start and given[start]:
+            _give(state, readings.take(slice(start, stop)))
+        elif stop > start:
             events += _take(state, readings, clock, np.arange(start, stop))
         else:
             events += _sweep(state, int(reached[start]), order=start)
@@ -189,6 +201,12 @@ def add_rows(state: State, until: int | None = None) -> None:
     for stream in range(len(state.group_of), len(state.registry) if until is None else until):
         index = index_of.get(state.registry.infos[stream].rule, NO_GROUP)
         row = NO_GROUP
+        if stream in state.registry.hidden:
+            name = state.registry.hidden[stream][1]
+            names = state.groups[index].known_covariates
+            if name in names:
+                state.covariate_of[stream] = index, names.index(name)
+            index = NO_GROUP
         if index != NO_GROUP:
             row = state.groups[index].table.add_row()
             state.groups[index].table["stream"][row] = stream
@@ -197,6 +215,33 @@ def add_rows(state: State, until: int | None = None) -> None:
 
 
 # --- parts ----------------------------------------------------------------------------------------------------
+
+
+def _are_given(state: State, readings: Readings) -> Bool:
+    """Tell what is said of the future of covariates from readings (n,)."""
+    if not state.covariate_of:
+        return np.zeros(len(readings), dtype=np.bool_)
+    given: Bool = np.isin(readings.stream_index, list(state.covariate_of))
+    return given
+
+
+def _clock(state: State, readings: Readings, given: Bool) -> I64:
+    """Give the clock that silence is measured by; times of the future do not move it."""
+    if state.options.clock == "wall":
+        return readings.received_ns
+    return np.where(given, -(2**62), readings.time_ns)
+
+
+def _give(state: State, readings: Readings) -> None:
+    """Take what is said of the future of covariates."""
+    places = np.array([state.covariate_of[stream] for stream in readings.stream_index.tolist()])
+    for index in sorted(set(places[:, 0].tolist())):
+        own = np.flatnonzero(places[:, 0] == index)
+        if (known := state.groups[index].known) is not None:
+            times, values = readings.time_ns[own], readings.value[own]
+            message = readings.message_index[own].astype(np.int64)
+            foreseen.take(known, places[own, 1], times, values, message)
+    state.counts.applied += len(readings)
 
 
 def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:

@@ -2,6 +2,9 @@
 
 Streams are numbered in the order of their first sight and never renumbered. A topic is matched against the rules
 once; the compiled route is kept while there is room.
+
+What others forecast of a rule's known covariates comes as readings of hidden streams, one a covariate: they have a
+number, so that journal and order are theirs as any stream's, but no row, no topic and no place in the count.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 import msgspec
 
 from edgeseq.core.topics import MAX_TOPIC_CHARS, is_match, slug
-from edgeseq.core.types import StreamInfo, StreamRule
+from edgeseq.core.types import KnownSource, StreamInfo, StreamRule
 
 MAX_ROUTES = 4096
 """Compiled topics kept at a time; a flood of other topics costs time, not memory."""
@@ -21,6 +24,9 @@ MAX_ROUTES = 4096
 ABSENT: Any = object()
 """What a JSON path yields that leads nowhere (null is a value)."""
 
+
+HIDDEN = "~known/"
+"""How ids of hidden streams begin; slugs of others cannot."""
 
 Source = tuple[str, str, str | None]
 """Rule key, topic, field: where a stream comes from. A rule of channels has one stream, whatever the topic."""
@@ -47,6 +53,15 @@ class Part:
     targets: tuple[Target, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownPart:
+    """What one rule wants of a topic for one of its known covariates."""
+
+    rule: StreamRule
+    name: str
+    source: KnownSource
+
+
 class Registry:
     """The streams of a node and the rules that make them."""
 
@@ -55,13 +70,21 @@ class Registry:
         """Key → rule."""
         self.infos: list[StreamInfo] = []
         """The streams by index. Append only, through `register`."""
+        self.hidden: dict[int, tuple[str, str]] = {}
+        """Index of a hidden stream → key of its rule, name of the covariate."""
         self._ids: dict[str, int] = {}
         self._sources: dict[Source, int] = {}
         self._routes: dict[str, tuple[Part, ...]] = {}
+        self._known = [KnownPart(rule, *item) for rule in rules for item in rule.known.items()]
         self._max_routes = max_routes
 
     def __len__(self) -> int:
         return len(self.infos)
+
+    @property
+    def streams(self) -> int:
+        """Count the streams without the hidden ones."""
+        return len(self.infos) - len(self.hidden)
 
     def rule_of(self, stream: int) -> StreamRule:
         """Find the rule of a stream by its index."""
@@ -81,11 +104,15 @@ class Registry:
         if known is not None:
             return known
         index = len(self.infos)
-        if info.rule not in self.rules:
+        is_hidden = info.id.startswith(HIDDEN)
+        if info.rule not in self.rules or (is_hidden and info.field not in self.rules[info.rule].known):
             self.infos.append(msgspec.structs.replace(info, id=f"~{index}", rule=""))
             return index
         self.infos.append(info)
         self._ids[info.id] = index
+        if is_hidden:
+            self.hidden[index] = info.rule, str(info.field)
+            return index
         self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
         return index
 
@@ -97,6 +124,15 @@ class Registry:
         """Make the target's stream and give its index."""
         stream_id = self._free_id(rule, topic, target.field)
         return self.register(StreamInfo(stream_id, rule.key, topic, target.field, created_ns))
+
+    def hidden_stream(self, part: KnownPart, topic: str, created_ns: int) -> int:
+        """Give the index of a covariate's hidden stream, which is made on first sight."""
+        info = StreamInfo(f"{HIDDEN}{part.rule.key}/{part.name}", part.rule.key, topic, part.name, created_ns)
+        return self.register(info)
+
+    def known_parts(self, topic: str) -> list[KnownPart]:
+        """List the covariates that a topic brings the future of."""
+        return [part for part in self._known if is_match(part.source.topic, topic)] if self._known else []
 
     def route(self, topic: str) -> tuple[Part, ...]:
         """Give what the rules want of a topic; empty where none wants anything."""

@@ -21,7 +21,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, TypeGuard, assert_never
 
 import msgspec
 import numpy as np
@@ -51,9 +51,11 @@ from edgeseq.core.types import (
     Estimate,
     Event,
     Forecast,
+    InputsFilled,
     Limits,
     Outgoing,
     Phase,
+    PublishedEvent,
     StreamCreated,
     StreamInfo,
     StreamReset,
@@ -129,7 +131,8 @@ def render(context: RenderContext, render_state: RenderState, events: Sequence[E
     """Turn events into messages, in order; `render_state` is changed in place."""
     outgoing: list[Outgoing] = []
     numbers = _numbers(events)
-    for event in events:
+    # Of filled inputs the forecasts themselves tell.
+    for event in filter(_is_published, events):
         match event:
             case Forecast():
                 outgoing.extend(_forecast(context, render_state.view(event.stream), event, next(numbers)))
@@ -156,6 +159,10 @@ def render(context: RenderContext, render_state: RenderState, events: Sequence[E
     if any(isinstance(event, AlertEvent) for event in events):
         outgoing.append(_open_alerts(context, render_state))
     return outgoing
+
+
+def _is_published(event: Event) -> TypeGuard[PublishedEvent]:
+    return not isinstance(event, InputsFilled)
 
 
 def announce(context: RenderContext, render_state: RenderState) -> list[Outgoing]:
@@ -241,6 +248,7 @@ def _forecast(context: RenderContext, view: View, event: Forecast, numbers: _Num
             source=event.source,
             skill=skill[c],
             bundle=label,
+            leads_filled=event.leads_filled or UNSET,
         )
         view.scalars.append(scalars)
         payload = scalars

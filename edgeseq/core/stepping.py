@@ -22,14 +22,17 @@ from edgeseq.core.group import (
     reset_rows,
     write_state,
 )
+from edgeseq.core.known import look
 from edgeseq.core.types import (
     COVERAGE,
+    F32,
     F64,
     I64,
     Bool,
     DataStatus,
     Event,
     Forecast,
+    InputsFilled,
     Phase,
     Source,
     StreamReset,
@@ -117,7 +120,9 @@ def _warm(group: Group, row: int) -> None:
         table["warm_step"][row] = step + RETRY_STEPS
         return
     x = normalise(history, table["anchor"][row], table["unit"][row])
-    quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1))
+    first, width = np.array([step - len(x) + 1]), len(x) + group.horizon
+    known, _ = _look_ahead(group, np.array([row]), first, width)
+    quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1), known)
     write_state(group, MODEL, "committed", np.array([row]), state)
     table["model_warm"][row] = True
     _drop_broken(group, np.array([row]), quantiles)
@@ -173,7 +178,9 @@ def _step(group: Group, samples: Samples) -> F64:
     if len(warm):
         w = rows[warm]
         anchor, unit = table["anchor"][w], table["unit"][w]
-        quantiles = _run(group, MODEL, w, normalise(samples.values[warm], anchor, unit))
+        known, leads_filled = _look_ahead(group, w, samples.step[warm], 1 + group.horizon)
+        table["leads_filled"][w] = leads_filled
+        quantiles = _run(group, MODEL, w, normalise(samples.values[warm], anchor, unit), known)
         absolute = denormalise(quantiles, anchor, unit)
         sound = _drop_broken(group, w, absolute)
         raw[warm[sound], MODEL] = _bounds(group.steppers[MODEL], absolute[sound])
@@ -181,9 +188,19 @@ def _step(group: Group, samples: Samples) -> F64:
     return raw
 
 
-def _run(group: Group, forecaster: int, rows: I64, x: NDArray[Any]) -> NDArray[Any]:
+def _look_ahead(group: Group, rows: I64, first: I64, width: int) -> tuple[F32 | None, I64]:
+    """Give what is known of `width` steps from `first` on (n, W, K), and how many of the last H were filled (n,)."""
+    if group.known is None:
+        return None, np.zeros(len(rows), dtype=np.int64)
+    named_ns = origin_ns(group.table, group.rule, rows, first)
+    known, filled = look(group.known, group.table["phase_ns"][rows], first, width, named_ns)
+    return known, filled[:, -group.horizon :].sum(axis=1)
+
+
+def _run(group: Group, forecaster: int, rows: I64, x: NDArray[Any], known: F32 | None = None) -> NDArray[Any]:
     """Step one forecaster from the committed states; keep the result as the next states."""
-    quantiles, state = group.steppers[forecaster].step(x, read_state(group, forecaster, "committed", rows))
+    committed = read_state(group, forecaster, "committed", rows)
+    quantiles, state = group.steppers[forecaster].step(x, committed, known)
     write_state(group, forecaster, "next", rows, state)
     return quantiles
 
@@ -238,7 +255,21 @@ def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
     scores = detect.score(samples.values, band.expected, band.lower, band.upper)
     scores = np.where(samples.observed, scores, np.nan)
     forecasts = _forecasts(group, samples, raw, scores)
-    return [*forecasts, *alerts]
+    return [*forecasts, *alerts, *_fillings(group, samples)]
+
+
+def _fillings(group: Group, samples: Samples) -> list[Event]:
+    """Tell where leads begin or cease to be filled."""
+    if group.known is None:
+        return []
+    table, rows = group.table, samples.rows
+    leads = table["leads_filled"][rows]
+    changed = (leads > 0) != (table["leads_told"][rows] > 0)
+    table["leads_told"][rows] = leads
+    return [
+        InputsFilled(int(samples.order[i]), int(table["stream"][rows[i]]), int(leads[i]))
+        for i in np.flatnonzero(changed)
+    ]
 
 
 def _band(group: Group, rows: I64) -> detect.Band:
@@ -271,6 +302,7 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
     observed = np.where(samples.observed, samples.values, np.nan)
     origins = origin_ns(table, group.rule, rows, samples.step)
     names = _names(source)
+    filled = np.where(modelled, table["leads_filled"][rows], 0)
     return [
         Forecast(
             order=int(samples.order[i]),
@@ -284,6 +316,7 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
             score=scores[i, :n],
             source=names[i],
             skill=skill[i, :n],
+            leads_filled=int(filled[i]),
         )
         for i in range(len(rows))
     ]

@@ -153,6 +153,12 @@ class StreamRule(msgspec.Struct, frozen=True):
         return tuple(self.channels) or ("value",)
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """List the topic filters of all that it reads."""
+        channels = (source.topic for source in self.channels.values())
+        return (*self.topics, *channels, *(source.topic for source in self.known.values()))
+
+    @property
     def forecast_names(self) -> tuple[str, ...]:
         """Name the channels that are forecast: all but the covariates."""
         return self.channel_names[: len(self.channel_names) - self.covariates]
@@ -321,6 +327,16 @@ class Forecast(msgspec.Struct, frozen=True):
     source: Source
     skill: F64
     """(C,): 1 - error of what serves / error of the baseline; NaN while unknown."""
+    leads_filled: int = 0
+    """Leads whose known covariates no message has given, so that they were filled (`core.known`)."""
+
+
+class InputsFilled(msgspec.Struct, frozen=True):
+    """Known covariates of some leads are no longer given by messages, or (0) are again."""
+
+    order: int
+    stream: int
+    leads: int
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -392,7 +408,8 @@ class StreamCreated(msgspec.Struct, frozen=True):
     stream: int
 
 
-Event = Forecast | Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamCreated
+PublishedEvent = Forecast | Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamCreated
+Event = PublishedEvent | InputsFilled
 
 
 class Outgoing(msgspec.Struct, frozen=True):
