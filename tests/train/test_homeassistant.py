@@ -68,7 +68,7 @@ def test_states_become_series_with_their_units(database: Path) -> None:
     assert np.isnan(attic[:100]).all()
     assert attic[100] == _value(START_S + 60_000) + 5
     assert np.flatnonzero(np.isnan(cellar)).tolist() == [7, 107, 207, 307, 407, 507]
-    assert f"{CELLAR}: 6 states say unavailable or unknown: no readings" in said
+    assert f"{CELLAR}: left out 6 cells that say unavailable or unknown" in said
 
 
 def test_statistics_that_reach_further_back_are_pointed_to(database: Path) -> None:

@@ -142,7 +142,7 @@ def test_times_without_a_zone_are_told(tmp_path: Path, first: str, is_local: boo
     assert any("times without a zone are read as UTC" in line for line in said) == is_local
 
 
-@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
 def test_other_separators_are_found_and_told(tmp_path: Path, separator: str, name: str) -> None:
     """A table separated by semicolons (with decimal commas) or tabs reads like one with commas."""
     text = "time,a,b\n2026-01-01T00:00Z,1.5,2\n2026-01-01T01:00Z,-0.25,\n2026-01-01T02:00Z,0.5,1\n"

@@ -77,6 +77,12 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     assert _fault(path).what == "the recording cannot be read"
 
 
+def test_a_table_without_a_header_is_refused(tmp_path: Path) -> None:
+    """A first line of a time and a number would be lost as names: the error asks for a header."""
+    fault = _fault(_write(tmp_path, "2026-01-01 00:00,1\n2026-01-01 01:00,2\n"))
+    assert (fault.what, fault.found) == ("the table has no header", "2026-01-01 00:00, 1")
+
+
 def test_a_row_of_too_many_cells_is_named(tmp_path: Path) -> None:
     """The line that has another number of cells than the header is told, with its text."""
     path = _write(tmp_path, "time,a\n0,1\n3600,2,9\n7200,3\n")

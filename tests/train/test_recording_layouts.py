@@ -116,7 +116,7 @@ def test_text_of_other_series_is_no_fault() -> None:
             (7200, "light.b", "off")]  # fmt: skip
     taken, said = _read(_long(rows, "last_changed", "entity_id", "state"))
     assert taken.names == ("sensor.a",)
-    assert "sensor.a: 1 cells say unavailable or unknown: no readings" in said
+    assert "sensor.a: left out 1 cells that say unavailable or unknown" in said
     assert "left out, for they hold no numbers: light.b" in said
 
 
@@ -205,6 +205,15 @@ def test_other_encodings_are_read(tmp_path: Path, encoding: str, told: int) -> N
     taken, said = _read(path)
     assert taken.names == ("°C",)
     assert sum("Windows-1252" in line for line in said) == told
+
+
+def test_names_are_cleaned_and_a_column_without_one_is_told(tmp_path: Path) -> None:
+    """Blanks around names are no part of them; the numbers of rows that pandas writes have no name."""
+    path = tmp_path / "data.csv"
+    path.write_text(", time , a \n0,0, 1\n1,3600,2\n2,7200,inf\n")
+    taken, said = _read(path)
+    assert (taken.names, taken.values.ravel().tolist()) == (("a",), [1, 2])
+    assert said[:2] == ["left out, for they number the rows: unnamed", "a: left out 1 infinite values"]
 
 
 def test_row_numbers_without_a_name_are_left_out(tmp_path: Path) -> None:

@@ -192,11 +192,19 @@ def test_times_with_a_zone_stay_what_they_are() -> None:
     np.testing.assert_array_equal(taken.values.ravel(), [1, 2, 3])
 
 
-def test_an_unknown_zone_is_refused_with_a_name_alike() -> None:
-    """A zone that does not exist is a ConfigError that suggests one that does."""
+def test_a_zone_that_changes_nothing_is_told() -> None:
+    """Where all times name their zone, or are epoch numbers, a line says that --time-zone was not needed."""
+    _, said = _read(pl.DataFrame({"time": [0, 3600], "a": [1.0, 2.0]}), time_zone="Europe/Berlin")
+    assert said[0] == "--time-zone changes nothing: all times name their own"
+
+
+@pytest.mark.parametrize(("zone", "do"), [("Europe/Berln", "did you mean Europe/Berlin?"), ("+25:00", None)])
+@pytest.mark.parametrize("times", [["2026-07-01", "2026-07-02"], [0, 3600]])
+def test_an_unknown_zone_is_refused_with_a_name_alike(zone: str, do: str | None, times: list[Any]) -> None:
+    """A zone that does not exist is a ConfigError, needed or not, that suggests one that does."""
     with pytest.raises(ConfigError, match="no such time zone") as raised:
-        _read(pl.DataFrame({"time": ["2026-07-01", "2026-07-02"], "a": [1.0, 2.0]}), time_zone="Europe/Berln")
-    assert raised.value.do == "did you mean Europe/Berlin?"
+        _read(pl.DataFrame({"time": times, "a": [1.0, 2.0]}), time_zone=zone)
+    assert raised.value.do == do
 
 
 @pytest.mark.parametrize(

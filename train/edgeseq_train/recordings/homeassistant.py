@@ -170,8 +170,8 @@ class _Source:
         numbers = to_numbers(frame["state"], Table(frame, self.where), "state")
         if isinstance(numbers, str):
             return numbers if len(frame) else "no states"
-        if numbers.words:
-            request.say(f"{name}: {numbers.words} states say unavailable or unknown: no readings")
+        if numbers.told:
+            request.say(f"{name}: left out {numbers.told}")
         self._tell_statistics()
         with _open(self.path) as database:
             known = pl.read_database(

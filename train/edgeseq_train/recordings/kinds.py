@@ -15,7 +15,7 @@ Kind = Literal["csv", "parquet", "sqlite", "lines"]
 
 HEAD_BYTES = 65_536
 GZIP = b"\x1f\x8b"
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 WANTED = "CSV (also .gz), Parquet, InfluxDB line protocol (also .gz), home-assistant_v2.db, or a folder of such files"
 
 _LINE = re.compile(r"(?:[^\s,\\#]|\\.)(?:[^ \\]|\\.)* (?:[^ =\\]|\\.)+=.* -?[0-9]{9,19}\s*")
@@ -133,7 +133,7 @@ def unknown(path: Path) -> InputError:
         found, do = "an empty file", "check how it was exported"
     elif (text := decoded(head)) is not None:
         found = f"text, but no header with rows of as many cells: {text[:60]!r}"
-        do = "begin a CSV with the names of its columns, with commas, semicolons or tabs between"
+        do = "begin a CSV with the names of its columns, with commas, semicolons, tabs or bars between"
     else:
         found, do = f"a file that begins with {head[:16]!r}", "write it as CSV or Parquet"
     return InputError(

@@ -14,7 +14,7 @@ from edgeseq_train.recordings.choose import nearest
 from edgeseq_train.recordings.numbers import to_numbers
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.series import Candidate, Loaded, make_series
-from edgeseq_train.recordings.tables import Table
+from edgeseq_train.recordings.tables import UNNAMED, Table
 
 SERIES_NAMES = (
     "entity_id", "statistic_id", "unique_id", "series", "series_id", "item_id", "topic", "sensor", "sensor_id",
@@ -22,7 +22,7 @@ SERIES_NAMES = (
 )  # fmt: skip
 """Columns whose values usually tell series apart."""
 UNIT_NAMES = ("unit", "units", "unit_of_measurement", "uom")
-INDEX_NAMES = ("", "no", "nr", "#", "n", "row", "index", "idx", "id", "unnamed: 0")
+INDEX_NAMES = ("", UNNAMED, "no", "nr", "#", "n", "row", "index", "idx", "id", "unnamed: 0")
 EACH_FILE, NO_SERIES = "file", "none"
 """In place of a column: each file is a series of its own, or no column tells series apart."""
 NO_LABEL = "(none)"
@@ -85,7 +85,7 @@ def _keys(table: Table, found: times.Times, request: Request) -> tuple[str, ...]
     if keys:
         count = len(_labels(frame, keys).unique())
         request.say(
-            f"{' and '.join(keys)} tells apart {count} series" + ("" if count > 1 else ": there is one")
+            f"{' and '.join(keys)} " + (f"tells apart {count} series" if count > 1 else "names the series")
         )
     return keys
 
@@ -154,8 +154,8 @@ class _Source:
             units = frame[self.unit] if rows is None else frame[self.unit].gather(rows)
         where = f"{self.table.where}: {' '.join(filter(None, (stream, channel or column)))}"
         series = make_series(self.request, stream, channel, time_ns, numbers.values, where, units)
-        if numbers.words:
-            self.request.say(f"{series.name}: {numbers.words} cells say unavailable or unknown: no readings")
+        if numbers.told:
+            self.request.say(f"{series.name}: left out {numbers.told}")
         return series
 
     def candidate(self, stream: str, channel: str, column: str, rows: pl.Series | None = None) -> Candidate:

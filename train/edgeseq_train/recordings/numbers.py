@@ -21,8 +21,8 @@ class Numbers:
 
     values: F64
     """(n,) NaN where there is none."""
-    words: int = 0
-    """Cells that say that there is no value."""
+    told: str = ""
+    """Which cells hold something and yet no value; empty where none does."""
 
 
 def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | None = None) -> Numbers | str:
@@ -38,7 +38,7 @@ def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | Non
         InputError: a cell among numbers is text.
     """
     if column.dtype.is_numeric():
-        return Numbers(_finite(column.cast(pl.Float64)))
+        return _numbers(column.cast(pl.Float64), 0)
     if column.null_count() == len(column):
         return "nothing"
     if column.dtype != pl.String:
@@ -59,20 +59,25 @@ def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | Non
             wanted="a number, or an empty cell where there is none",
             do="correct the cells, or leave the column out with --without",
         )
-    return Numbers(_finite(values), int(words.sum()))
+    return _numbers(values, int(words.sum()))
+
+
+def _numbers(values: pl.Series, words: int) -> Numbers:
+    array = values.to_numpy().astype(np.float64)
+    infinite = int(np.isinf(array).sum())
+    array[~np.isfinite(array)] = np.nan
+    told = [f"{words} cells that say unavailable or unknown"] * bool(words)
+    told += [f"{infinite} infinite values"] * bool(infinite)
+    return Numbers(array, " and ".join(told))
 
 
 def _shown(column: pl.Series) -> str:
     """Name some of the cells.
 
-    >>> _shown(pl.Series(["on", None, "off", "on", "x", "y"]))
-    "'on', 'off', 'x' …"
+    >>> _shown(pl.Series(["on", None, "off", "on", "x", "y"])), _shown(pl.Series([[1], [2]]))
+    ("'on', 'off', 'x' …", 'cells of type List(Int64)')
     """
+    if column.dtype.is_nested():
+        return f"cells of type {column.dtype}"
     different = column.drop_nulls().unique(maintain_order=True)
     return ", ".join(repr(cell)[:40] for cell in different.head(3)) + (" …" if len(different) > 3 else "")
-
-
-def _finite(values: pl.Series) -> F64:
-    array = values.to_numpy().astype(np.float64)
-    array[~np.isfinite(array)] = np.nan
-    return array

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from edgeseq.core.instants import parse_instant
 from edgeseq.errors import InputError
 from edgeseq_train.recordings.kinds import (
     SEPARATORS,
@@ -25,6 +26,8 @@ from edgeseq_train.recordings.request import Say
 
 MISSING = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
 ROW_NUMBER = "row number"
+UNNAMED = "unnamed"
+"""What a column without a name is called."""
 INFER_ROWS = 10_000
 """Rows that tell the types of the columns."""
 
@@ -98,7 +101,7 @@ def _load_csv(path: Path, say: Say) -> Table:
     except pl.exceptions.ComputeError:
         # A later row is of another type; to look at all rows first takes several times as long.
         frame = pl.read_csv(source, infer_schema_length=None, **options)
-    frame = frame.head(_filled(frame))
+    frame = _named(frame.head(_filled(frame)), path)
     if header:
         frame = frame.drop(ROW_NUMBER)
     # Such files come from where the comma is the decimal mark.
@@ -133,6 +136,30 @@ def _uneven(path: Path, error: Exception) -> InputError:
                     do="correct the line, or put text that holds the separator into quotation marks",
                 )
     return unreadable(path, error)
+
+
+def _named(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Clean the names of the columns; a first line that holds cells instead of names is no header."""
+    if all(parse_instant(c.strip()) is not None or _is_number(c) for c in frame.columns):
+        raise InputError(
+            "the table has no header",
+            where=f"{path}: line 1",
+            found=", ".join(frame.columns)[:200],
+            wanted="the names of the columns",
+            do="put a line such as time,temperature above the rows",
+        )
+    names = [c.strip() or UNNAMED for c in frame.columns]
+    return (
+        frame.rename(dict(zip(frame.columns, names, strict=True))) if len(set(names)) == len(names) else frame
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _filled(frame: pl.DataFrame) -> int:

@@ -12,7 +12,7 @@ from edgeseq.errors import ConfigError, InputError
 from edgeseq_train.recordings.request import Say
 from edgeseq_train.recordings.times import Times
 
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([0-9]{1,2})(?::?([0-9]{2}))?")
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(0?[0-9]|1[0-4])(?::?([0-5][0-9]))?")
 _BEFORE = pl.duration(hours=6)
 """An instant so much before a change of the clock has the offset of before: no zone changes it twice in a day."""
 
@@ -38,16 +38,16 @@ def to_utc(times: Times, zone: str | None, groups: pl.Series, where: str, say: S
         ConfigError: no such zone.
         InputError: the recorder does not keep the zone's summer time.
     """
-    if not times.local.any():
-        return times.ns
     if zone is None:
-        say("times without a zone are read as UTC; if they are local, name their --time-zone")
+        if times.local.any():
+            say("times without a zone are read as UTC; if they are local, name their --time-zone")
         return times.ns
-    if offset := _OFFSET.fullmatch(zone.strip()):
-        sign, hours, minutes = offset[1], int(offset[2]), int(offset[3] or 0)
-        shift = (60 * hours + minutes) * 60 * 10**9 * (-1 if sign == "-" else 1)
-        return times.ns - times.local.cast(pl.Int64) * shift
-    _check_zone(zone)
+    offset_ns = _fixed_offset(zone)
+    if not times.local.any():
+        say("--time-zone changes nothing: all times name their own")
+        return times.ns
+    if offset_ns is not None:
+        return times.ns - times.local.cast(pl.Int64) * offset_ns
     frame = pl.DataFrame({"ns": times.ns, "local": times.local, "group": groups})
     frame = frame.with_row_index("row").filter("local").drop("local")
     utc = _localised(frame, zone, where, say)
@@ -64,7 +64,15 @@ def _signed(offset_ns: int) -> str:
     return f"{'-' if offset_ns < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def _check_zone(zone: str) -> None:
+def _fixed_offset(zone: str) -> int | None:
+    """Read an offset such as +01:00 as ns; None where it is a place whose offset changes.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if found := _OFFSET.fullmatch(zone.strip()):
+        minutes = 60 * int(found[2]) + int(found[3] or 0)
+        return minutes * 60 * 10**9 * (-1 if found[1] == "-" else 1)
     try:
         pl.Series([0]).cast(pl.Datetime("ns")).dt.replace_time_zone(zone)
     except pl.exceptions.PolarsError:
@@ -76,6 +84,7 @@ def _check_zone(zone: str) -> None:
             wanted="a name such as Europe/Berlin, or an offset such as +01:00",
             do=f"did you mean {near[0]}?" if near else None,
         ) from None
+    return None
 
 
 def _localised(frame: pl.DataFrame, zone: str, where: str, say: Say) -> pl.Series:
