@@ -17,6 +17,7 @@ from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
+from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
 from edgeseq_train.recipe import CalendarRecipe, Recipe, read_recipe, write_recipe
 from edgeseq_train.recordings.options import options_of, reading_options, tuple_of
@@ -47,6 +48,7 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 )
 @click.option("--covariates", help="Columns that are inputs beside each target and are not forecast.")
 @click.option("--known", help="Columns whose future is known, such as a weather forecast.")
+@estimators.estimator_options
 @click.option(
     "--holidays",
     help="Make the calendar of --time-zone an input, with the holidays of a place such as US or DE-BY, or none.",
@@ -71,13 +73,15 @@ def train(
 ) -> None:  # fmt: skip
     """Train a forecaster on the recording DATA and write it as a signed bundle, with a report of how it went.
 
+    With --estimate or --classify train an estimator: of what the device will not see, at each step, from the others.
+
     DATA is CSV or Parquet, wide (a column for each sensor) or long (a row for each reading), InfluxDB line protocol,
     home-assistant_v2.db, or a folder of such files.
 
     RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle.
     """
-    chosen = _resolve(read_recipe(recipe), data, options)
-    for option in ("every", "horizon"):
+    chosen = estimators.chosen(_resolve(read_recipe(recipe), data, options), options)
+    for option in ("every",) if estimators.is_wanted(chosen) else ("every", "horizon"):
         if getattr(chosen, option) is None:
             raise click.UsageError(
                 f"option missing: --{option}, such as --{option} {EXAMPLES[option]} (or {option} in the recipe)",
@@ -107,7 +111,7 @@ def run(
 ) -> tuple[Manifest, Path]:  # fmt: skip
     """Do what the command does with a resolved recipe; report: where to write it, if at all."""
     console = console or make_console()
-    period_ns, horizon = _grid(recipe)
+    period_ns, horizon = _length_ns(recipe, "every"), 0 if estimators.is_wanted(recipe) else _horizon(recipe)
     # An unusable key or place must not be found out after the training.
     name = recipe.name or data.stem
     path = _bundle_path(output, recipe, data)
@@ -120,7 +124,13 @@ def run(
             "columns": exogenous.wanted((reading or {}).get("columns", ()), recipe),
             "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
         }  # fmt: skip
-        taken = exogenous.arrange(recordings.read(data, period_ns, recipe.aggregate, **asked), recipe)
+        if estimators.is_wanted(recipe):
+            labelled = estimators.read(data, recipe, period_ns, asked)
+        else:
+            taken = exogenous.arrange(recordings.read(data, period_ns, recipe.aggregate, **asked), recipe)
+    if estimators.is_wanted(recipe):
+        manifest, files = estimators.train(labelled, recipe, name, console)
+        return _keep(path, manifest, files, signing_key, recipe, console)
     with hushed(lambda _: True):
         # TensorFlow takes seconds to import: not for --help. matplotlib must not be found missing after the training.
         from edgeseq_train import training_report
@@ -134,15 +144,23 @@ def run(
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
     console.print(_verdict(manifest), highlight=False)
-    write_bundle(path, manifest, files, signing_key)
-    path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
-    if signing_key:
-        console.print(f"signed by key {key_id(signing_key.public_key()).hex()}", highlight=False)
+    _keep(path, manifest, files, signing_key, recipe, console)
     if report:
         made = training_report.make(taken, fitted, recipe, produced)
         folder = training_report.write(made, report)
         console.print(made.verdict.headline, highlight=False, soft_wrap=True)
         console.print(f"report: {report}, its pictures in {folder}", highlight=False, soft_wrap=True)
+    return manifest, path
+
+
+def _keep(
+    path: Path, manifest: Manifest, files: dict[str, bytes], key: SigningKey | None, recipe: Recipe, console: Console
+) -> tuple[Manifest, Path]:  # fmt: skip
+    """Write the bundle, and its recipe beside it."""
+    write_bundle(path, manifest, files, key)
+    path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
+    if key:
+        console.print(f"signed by key {key_id(key.public_key()).hex()}", highlight=False)
     return manifest, path
 
 
@@ -221,18 +239,20 @@ def _split(text: str, recipe: Recipe) -> Any:
     return msgspec.structs.replace(recipe.split, train=a, validation=b, test=c)
 
 
-def _grid(recipe: Recipe) -> tuple[int, int]:
-    """Read period (ns) and horizon (steps)."""
-    lengths = {}
-    for name in ("every", "horizon"):
-        text = getattr(recipe, name)
-        length = parse_duration(text) if text else None
-        if length is None:
-            raise ConfigError(
-                f"{name} is no duration", where=f"--{name} or recipe", found=repr(text), wanted=WANTED
-            )
-        lengths[name] = length
-    steps, rest = divmod(lengths["horizon"], lengths["every"])
+def _length_ns(recipe: Recipe, name: str) -> int:
+    """Read a duration of the recipe (ns)."""
+    text = getattr(recipe, name)
+    length = parse_duration(text) if text else None
+    if length is None:
+        raise ConfigError(
+            f"{name} is no duration", where=f"--{name} or recipe", found=repr(text), wanted=WANTED
+        )
+    return length
+
+
+def _horizon(recipe: Recipe) -> int:
+    """Count the steps of the horizon."""
+    steps, rest = divmod(_length_ns(recipe, "horizon"), _length_ns(recipe, "every"))
     if rest or not steps:
         raise ConfigError(
             "the horizon is not a multiple of the period",
@@ -240,4 +260,4 @@ def _grid(recipe: Recipe) -> tuple[int, int]:
             found=recipe.horizon,
             wanted=f"n × {recipe.every}",
         )
-    return lengths["every"], steps
+    return steps

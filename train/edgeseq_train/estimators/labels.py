@@ -9,6 +9,7 @@ from typing import Literal, Unpack
 
 import numpy as np
 import polars as pl
+from msgspec import structs
 
 from edgeseq.bundle.manifest import MAX_CLASSES
 from edgeseq.core.types import F64, Aggregate, Target
@@ -74,6 +75,28 @@ def from_frame(
     table = tables.Table(frame, FRAME)
     tables.check_rows(table)
     return _labelled_table(table, request, target, task)
+
+
+def named(labelled: Labelled, names: Sequence[str]) -> Labelled:
+    """Call classes otherwise than their column does: names such as "1=occupied".
+
+    Raises:
+        ConfigError: no such class, or two of one name.
+    """
+    pairs = dict(name.split("=", 1) for name in names if "=" in name)
+    classes = tuple(pairs.get(c, c) for c in labelled.target.classes)
+    if (
+        len(pairs) == len(names)
+        and pairs.keys() <= set(labelled.target.classes)
+        and len({*classes}) == len(classes)
+    ):
+        return replace(labelled, target=structs.replace(labelled.target, classes=classes))
+    raise ConfigError(
+        "the names of the classes do not fit",
+        where="--class-names",
+        found=", ".join(names),
+        wanted=", ".join(f"{c}=…" for c in labelled.target.classes) or "a target of classes",
+    )
 
 
 def _request(period_ns: int, aggregate: Aggregate, target: str, task: Task, options: Options) -> Request:

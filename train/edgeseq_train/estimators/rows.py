@@ -25,7 +25,8 @@ COLD_RUNS, COLD_STEPS = 24, 256
 """Stretches that begin anywhere, in which channels fall silent: so the model learns what it is to miss one."""
 OUTAGES = 2
 """Of each such stretch."""
-LEAST_TRAIN = 200
+LEAST_STEPS = {"training": 200, "validation": 50, "test": 20}
+"""With a known target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,19 @@ def _scaled(target: Target, truth: F64, train: int) -> tuple[Target, F64]:
 
 def _check(labelled: Labelled, split: Split) -> None:
     known = np.isfinite(labelled.truth)
-    parts = {"training": known[: split.train], "validation": known[split.train : split.validation]}
-    for name, part in parts.items():
-        if part.sum() < (LEAST_TRAIN if name == "training" else LEAST_TRAIN // 4):
+    ends = {"training": split.train, "validation": split.validation, "test": split.test}
+    start = 0
+    for part, end in ends.items():
+        found, least = int(known[start:end].sum()), LEAST_STEPS[part]
+        if found < least:
             raise InputError(
-                f"the {name} part is too short",
+                f"the {part} part is too short",
                 where=labelled.target.name,
-                found=f"{part.sum()} steps with a known target of {len(part)}",
-                wanted=f"at least {LEAST_TRAIN} to train on and {LEAST_TRAIN // 4} to validate",
+                found=f"{found} steps with a known target, of {end - start}",
+                wanted=f"at least {least}",
                 do="record for longer, or choose another --split",
             )
+        start = end
     if labelled.target.classes:
         _check_classes(labelled.target, labelled.truth[: split.train][known[: split.train]])
 
