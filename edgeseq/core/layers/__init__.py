@@ -5,8 +5,8 @@
     (ring, dense)      feed-forward on the same ring (MLP)
 
 A kind of layer is three functions (class Layer): which weights it has, which states, and one step. It is written over
-`edgeseq.core.ops`, so that device, training and export run the same text. To add one, write its functions in a module
-of its own and name it in LAYERS; `tests/train/test_own_cell.py` is an example that touches no other file.
+`edgeseq.core.ops`, so that device, training and export run the same text. To add one, write its functions in a file of
+its own and name it in LAYERS; tests/train/mingru.py is an example, whole and in no need of another file.
 """
 
 from __future__ import annotations
