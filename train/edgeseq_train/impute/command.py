@@ -21,7 +21,7 @@ from edgeseq_train.impute.hiding import gaps, parts
 from edgeseq_train.impute.imputer import Imputer, check_fits, load, save
 from edgeseq_train.impute.network import Passes
 from edgeseq_train.impute.settings import TrainingPlan
-from edgeseq_train.impute.trials import measure
+from edgeseq_train.impute.trials import measure, spans
 from edgeseq_train.recordings.options import options_of, reading_options
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.request import Options
@@ -128,7 +128,7 @@ def _report(
     frame, choice = fitted.imputer.frame, fitted.imputer.choice
     allowed = parts(len(values), frame.longest)["test"]
     rng = np.random.default_rng(options["seed"] + 2)
-    trials = measure(frame, fitted.passes, values, allowed, choice.ends, rng)
+    trials = measure(frame, fitted.passes, values, allowed, spans(choice.ends), rng)
     found = tables.rows(trials, choice, taken.names, gaps(values))
     console.print(tables.table(found, frame, taken.names))
     for sentence in tables.sentences(choice, taken.names):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -127,10 +127,11 @@ def run_windows(
             )
         )
         progress(min(begin + batch, len(windows.start)), len(windows.start))
-    return _joined(parts, frame.methods)
+    return join(parts, frame.methods)
 
 
-def _joined(parts: list[Estimates], methods: tuple[str, ...]) -> Estimates:
+def join(parts: Sequence[Estimates], methods: tuple[str, ...]) -> Estimates:
+    """Put estimates behind one another."""
     if not parts:
         none, nothing = np.zeros(0, np.int64), np.zeros(0)
         return Estimates(none, none, none, dict.fromkeys(methods, nothing), nothing, nothing)

@@ -23,7 +23,7 @@ from edgeseq_train.impute.network import ImputerSpec, Passes
 from edgeseq_train.impute.runtime import RUNTIME, open_passes
 from edgeseq_train.impute.settings import TrainingPlan
 from edgeseq_train.impute.sight import feature_count
-from edgeseq_train.impute.trials import class_ends, measure
+from edgeseq_train.impute.trials import class_ends, measure, spans
 from edgeseq_train.impute.windows import plan
 
 LEAST_VALUES = 300
@@ -75,7 +75,7 @@ def fit(
         InputError: a channel has too few values, or never changes.
     """
     begun = time.perf_counter()
-    found = seasons.detect(values, period_ns)
+    found = any_season(np.where(roles["train"][:, None], values, np.nan) if roles else values, period_ns)
     longest = longest or longest_gap(len(values), found)
     roles = roles or parts(len(values), longest)
     anchor, unit = settle(np.where(roles["train"][:, None], values, np.nan), names)
@@ -96,7 +96,7 @@ def fit(
     passes = open_passes(models["int8_weights"], spec)
     ends = class_ends(longest)
     rng = np.random.default_rng(how.seed)
-    choice = choose(measure(frame, passes, values, roles["validation"], ends, rng), ends, len(names))
+    choice = choose(measure(frame, passes, values, roles["validation"], spans(ends), rng), ends, len(names))
     rules = _lag_rules(frame, passes, values, roles["validation"], lag) if lag else ()
     summary = {
         "seasons": list(found), "longest": longest, "parameters": sum(a.size for a in weights.values()),
@@ -109,6 +109,12 @@ def fit(
 def _lag_rules(frame: Frame, passes: Passes, values: F64, allowed: Bool, lag: int) -> tuple[LagRule, ...]:
     wanted = np.isfinite(values) & allowed[:, None]
     return lagging.calibrate(lagging.estimate(frame, passes, values, lag, wanted), values)
+
+
+def any_season(values: F64, period_ns: int) -> tuple[int, ...]:
+    """List the seasons that any channel of values (T, S) shows; where one has no use for them, they are not chosen."""
+    each = [seasons.detect(values[:, [c]], period_ns) for c in range(values.shape[1])]
+    return tuple(sorted({season for found in each for season in found}))
 
 
 def longest_gap(steps: int, found: tuple[int, ...]) -> int:

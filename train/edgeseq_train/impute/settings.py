@@ -15,6 +15,8 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     """Of the cell, each way."""
     steps: int = 600
     """Most optimizer steps."""
+    rows: int = 10_240
+    """Steps of all windows of a batch."""
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     clip_norm: float = 1.0

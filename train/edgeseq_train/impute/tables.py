@@ -124,11 +124,15 @@ def outcome(names: Sequence[str], filled: Filled, again: Relabelled | None, long
     empty = ~np.isfinite(filled.values)
     said = []
     for c, name in enumerate(names):
-        parts = [f"{filled.filled[:, c].sum()} steps filled"]
+        count = int(filled.filled[:, c].sum())
+        parts = [f"{count} steps filled" if count or empty[:, c].any() else "no gaps"]
         left = filled.left[filled.left[:, 0] == c]
         lengths = left[:, 2] - left[:, 1]
         if len(left):
-            parts.append(f"{len(left)} gaps of up to {lengths.max()} steps stay empty (--longest {longest})")
+            gaps = "gap" if len(left) == 1 else "gaps"
+            parts.append(
+                f"{len(left)} {gaps} of up to {lengths.max()} steps stay empty (--longest {longest})"
+            )
         ends = int(empty[:, c].sum()) - int(lengths.sum()) if again is None else 0
         if ends > 0:
             parts.append(f"{ends} steps before the first or after the last reading stay empty")

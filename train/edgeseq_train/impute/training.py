@@ -31,8 +31,6 @@ CUT_SHARE = 0.2
 """Share of the windows whose readings end early, as they do with a fixed lag."""
 LENGTH_POWER = 0.5
 """A hidden step counts 1 / gap^power: a stretch of 64 counts 8 times as much as one of 1, not 64 times."""
-ROWS = 10_240
-"""Steps of all windows of a batch."""
 VALIDATION_BATCHES = 4
 REFERENCE_FLOOR = 0.02
 
@@ -75,8 +73,8 @@ def train(
 ) -> tuple[dict[str, F32], float, float]:
     """Train → best weights, their loss on validation and that of the straight line with constant widths."""
     rng = np.random.default_rng(how.seed)
-    source = _Source(material, rng)
-    fixed = _Source(material, np.random.default_rng(how.seed + 1))
+    source = _Source(material, rng, how.rows)
+    fixed = _Source(material, np.random.default_rng(how.seed + 1), how.rows)
     held = [_tensors(fixed.validation()) for _ in range(VALIDATION_BATCHES)]
     weights = {k: tf.Variable(a) for k, a in network.initial_weights(spec, rng).items()}
     variables = list(weights.values())
@@ -176,8 +174,8 @@ def _run(spec: ImputerSpec, w: dict[str, Tensor], features: Tensor) -> Tensor:
 class _Source:
     """Where batches come from: what is hidden is drawn anew from time to time."""
 
-    def __init__(self, material: Material, rng: np.random.Generator) -> None:
-        self.material, self.rng = material, rng
+    def __init__(self, material: Material, rng: np.random.Generator, rows: int) -> None:
+        self.material, self.rng, self.rows = material, rng, rows
         self.known = np.isfinite(material.x)
         found = gaps(material.x)
         self.own, self.together = found[:, 2] - found[:, 1], together_share(material.x)
@@ -210,7 +208,7 @@ class _Source:
 
     def _batch(self) -> Batch:
         m, rng = self.material, self.rng
-        count = max(8, ROWS // m.window)
+        count = max(8, self.rows // m.window)
         channel = rng.integers(0, m.x.shape[1], count)
         # Each window holds a hidden step somewhere.
         at = rng.choice(self.starts, count) if len(self.starts) else rng.integers(0, len(m.x), count)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeseq.core.types import F64, I64, Bool
-from edgeseq_train.impute.filling import Estimates, Frame, fill_estimates
+from edgeseq_train.impute.filling import Estimates, Frame, fill_estimates, join
 from edgeseq_train.impute.hiding import hide, together_share
 from edgeseq_train.impute.network import Passes
 
@@ -51,53 +51,60 @@ class Trials:
         return {name: np.abs(e - self.truth) for name, e in self.estimates.values.items()}
 
 
+def spans(ends: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Give the shortest and longest stretch of each class.
+
+    >>> spans((1, 3, 6))
+    [(1, 1), (2, 3), (4, 6)]
+    """
+    return [(before + 1, end) for before, end in zip((0, *ends), ends, strict=False)]
+
+
 def measure(
-    frame: Frame, passes: Passes, values: F64, allowed: Bool, ends: Sequence[int], rng: np.random.Generator,
-    together: float | None = None, progress: Callable[[float], None] = lambda _: None,
+    frame: Frame, passes: Passes, values: F64, allowed: Bool, lengths: Sequence[tuple[int, int]],
+    rng: np.random.Generator, together: float | None = None,
 ) -> Trials:  # fmt: skip
-    """Hide stretches of all length classes within the allowed steps (T,) of values (T, S), and estimate them.
+    """Hide stretches of several lengths within the allowed steps (T,) of values (T, S), and estimate them.
 
     Args:
         frame: of the network.
         passes: the network.
         values: (T, S) in sensor units.
         allowed: (T,) where stretches are hidden; all else is seen.
-        ends: longest stretch of each class; one stretch is hidden for each draw from the class before to this one.
+        lengths: shortest and longest stretch; each pair has its own rounds of hiding.
         rng: of the draw.
         together: share of stretches that hide all channels; default: as in the recording.
-        progress: is told which share is done.
     """
-    known = np.isfinite(values)
     share = together_share(values) if together is None else together
-    found: list[Trials] = []
-    offset = 0
-    for k, end in enumerate(ends):
-        shortest = ends[k - 1] + 1 if k else 1
-        for part in _class_trials(frame, passes, values, known, allowed, (shortest, end), share, rng):
-            found.append(Trials(part.estimates, part.truth, part.stretches + offset))
-            offset += int(part.stretches.max(initial=-1)) + 1
-        progress((k + 1) / len(ends))
-    return _joined(found)
+    found = [trial for span in lengths for trial in _rounds(frame, passes, values, allowed, span, share, rng)]
+    offsets = np.cumsum([0, *(t.stretches.max(initial=-1) + 1 for t in found)])
+    stretches = [t.stretches + offset for t, offset in zip(found, offsets, strict=False)]
+    none: list[I64] = [np.zeros(0, np.int64)]
+    return Trials(
+        join([t.estimates for t in found], frame.methods),
+        np.concatenate([np.zeros(0), *(t.truth for t in found)]),
+        np.concatenate(none + stretches),
+    )
 
 
-def _class_trials(
-    frame: Frame, passes: Passes, values: F64, known: Bool, allowed: Bool, length: tuple[int, int], together: float,
+def _rounds(
+    frame: Frame, passes: Passes, values: F64, allowed: Bool, span: tuple[int, int], together: float,
     rng: np.random.Generator,
 ) -> list[Trials]:  # fmt: skip
-    found, hits = [], np.zeros(values.shape[1])
-    spacing = max(SPACING, length[1])
-    room = int(allowed.sum()) * values.shape[1] // spacing + 1
+    """Hide stretches of one span in rounds, until each channel has had enough."""
+    known, channels = np.isfinite(values), values.shape[1]
+    spacing = max(SPACING, span[1])
+    room = int(allowed.sum()) * channels // spacing + 1
+    found, hits = [], np.zeros(channels)
     for _ in range(ROUNDS):
-        # Half of the stretches for which there would be room: packed closer, few known values were left between them.
-        lengths = rng.integers(length[0], length[1] + 1, min(room, 4 * STRETCHES * values.shape[1]))
+        lengths = rng.integers(span[0], span[1] + 1, min(room, 2 * STRETCHES * channels))
         hidden = hide(known, allowed, lengths, together, spacing, rng)
         if not hidden.any():
             break
         estimates = fill_estimates(frame, passes, np.where(hidden, np.nan, values), hidden)
-        truth = values[estimates.step, estimates.channel]
         stretches = _number(hidden)[estimates.step, estimates.channel]
-        found.append(Trials(estimates, truth, stretches))
-        hits += [len(np.unique(stretches[estimates.channel == c])) for c in range(values.shape[1])]
+        found.append(Trials(estimates, values[estimates.step, estimates.channel], stretches))
+        hits += [len(np.unique(stretches[estimates.channel == c])) for c in range(channels)]
         if hits.min() >= STRETCHES:
             break
     return found
@@ -107,15 +114,3 @@ def _number(hidden: Bool) -> I64:
     """Give each stretch of each channel in hidden (T, S) a number."""
     begins = hidden & ~np.concatenate([np.zeros_like(hidden[:1]), hidden[:-1]])
     return np.cumsum(begins.T.ravel()).reshape(hidden.T.shape).T - 1
-
-
-def _joined(found: Sequence[Trials]) -> Trials:
-    e = [t.estimates for t in found]
-    columns = [
-        np.concatenate([getattr(p, name) for p in e]) for name in ("step", "channel", "gap", "lower", "upper")
-    ]
-    values = {name: np.concatenate([p.values[name] for p in e]) for name in e[0].values}
-    joined = Estimates(columns[0], columns[1], columns[2], values, columns[3], columns[4])
-    return Trials(
-        joined, np.concatenate([t.truth for t in found]), np.concatenate([t.stretches for t in found])
-    )
