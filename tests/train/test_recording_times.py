@@ -195,7 +195,7 @@ def test_times_with_a_zone_stay_what_they_are() -> None:
 def test_a_zone_that_changes_nothing_is_told() -> None:
     """Where all times name their zone, or are epoch numbers, a line says that --time-zone was not needed."""
     _, said = _read(pl.DataFrame({"time": [0, 3600], "a": [1.0, 2.0]}), time_zone="Europe/Berlin")
-    assert said[0] == "--time-zone changes nothing: all times name their own"
+    assert said[0] == "all times name their own zone: --time-zone changes none of them"
 
 
 @pytest.mark.parametrize(("zone", "do"), [("Europe/Berln", "did you mean Europe/Berlin?"), ("+25:00", None)])

@@ -44,7 +44,7 @@ def to_utc(times: Times, zone: str | None, groups: pl.Series, where: str, say: S
         return times.ns
     offset_ns = _fixed_offset(zone)
     if not times.local.any():
-        say("--time-zone changes nothing: all times name their own")
+        say("all times name their own zone: --time-zone changes none of them")
         return times.ns
     if offset_ns is not None:
         return times.ns - times.local.cast(pl.Int64) * offset_ns
