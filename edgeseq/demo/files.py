@@ -98,6 +98,13 @@ def clear(folder: Folder, *, keep_model: bool = False) -> None:
     marker.touch()
 
 
+def claim(root: Path) -> None:
+    """Make a folder the demo's, if nobody has anything else in it: what is written there a later demo removes."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not any(root.iterdir()):
+        (root / MARKER).touch()
+
+
 def write_inputs(folder: Folder, scenario: s.Scenario, *, quick: bool) -> None:
     """Write what training and replay read."""
     taken = scenario.training

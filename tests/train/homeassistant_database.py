@@ -73,6 +73,7 @@ def add_statistics(path: Path, name: str, unit: str, hours: Iterable[Hour]) -> N
             [name, unit],
         ).lastrowid
         database.executemany(
-            f"INSERT INTO statistics (metadata_id, start_ts, mean, min, max) VALUES ({key}, ?, ?, ?, ?)", hours
+            f"INSERT INTO statistics (metadata_id, start_ts, mean, min, max) VALUES ({key}, ?, ?, ?, ?)",
+            hours,
         )
     database.close()

@@ -12,7 +12,7 @@ Shape = Literal["falling", "plateau", "rising", "unknown"]
 
 LEAST = 4
 """Points that the end of a curve needs for a verdict."""
-SMALL = 0.01
+SMALL = 0.02
 """A change below this share of the loss is none, however clear."""
 MEMORISED = 0.7
 """A training loss below this share of the validation loss is learned by heart, not understood."""
@@ -36,20 +36,21 @@ class Knobs:
     smaller: str
     larger: str
     stop: str
+    """A sentence; the others follow "to …"."""
 
 
 RECIPE = Knobs(
     longer="raise training.steps (and training.patience) in the recipe", rate="lower training.learning_rate",
     smaller="raise training.dropout, lower cell.units, or train on a longer recording",
     larger="raise cell.units or cell.layers, or give the model more to see (further columns, a longer front.ring)",
-    stop="nothing is lost: the weights with the best validation loss are the ones kept",
+    stop="Nothing is lost: the weights with the best validation loss are the ones kept.",
 )  # fmt: skip
 
 
 def trend(losses: Sequence[float]) -> Trend:
     """Fit a line to the last third of a curve (at least 4 points).
 
-    It falls or rises if the line changes by more than 1 % of the loss and by more than twice its standard error.
+    It falls or rises if the line changes by more than 2 % of the loss and by more than twice its standard error.
 
     >>> trend([8, 7, 6, 5, 4, 3]).shape, trend([5, 4, 3, 3, 3, 3, 3]).shape, trend([3, 2, 1, 2, 3, 4, 5]).shape
     ('falling', 'plateau', 'rising')
@@ -91,8 +92,13 @@ def read(training: Sequence[float], validation: Sequence[float], knobs: Knobs = 
         said = f"The validation loss rose by {percent} over the last third of training"
         if seen.shape == "rising":
             return f"{said}, and the training loss with it: it diverges.", f"Steps too large: {knobs.rate}."
-        why = "while the training loss did not: the network learns the training part by heart."
-        return f"{said}, {why}", f"{_first_upper(knobs.stop)}. To go further, {knobs.smaller}."
+        if seen.shape == "plateau":
+            return (
+                f"{said}, while the training loss stood still: it wanders.",
+                f"{knobs.stop} Or {knobs.rate}.",
+            )
+        said += ", while the training loss fell: the network learns the training part by heart."
+        return said, f"{knobs.stop} To go further, {knobs.smaller}."
     said = f"The validation loss is flat: it changed by {percent} over the last third of training."
     if training[-1] < MEMORISED * validation[-1]:
         return (
@@ -100,7 +106,3 @@ def read(training: Sequence[float], validation: Sequence[float], knobs: Knobs = 
             f"More steps will not help: {knobs.smaller}.",
         )
     return said, f"More steps will not help. If the error is too large, {knobs.larger}."
-
-
-def _first_upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

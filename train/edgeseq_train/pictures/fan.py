@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from edgeseq.core.types import F64
 from edgeseq_train.pictures.canvas import INK, MODEL, NAIVE, Picture, legend, sheet
-from edgeseq_train.pictures.times import Clock
+from edgeseq_train.pictures.times import Times
 
 
 def fan(
-    steps: NDArray[np.int64], readings: F64, quantiles: F64, levels: Sequence[float], clock: Clock, label: str,
+    steps: NDArray[np.int64], readings: F64, quantiles: F64, levels: Sequence[float], clock: Times, label: str,
     name: str, title: str, caption: str,
 ) -> Picture:  # fmt: skip
     """Draw readings (n,) at steps (n,), the last H of which were forecast, and their quantiles (H, Q)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from edgeseq_train.pictures.canvas import MODEL, NAIVE, RIDGE, Picture, legend, sheet
 
@@ -24,5 +25,6 @@ def loss(
         axes.axhline(level[1], color=RIDGE, ls="--", lw=1.3, label=level[0])
     axes.set(xlabel=per, ylabel=label)
     axes.margins(x=0.01)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes, columns=4)
     return Picture(name, title, caption, figure)

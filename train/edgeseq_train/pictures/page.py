@@ -65,3 +65,9 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """List facts by name."""
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in pairs)
     return f"<dl>{rows}</dl>"
+
+
+def glossary(pairs: Sequence[tuple[str, str]]) -> str:
+    """Explain words."""
+    rows = "".join(f"<div><dt>{escape(word)}</dt><dd>{escape(text)}</dd></div>" for word, text in pairs)
+    return f'<dl class="words">{rows}</dl>'

@@ -8,15 +8,15 @@ import numpy as np
 
 from edgeseq.core.types import F64
 from edgeseq_train.pictures.canvas import INK, MODEL, RULE, SEASONAL, WIDTH, Picture, legend, sheet
-from edgeseq_train.pictures.times import Clock
+from edgeseq_train.pictures.times import Times
 
-MOST_POINTS = 2 * WIDTH
+MOST_POINTS = 3 * WIDTH
 """A longer series is drawn as the range it covers in each unit of width: no peak is lost."""
 PARTS = (("training", RULE), ("validation", SEASONAL), ("test", MODEL))
 
 
 def series(
-    values: F64, ends: tuple[int, int, int], clock: Clock, title: str, label: str, caption: str
+    values: F64, ends: tuple[int, int, int], clock: Times, title: str, label: str, caption: str
 ) -> Picture:
     """Draw a series (T,) with its training, validation and test part; ends are their last rows, exclusive."""
     figure, (axes,) = sheet(title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,31 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
+from edgeseq.core.types import I64
+
 DAY_NS = 86_400 * 10**9
+
+
+class Times(Protocol):
+    """What turns grid steps into places on an axis."""
+
+    def at(self, steps: I64) -> NDArray[Any]:
+        """Give the places of steps (n,)."""
+
+    def mark(self, axes: Axes) -> None:
+        """Label the axis."""
+
+
+class Readings:
+    """Steps as they are, for a series without a clock."""
+
+    def at(self, steps: I64) -> NDArray[Any]:
+        """Give the steps."""
+        return steps
+
+    def mark(self, axes: Axes) -> None:
+        """Label the axis."""
+        axes.set_xlabel("reading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +46,7 @@ class Clock:
     start_ns: int | None = None
     """Time of step 0; None: unknown."""
 
-    def at(self, steps: NDArray[np.int64]) -> NDArray[Any]:
+    def at(self, steps: I64) -> NDArray[Any]:
         """Give the times of steps: datetime64 in UTC, or days since step 0."""
         if self.start_ns is None:
             return np.asarray(steps * (self.period_ns / DAY_NS))

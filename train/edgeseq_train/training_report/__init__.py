@@ -92,7 +92,7 @@ def _page(
         p.heading("Inside the recurrent part", tables.EXPLAIN_INSIDE) + inside if inside else "",
         p.heading("The data"),
         p.beside(show("series"), p.facts(tables.data_facts(run))),
-        p.heading("Words"), p.facts(tables.WORDS),
+        p.heading("Words"), p.glossary(tables.WORDS),
         f"<footer>{escape(tables.footer(run))}</footer>",
     ]  # fmt: skip
     return p.page(f"{run.manifest.name}: training report", parts)
