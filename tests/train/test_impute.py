@@ -9,6 +9,7 @@ import pytest
 
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import ConfigError, InputError
+from edgeseq_train import impute as impute_package
 from edgeseq_train.impute import baselines, fitting, hiding, lagging, results, sight, windows
 from edgeseq_train.impute.choosing import Choice, Rule, apply, choose
 from edgeseq_train.impute.filling import NETWORK, Estimates, Frame, fill_estimates
@@ -349,6 +350,14 @@ def test_channel_that_teaches_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="too few values") as fault:
         fitting.settle(values, ("a", "b"))
     assert fault.value.where == "a"
+
+
+def test_no_forecaster_looks_ahead() -> None:
+    """Nothing imports the package but itself: what looks ahead takes no part in any forecast."""
+    package = Path(impute_package.__file__).parent
+    others = [p for p in package.parent.rglob("*.py") if package not in p.parents]
+    assert len(others) > 10
+    assert [str(p) for p in others if "edgeseq_train.impute" in p.read_text(encoding="utf-8")] == []
 
 
 # --- training and runtimes ----------------------------------------------------------------------------------------

@@ -111,7 +111,12 @@ def test_report_and_terminal_name_gaps_methods_and_errors(folder: Path) -> None:
         assert row["method"] in row["mae_by_method"]
         assert row["mae"] == pytest.approx(row["mae_by_method"][row["method"]])
         assert 0.5 < row["coverage"] <= 1
+    assert [(r["channel"], list(r["mae_by_method"])[-1]) for r in report["lag_rows"]] == [
+        ("a", "network"),
+        ("b", "network"),
+    ]
     output = (folder / "output.txt").read_text()
+    assert "a: with a lag of 2, single readings are estimated with an error of" in output
     assert "seasons [24]" in output
     for name in ("hold last", "linear", "seasonal", "linear + season", "network"):
         assert name in output
@@ -150,6 +155,8 @@ def test_without_a_lag_the_chosen_methods_fill(folder: Path) -> None:
         ("--every 10 -o {0}/x.csv", ConfigError, "every is no duration"),
         ("--every 1h -o {0}/x.json", ConfigError, "this kind of file is not written"),
         ("--every 1h -o {0}/none/x.csv", ConfigError, "there is no such folder"),
+        ("--every 1h -o {0}/x.csv --save {0}/none/x", ConfigError, "there is no such folder"),
+        ("--every 1h -o {0}/x.csv --report {0}/none/x", ConfigError, "there is no such folder"),
         ("--every 1h -o {0}/x.csv --model {0}/data.csv", InputError, "the imputer cannot be used"),
         (
             "--every 1h -o {0}/x.csv --model {0}/house.imputer --columns a",
@@ -165,6 +172,13 @@ def test_what_cannot_be_done_is_said(folder: Path, words: str, kind: type[Except
     assert isinstance(done.exception, kind)
     assert said in str(done.exception)
     assert not (folder / "x.csv").exists()
+
+
+def test_model_leaves_nothing_to_report(folder: Path) -> None:
+    """Words that tell of a training are no words for filling without one."""
+    done = run(*f"{folder}/data.csv --every 1h -o {folder}/x.csv --model x --report {folder}/r.json".split())
+    assert done.exit_code == 2
+    assert "with --model there is none" in done.output
 
 
 def test_filled_recording_is_not_filled_again_unasked(folder: Path) -> None:

@@ -16,7 +16,7 @@ from edgeseq.errors import ConfigError
 from edgeseq_train import recording as recordings
 from edgeseq_train.cli import PATH, make_console
 from edgeseq_train.fit import Recording
-from edgeseq_train.impute import fitting, results, tables, writing
+from edgeseq_train.impute import fitting, lagging, results, tables, writing
 from edgeseq_train.impute.hiding import gaps, parts
 from edgeseq_train.impute.imputer import Imputer, check_fits, load, save
 from edgeseq_train.impute.network import Passes
@@ -68,6 +68,10 @@ def impute(data: Path, every: str, output: Path, **options: Any) -> None:
     if period_ns is None:
         raise ConfigError("every is no duration", where="--every", found=repr(every), wanted=WANTED)
     writing.check_output(output)
+    for option, path in {"-o": output, "--report": options["report"], "--save": options["kept"]}.items():
+        writing.check_folder(path, option)
+    if options["model"] and (options["report"] or options["kept"]):
+        raise click.UsageError("--report and --save tell of a training; with --model there is none")
     console = make_console()
     taken = _read(data, period_ns, options, console)
     writing.check_names(taken.names)
@@ -133,6 +137,13 @@ def _report(
     console.print(tables.table(found, frame, taken.names))
     for sentence in tables.sentences(choice, taken.names):
         _say(console, sentence)
+    again = []
+    if options["lag"]:
+        wanted = np.isfinite(values) & allowed[:, None]
+        estimates = lagging.estimate(frame, fitted.passes, values, options["lag"], wanted)
+        again = tables.lag_rows(estimates, values, taken.names)
+        for sentence in tables.lag_sentences(again, options["lag"]):
+            _say(console, sentence)
     if options["report"]:
-        told = {**fitted.summary, "channels": list(taken.names), "rows": found}
+        told = {**fitted.summary, "channels": list(taken.names), "rows": found, "lag_rows": again}
         options["report"].write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))

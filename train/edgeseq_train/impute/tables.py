@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from edgeseq.core.types import I64
+from edgeseq.core.types import F64, I64
 from edgeseq_train.impute.choosing import Choice, apply
-from edgeseq_train.impute.filling import NETWORK, Frame
+from edgeseq_train.impute.filling import NETWORK, Estimates, Frame
 from edgeseq_train.impute.lagging import Relabelled
 from edgeseq_train.impute.results import Filled
 from edgeseq_train.impute.trials import Trials, class_of
@@ -116,6 +116,32 @@ def sentences(choice: Choice, names: Sequence[str]) -> list[str]:
         first, _, end = words[0].rpartition(" up to ")
         begin = f"{first} wins for gaps up to {end} step{'s' if end != '1' else ''}"
         said.append(f"{name}: {', '.join([begin, *words[1:]])}")
+    return said
+
+
+def lag_rows(estimates: Estimates, values: F64, names: Sequence[str]) -> Rows:
+    """Sum up what readings (T, S) of the test part were estimated to be with a lag, each without itself."""
+    truth = values[estimates.step, estimates.channel]
+    made: Rows = []
+    for c, name in enumerate(names):
+        which = estimates.channel == c
+        if which.any():
+            errors = {m: float(np.nanmean(np.abs(v - truth)[which])) for m, v in estimates.values.items()}
+            made.append({"channel": name, "readings": int(which.sum()), "mae_by_method": errors})
+    return made
+
+
+def lag_sentences(made: Rows, lag: int) -> list[str]:
+    """Say how far the estimates with a lag are off, beside the best simple method."""
+    said = []
+    for row in made:
+        errors = dict(row["mae_by_method"])
+        ours = errors.pop(NETWORK)
+        best = min(errors, key=lambda m: errors[m])
+        said.append(
+            f"{row['channel']}: with a lag of {lag}, single readings are estimated with an error of {ours:.4g}"
+            f" ({WORDS.get(best, best)}: {errors[best]:.4g})"
+        )
     return said
 
 

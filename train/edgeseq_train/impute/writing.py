@@ -18,7 +18,7 @@ MARKS = ("filled", "lower", "upper", "smoothed", "outside")
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file of another kind, or in a folder that does not exist.
+    """Refuse a file of another kind.
 
     Raises:
         ConfigError: as said.
@@ -28,8 +28,16 @@ def check_output(path: Path) -> None:
             "this kind of file is not written", where="-o", found=str(path), wanted=" or ".join(SUFFIXES),
             do="choose another name",
         )  # fmt: skip
-    if not path.parent.is_dir():
-        raise ConfigError("there is no such folder", where="-o", found=str(path.parent), do="make it first")
+
+
+def check_folder(path: Path | None, option: str) -> None:
+    """Find out before the work whether there is a folder to write to.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError("there is no such folder", where=option, found=str(path.parent), do="make it first")
 
 
 def check_names(names: tuple[str, ...]) -> None:
