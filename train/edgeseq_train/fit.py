@@ -23,6 +23,8 @@ from edgeseq_train.lengths import check_length
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 COLD_RUNS = 16
+MOST_HIGHWAY_WEIGHTS = 60_000
+"""Lags × leads that are chosen unasked: the whole network then stays below 100,000 weights."""
 PAYS, PAYS_WITHOUT_SEASON = 0.005, 0.01
 """How much less error more lags must bring, for their state and weights. Lags far back say nothing certain where
 there is no season: what they gain on one stretch they lose on the next."""
@@ -192,7 +194,12 @@ def _lag_choices(recording: Recording, split: Split, horizon: int, recipe: Recip
         found = seasons.tentative(found, recording.period_ns, split.train)
     asked = recipe.front.ring
     segments: list[seasons.Segments] = [((0, asked),)] if asked else []
-    segments = segments or seasons.lag_candidates(found, horizon, split.train)
+    segments = segments or [
+        s
+        for s in seasons.lag_candidates(found, horizon, split.train)
+        if len(_lags(s)) * horizon <= MOST_HIGHWAY_WEIGHTS
+    ]
+    segments = segments or [((0, max(2, MOST_HIGHWAY_WEIGHTS // horizon)),)]
     return [(s, tuple(season for season in found if season < s[-1][1])) for s in segments]
 
 
@@ -203,15 +210,21 @@ def _front(x: F32, split: Split, horizon: int, choices: list[Choice], recipe: Re
     lags = [_lags(segments) for segments, _ in choices]
     m = ridge.moments(front.parts, np.unique(np.concatenate(lags))[::-1], horizon)
     tried = [ridge.solve(m, front.parts, own, horizon, s) for own, (_, s) in zip(lags, choices, strict=True)]
-    score = [_score(r.error) for r in tried]
+    # Each lead may take the lags of a shorter choice, or none.
+    still = ridge.persistence(m, front.parts, horizon)
+    solutions = [
+        ridge.best_of(
+            [still, *(r for other, r in zip(lags, tried, strict=True) if np.isin(other, own).all())]
+        )
+        for own in lags
+    ]
+    score = [_score(r.error) for r in solutions]
     margin = PAYS if choices[-1][1] else PAYS_WITHOUT_SEASON
     k = next(i for i, s in enumerate(score) if s <= min(score) + margin)
-    within = [r for own, r in zip(lags, tried, strict=True) if np.isin(own, lags[k]).all()]
-    solution = ridge.best_of([ridge.persistence(m, front.parts, horizon), *within])
     chosen = _spec(choices[k], x.shape[2], horizon, split, recipe)
     if chosen != spec:
         front = _solved(chosen, x, split, targets)
-    return dataclasses.replace(front, solution=ridge.narrowed(solution, chosen.lags))
+    return dataclasses.replace(front, solution=ridge.narrowed(solutions[k], chosen.lags))
 
 
 def _lags(segments: seasons.Segments) -> I64:

@@ -49,16 +49,16 @@ class CellRecipe(_Table, frozen=True):
 class TrainingRecipe(_Table, frozen=True):
     """[training]: truncated back-propagation through time with carried state."""
 
-    steps: int = 600
+    steps: int = 1000
     """Most optimizer steps."""
-    patience: int = 200
+    patience: int = 250
     """Stop after so many steps without a better validation loss."""
     validate_every: int = 25
-    lanes: int = 96
+    lanes: int = 48
     """Segments per step; each goes on where it stopped, with its state."""
     segment: Annotated[int, msgspec.Meta(ge=0)] = 32
     """Steps of time per segment, through which gradients flow; 0: whole runs (full back-propagation through time)."""
-    loss_stride: int = 2
+    loss_stride: int = 4
     """The loss is taken at every n-th step of a segment, from a random offset."""
     learning_rate: float = 3e-3
     schedule: Literal["one_cycle", "cosine", "constant", "plateau"] = "one_cycle"
@@ -79,7 +79,7 @@ class TrainingRecipe(_Table, frozen=True):
     """Share of the steps up to which it is always fed the truth …"""
     teacher_forcing_end: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """… and from which on it is fed its own output only, where `linear`."""
-    median_weight: float = 1.0
+    median_weight: float = 4.0
     """Weight of the median in the loss, as a multiple of that of each other level."""
     average: Share = 0.98
     """Decay of the running average of the weights that is validated and shipped; 0: no average."""
