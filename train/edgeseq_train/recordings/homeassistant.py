@@ -286,7 +286,7 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
     raise InputError(
         "the database is of another version of Home Assistant",
         where=str(path),
-        found=f"schema {version or 'unknown'}, without {', '.join(lacking)[:200]}",
+        found=f"schema {version or 'unknown'}, without {', '.join(lacking[:4])}{' …' if len(lacking) > 4 else ''}",
         wanted="schema 38 or later (Home Assistant 2023.4)",
         do="let a current Home Assistant start with a copy of it once, which brings it up to date",
     )

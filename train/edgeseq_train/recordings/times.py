@@ -14,7 +14,8 @@ from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.tables import Table
 
 TIME_NAMES = (
-    "time", "timestamp", "datetime", "date", "ts", "date_time", "_time", "last_updated", "last_changed", "utc",
+    "time", "timestamp", "datetime", "date", "ts", "date_time", "_time", "last_updated", "last_changed", "utc", "epoch",
+    "unixtime", "unix_time",
 )  # fmt: skip
 COMPOSED = (("date", "time"), ("year", "month", "day", "hour", "minute", "second"))
 """Columns that are a time together; of the second row only the first three must be there."""
