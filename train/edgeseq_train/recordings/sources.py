@@ -69,6 +69,7 @@ def _part(path: Path, request: Request) -> Part:
     kind = kind_of(path)
     if kind is None:
         raise unknown(path)
+    request.progress(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB", 0.0)
     if kind == "sqlite":
         return Part(homeassistant.candidates_of(path, request), None)
     if kind == "lines":
