@@ -16,6 +16,10 @@ HORIZONS = (1, 24, 96)
 MODEL = "edgeseq"
 EXACT = "edgeseq float32"
 LSTM = "tutorial LSTM"
+BEYOND = ("DLinear, absolute error",)
+"""Shown, judged and counted in figures named any_peer, but not among the peers that the headline was defined by."""
+COSTLY = ("SegRNN", LSTM)
+"""What costs more per reading than the model: where both are equally good, the model is the simpler one."""
 LONG_ROLLOUT = 10_000
 """Steps after which int8 weights must still agree."""
 KNOWN = {
@@ -26,6 +30,7 @@ KNOWN = {
 }
 """MASE on ETTh1's test part as measured elsewhere under the same protocol, and how far a valid run may be off."""
 VALIDITY_DATA = "ett/ETTh1"
+WALK = "random walk"
 
 Row = dict[str, Any]
 
@@ -43,25 +48,29 @@ def row(
 
 
 def cells(
-    data: str, counts: bool, peers: Mapping[str, F32], models: Sequence[F32], y: F32, panel: Panel
+    data: str, peers: Mapping[str, F32], models: Sequence[F32], y: F32, panel: Panel, *, counts: bool
 ) -> list[Row]:
     """Compare the seeds' mean error with each peer's at each horizon."""
-    made = []
-    for h in HORIZONS if models else ():
-        losses = {name: scores.by_origin(f, y, panel.season_error, h) for name, f in peers.items()}
-        point = {name: scores.point(f, y, panel.season_error, h).mase for name, f in peers.items()}
-        best = min(point, key=lambda name: point[name])
-        ours = [scores.point(f, y, panel.season_error, h).mase for f in models]
-        loss = np.mean([scores.by_origin(f, y, panel.season_error, h) for f in models], axis=0)
-        block = scores.block_steps(len(loss), panel.season)
-        low, high = scores.ratio_interval(loss, losses[best], block)
-        made.append({
-            "data": data, "h": h, "counts": counts, "best_peer": best, "ratio": float(np.mean(ours)) / point[best],
-            "low": low, "high": high, "block_steps": block, "seeds": [o / point[best] for o in ours],
-            "lstm_ratio": float(np.mean(ours)) / point[LSTM] if LSTM in point else None,
-            "winner": best if point[best] <= np.mean(ours) else MODEL,
-        })  # fmt: skip
-    return made
+    return [_cell(h, peers, models, y, panel) | {"data": data, "counts": counts} for h in HORIZONS if models]
+
+
+def _cell(h: int, peers: Mapping[str, F32], models: Sequence[F32], y: F32, panel: Panel) -> Row:
+    error = {name: scores.point(f, y, panel.season_error, h).mase for name, f in peers.items()}
+    seeds = [scores.point(f, y, panel.season_error, h).mase for f in models]
+    ours = float(np.mean(seeds))
+    any_peer = min(error, key=lambda name: error[name])
+    best = min((name for name in error if name not in BEYOND), key=lambda name: error[name])
+    loss = {name: scores.by_origin(f, y, panel.season_error, h) for name, f in peers.items()}
+    loss[MODEL] = np.mean([scores.by_origin(f, y, panel.season_error, h) for f in models], axis=0)
+    block = scores.block_steps(len(loss[MODEL]), panel.season)
+    low, high = scores.ratio_interval(loss[MODEL], loss[best], block)
+    simplest_first = sorted(loss, key=lambda name: (name in COSTLY, name == MODEL))
+    verdict = scores.judge({name: loss[name] for name in simplest_first}, block)
+    return {
+        "h": h, "best_peer": best, "ratio": ours / error[best], "low": low, "high": high, "block_steps": block,
+        "ratio_seeds": [s / error[best] for s in seeds], "any_peer": any_peer, "any_peer_ratio": ours / error[any_peer],
+        "lstm_ratio": ours / error[LSTM] if LSTM in error else None, "winner": verdict.winner, "lowest": verdict.lowest,
+    }  # fmt: skip
 
 
 def quantization(data: str, rows: Sequence[Row], steps: int) -> Row:
@@ -80,17 +89,22 @@ def figures(rows: Sequence[Row], made: Sequence[Row], quantized: Sequence[Row]) 
     if counting:
         ratios = [c["ratio"] for c in counting]
         worst = max(counting, key=lambda c: c["ratio"])
-        by_seed = np.array([c["seeds"] for c in counting])
+        by_seed = np.array([c["ratio_seeds"] for c in counting])
         result |= {
             "geomean_ratio_best_peer": _geomean(ratios),
             "geomean_ratio_seeds": [_geomean(column) for column in by_seed.T],
             "worst_cell_ratio": worst["ratio"],
             "worst_cell": f"{worst['data']} {worst['h']}",
             "worst_cell_ratio_any_seed": float(by_seed.max()),
+            "geomean_ratio_any_peer": _geomean([c["any_peer_ratio"] for c in counting]),
+            "worst_cell_ratio_any_peer": max(c["any_peer_ratio"] for c in counting),
         }
         lstm = [c["lstm_ratio"] for c in counting if c["lstm_ratio"]]
         if lstm:
             result["tutorial_lstm_ratio"] = _geomean(lstm)
+    walk = [c["winner"] for c in made if c["data"] == WALK]
+    if walk:
+        result["persistence_wins_random_walk"] = float(set(walk) == {"persistence"})
     for c in made:
         result[f"ratio_{c['data']}_{c['h']}"] = c["ratio"]
     for measure in ("mse", "mae"):
@@ -107,15 +121,18 @@ def figures(rows: Sequence[Row], made: Sequence[Row], quantized: Sequence[Row]) 
     return result
 
 
-def is_valid(rows: Sequence[Row]) -> float:
-    """Tell whether the peers on ETTh1 stand where they are known to: 1 or 0; 1 where ETTh1 was not asked for."""
-    for r in rows:
-        if r["data"] != VALIDITY_DATA or r["forecaster"] not in KNOWN:
-            continue
-        known, tolerance = KNOWN[r["forecaster"]]
-        if any(abs(r["mase"][str(h)] / mase - 1) > tolerance for h, mase in known.items()):
-            return 0.0
-    return 1.0
+def is_valid(rows: Sequence[Row]) -> float | None:
+    """Tell whether the peers on ETTh1 stand where they are known to: 1 or 0; None where they did not all run."""
+    errors = {r["forecaster"]: r["mase"] for r in rows if r["data"] == VALIDITY_DATA and "mase" in r}
+    if not KNOWN.keys() <= errors.keys():
+        return None
+    return float(
+        all(
+            abs(errors[name][str(h)] / mase - 1) <= tolerance
+            for name, (known, tolerance) in KNOWN.items()
+            for h, mase in known.items()
+        )
+    )
 
 
 def _geomean(values: Any) -> float:
@@ -128,7 +145,7 @@ def table(data: str, rows: Sequence[Row], made: Sequence[Row]) -> Table:
     t.add_column("forecaster", no_wrap=True)
     for name in (*(f"MASE\n1-{h}" if h > 1 else "MASE\n1" for h in HORIZONS), "MSE\n1-96", "MAE\n1-96"):
         t.add_column(name, justify="right")
-    for name in ("parameters", "state\nbytes", "µs per\nreading", "training\ns"):
+    for name in ("parameters", "state\nbytes", "µs per\nreading", "training\nCPU s"):
         t.add_column(name, justify="right")
     for r in rows:
         label = r["forecaster"] + (f", seed {r['seed']}" if r["seed"] is not None else "")
@@ -141,7 +158,7 @@ def table(data: str, rows: Sequence[Row], made: Sequence[Row]) -> Table:
         t.add_row(
             label,
             *errors,
-            *(str(r.get(k, "")) for k in ("parameters", "state_bytes", "us_per_reading", "train_s")),
+            *(str(r.get(k, "")) for k in ("parameters", "state_bytes", "us_per_reading", "train_cpu_s")),
         )
     if not made:
         return t
@@ -149,5 +166,7 @@ def table(data: str, rows: Sequence[Row], made: Sequence[Row]) -> Table:
     t.add_row("ratio to the best peer", *(f"{c['ratio']:.3f}" for c in made))
     t.add_row("  95 % interval", *(f"{c['low']:.3f}-{c['high']:.3f}" for c in made))
     t.add_row("  best peer", *(c["best_peer"] for c in made))
-    t.add_row("  wins", *(c["winner"] for c in made))
+    if any(c["any_peer"] != c["best_peer"] for c in made):
+        t.add_row("ratio to any peer", *(f"{c['any_peer_ratio']:.3f}" for c in made))
+    t.add_row("wins here", *(c["winner"] for c in made))
     return t

@@ -36,6 +36,8 @@ class DataSet:
     """(T, V)"""
     covariate_names: tuple[str, ...]
     period_s: int
+    start_ns: int
+    """Time of the first step, as the clock of the place showed it."""
     train: int
     validation: int
     test: int
@@ -71,7 +73,8 @@ def load(name: str, path: Path, reader: Reader, *, counts: bool) -> DataSet:
     spacing = table["time"].diff().dt.total_seconds()
     period_s = int(spacing.filter(spacing > 0).median())  # type: ignore[arg-type]
     readings = table.select(pl.col(c).cast(pl.Float64) for c in (*targets, *beside)).to_numpy()
-    values = to_grid(table["time"].dt.epoch("ns").to_numpy(), readings, period_s * 10**9, "last")
+    time_ns = table["time"].dt.epoch("ns").to_numpy()
+    values = to_grid(time_ns, readings, period_s * 10**9, "last")
     sizes = _ett_split(period_s) if reader is _ett else None
     train, validation, test = sizes or (round(len(values) * share) for share in (0.6, 0.8, 1.0))
     k = len(targets)
@@ -82,6 +85,7 @@ def load(name: str, path: Path, reader: Reader, *, counts: bool) -> DataSet:
         values[:test, k:],
         tuple(beside),
         period_s,
+        int(time_ns[0]),
         train,
         validation,
         test,
@@ -105,7 +109,17 @@ def random_walk(steps: int = WALK_STEPS, seed: int = 7) -> DataSet:
     values = np.cumsum(np.random.default_rng(seed).standard_normal((steps, 1)), axis=0)
     train, validation = round(0.6 * steps), round(0.8 * steps)
     return DataSet(
-        "random walk", values, ("value",), values[:, 1:], (), HOUR_S, train, validation, steps, False
+        "random walk",
+        values,
+        ("value",),
+        values[:, 1:],
+        (),
+        HOUR_S,
+        0,
+        train,
+        validation,
+        steps,
+        counts=False,
     )
 
 

@@ -6,6 +6,7 @@ nobody.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -71,3 +72,31 @@ def ratio_interval(a: F64, b: F64, block: int, draws: int = 2000, seed: int = 0)
     top, bottom = sums[0][drawn].sum(axis=1), sums[1][drawn].sum(axis=1)
     low, high = np.quantile(top / bottom, (0.025, 0.975))
     return float(low), float(high)
+
+
+class Verdict(NamedTuple):
+    """Who wins: the simplest of those that nobody beats by more than chance."""
+
+    winner: str
+    lowest: str
+    """Who has the least error."""
+    low: float
+    """95 % interval of the least error ÷ the winner's; 1, 1 where they are the same."""
+    high: float
+
+
+def judge(losses: Mapping[str, F64], block: int) -> Verdict:
+    """Name the winner by losses per origin (N,) of each forecaster, the simplest first.
+
+    >>> even, odd = np.tile([1.0, 2.0], 50), np.tile([2.0, 0.99], 50)
+    >>> judge({"simple": even, "clever": odd}, block=1).winner, judge({"simple": even, "clever": even / 2}, 1).winner
+    ('simple', 'clever')
+    """
+    lowest = min(losses, key=lambda name: losses[name].sum())
+    for name, loss in losses.items():
+        if name == lowest:
+            break
+        low, high = ratio_interval(losses[lowest], loss, block)
+        if high >= 1:
+            return Verdict(name, lowest, low, high)
+    return Verdict(lowest, lowest, 1.0, 1.0)

@@ -6,17 +6,27 @@ part, and forecast every lead of every origin. None sees a value after its origi
 
 from __future__ import annotations
 
-from edgeseq_train.peers.linear import DENSE_LIMIT, ridge_peer, two_seasons
+from edgeseq_train.peers import dlinear
+from edgeseq_train.peers.dlinear import dlinear_peer
+from edgeseq_train.peers.holt_winters import holt_winters_peer
+from edgeseq_train.peers.linear import ridge_peer
 from edgeseq_train.peers.naive import persistence_peer, seasonal_naive_peer
 from edgeseq_train.peers.panel import Panel, Peer, Trained, Unfit, make_panel
+from edgeseq_train.peers.segrnn import segrnn_peer
+from edgeseq_train.peers.tutorial_lstm import tutorial_lstm_peer
 
 PEERS: tuple[Peer, ...] = (
     persistence_peer(),
     seasonal_naive_peer(),
+    holt_winters_peer(),
     ridge_peer("ridge 96", 96),
     ridge_peer("ridge 336", 336),
     ridge_peer("ridge two seasons", None),
+    dlinear_peer("DLinear", dlinear.PLAN),
+    dlinear_peer("DLinear, absolute error", dlinear.ABSOLUTE),
+    segrnn_peer(),
+    tutorial_lstm_peer(),
 )
-"""In the order of the tables."""
+"""The simplest first: of two that are equally good, it is the one to ship."""
 
-__all__ = ["DENSE_LIMIT", "PEERS", "Panel", "Peer", "Trained", "Unfit", "make_panel", "two_seasons"]
+__all__ = ["PEERS", "Panel", "Peer", "Trained", "Unfit", "make_panel"]
