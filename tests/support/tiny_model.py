@@ -17,11 +17,12 @@ from edgeseq.bundle.archive import dump_arrays
 from edgeseq.bundle.golden import Golden, dump_golden, golden_difference, golden_steps
 from edgeseq.bundle.keys import SigningKey, load_signing_key
 from edgeseq.core.forecast import initial_state
-from edgeseq.core.known import Covariate, KnownInputs
+from edgeseq.core.known import NO_INPUTS, Covariate, KnownInputs
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec, NetworkStepper, state_spec, weight_shapes
 from edgeseq.core.types import F32
 from edgeseq_train import export
+from tests.support.calendars import BERLIN
 from tests.support.tiny_bundle import known_twin
 
 SPEC = NetworkSpec(
@@ -36,9 +37,10 @@ SPEC = NetworkSpec(
 )
 KNOWN_SPEC = NetworkSpec(
     layers=(LayerSpec("gru", 8),), channels=2, horizon=3, levels=(0.05, 0.5, 0.95), ring=12, seasons=(6,),
-    half_life=50.0, taps=3, known=2,
+    half_life=50.0, taps=3, known=15,
 )  # fmt: skip
-"""With two inputs that are known for the future too."""
+"""One target and a covariate, with the calendar and the weather known for the future too."""
+KNOWN_INPUTS = KnownInputs(BERLIN, (Covariate("outdoor", 10.0, 5.0),))
 GOLDEN_STEPS = 256
 
 
@@ -102,7 +104,9 @@ def measure(manifest: Manifest, models: dict[str, bytes], golden: Golden) -> Man
     return msgspec.structs.replace(manifest, variants=variants)
 
 
-def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSpec = SPEC) -> None:
+def build_tiny_bundle(
+    path: Path, key: SigningKey | None = None, spec: NetworkSpec = SPEC, inputs: KnownInputs = NO_INPUTS
+) -> None:
     """Write a bundle with all variants."""
     weights = make_weights(spec)
     network = msgspec.to_builtins(spec)
@@ -121,7 +125,7 @@ def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSp
         levels=spec.levels,
         seasons=spec.seasons,
         channels=tuple(Channel(f"c{i}") for i in range(spec.channels)),
-        known=tuple(f"k{i}" for i in range(spec.known)),
+        known=inputs.names,
         state=state_spec(spec),
         signatures=export.signatures(models["float32"], spec),
         variants=tuple(
@@ -131,7 +135,8 @@ def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSp
         network=network,
         ring=spec.ring,
         golden_steps=GOLDEN_STEPS,
-        inputs=KnownInputs(covariates=tuple(Covariate(f"k{i}", 0.0, 1.0) for i in range(spec.known))),
+        inputs=inputs,
+        covariates=spec.channels - 1 if inputs.names else 0,
     )
     files = {f"{name}.tflite": model for name, model in models.items()}
     manifest = measure(manifest, models, golden)
@@ -140,5 +145,5 @@ def build_tiny_bundle(path: Path, key: SigningKey | None = None, spec: NetworkSp
 
 if __name__ == "__main__":
     file, signing_key = Path(sys.argv[1]), load_signing_key(Path(sys.argv[2]))
-    build_tiny_bundle(known_twin(file), signing_key, KNOWN_SPEC)
+    build_tiny_bundle(known_twin(file), signing_key, KNOWN_SPEC, KNOWN_INPUTS)
     build_tiny_bundle(file, signing_key)
