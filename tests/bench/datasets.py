@@ -46,6 +46,11 @@ class DataSet:
     """Whether it counts in the headline figures."""
 
     @property
+    def covariates_pay(self) -> bool:
+        """Whether covariates lowered the error on the validation part of the family's known member."""
+        return self.name.startswith("beijing_pm25/")
+
+    @property
     def season(self) -> int:
         """Steps of a day."""
         return DAY_S // self.period_s

@@ -44,7 +44,7 @@ class Options(NamedTuple):
     seeds: int
     validation: bool
     cache: bool
-    covariates: bool
+    covariates: bool | None
     recipe: Path | None
 
 
@@ -64,7 +64,9 @@ class Result(NamedTuple):
 @click.option("--validation", is_flag=True, help="Score the validation part; leave the test part alone.")
 @click.option("--cache/--no-cache", default=True, help="Keep peers' forecasts in build/bench/cache.")
 @click.option(
-    "--covariates/--no-covariates", default=False, help="Give the model what stands beside the targets."
+    "--covariates/--no-covariates",
+    default=None,
+    help="Give the model what stands beside the targets; unsaid: in the families where it pays on validation.",
 )
 @click.option("--recipe", type=click.Path(path_type=Path), help="Another recipe than the default.")
 @click.option("-o", "--output", default=Path("build/bench/forecast.json"), type=click.Path(path_type=Path))
@@ -128,7 +130,7 @@ def run(name: str, asked: Options) -> Result:
             origins,
             HORIZON,
             msgspec.structs.replace(recipe, seed=seed),
-            covariates=asked.covariates,
+            covariates=d.covariates_pay if asked.covariates is None else asked.covariates,
         )
         ours.append(rolled.medians["int8_weights"])
         rows.append(cells.row(name, cells.MODEL, seed, ours[-1], y, panel, rolled.cost))
