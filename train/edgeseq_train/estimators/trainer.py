@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ class EstimatorTrainer(Trainer):
         super().__init__(rows, weights, np.ones(1), recipe, seed)
         self.truth = tf.constant(truth)
         self.class_weights = tf.constant(class_weights.astype(np.float32))
+
+    def fingerprint(self) -> str:
+        """Digest all that decides how training goes: also the truth, and how classes are weighed."""
+        told = self.truth.numpy().tobytes() + self.class_weights.numpy().tobytes()
+        return hashlib.sha256(super().fingerprint().encode() + told).hexdigest()[:16]
 
     def loss(
         self,
