@@ -58,7 +58,11 @@ def settle(values: F64, names: tuple[str, ...]) -> tuple[F64, F64]:
 
 
 def _settle_column(column: F64) -> tuple[float, float]:
-    for stop in range(features.WARM_READINGS, len(column) + 1):
+    valid = np.flatnonzero(np.isfinite(column))
+    changes = np.flatnonzero(column[valid] != column[valid[:1]])
+    # Sooner nothing settles, and a step without a value settles nothing: series that begin late would take minutes.
+    first = max(features.WARM_READINGS - 1, changes[0]) if len(changes) else len(valid)
+    for stop in valid[first:] + 1:
         anchor, unit = features.settle(column[None, :stop, None])
         if np.isfinite(unit[0, 0]):
             return float(anchor[0, 0]), float(unit[0, 0])
