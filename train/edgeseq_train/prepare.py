@@ -51,7 +51,7 @@ def settle(values: F64, names: tuple[str, ...]) -> tuple[F64, F64]:
                 where=names[k],
                 found=f"{np.isfinite(columns[:, k]).sum()} valid values of {len(columns)}",
                 wanted=f"at least {features.WARM_READINGS} valid values that differ",
-                do="leave the channel out with --without; where series are of different times, cut with --since, --until",
+                do="leave the channel out with --without; where series are of different times, give --since",
             )
     both = np.array(settled).reshape(*values.shape[1:], 2)
     return both[..., 0], both[..., 1]
