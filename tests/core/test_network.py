@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseq.core.forecast import initial_state
+from edgeseq.core.front import CLIP_PATIENCE, CLIP_SCALES, COLD_READINGS
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import (
-    CLIP_PATIENCE,
-    CLIP_SCALES,
-    COLD_READINGS,
     NetworkSpec,
     NetworkStepper,
     spec_from_manifest,
