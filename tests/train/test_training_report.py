@@ -408,12 +408,15 @@ def test_report_without_a_place_is_refused_before_training(tmp_path: Path, place
     assert result.exception.exit_code == 78  # type: ignore[union-attr]
 
 
-def test_report_and_no_report_exclude_each_other() -> None:
-    """Asking for both is a usage error."""
-    options = ["--every", "1h", "--horizon", "6h", "--report", "x.html", "--no-report"]
+@pytest.mark.parametrize(
+    ("option", "said"), [("--no-report", "exclude each other"), ("--estimate=x", "not of estimators")]
+)
+def test_report_that_cannot_be_is_a_usage_error(option: str, said: str) -> None:
+    """Asking for a report and for none, or for one of an estimator, is told before anything is read."""
+    options = ["--every", "1h", "--horizon", "6h", "--report", "x.html", option]
     result = CliRunner().invoke(train, ["absent.csv", *options])
     assert result.exit_code == 2
-    assert "exclude each other" in result.output
+    assert said in result.output
 
 
 def test_without_matplotlib_training_says_what_to_install() -> None:

@@ -89,6 +89,10 @@ def train(
             )
     if report and no_report:
         raise click.UsageError("--report and --no-report exclude each other", click.get_current_context())
+    if report and estimators.is_wanted(chosen):
+        raise click.UsageError(
+            "--report: the report is of forecasters, not of estimators", click.get_current_context()
+        )
     bundle = _bundle_path(output, chosen, data)
     page = None if no_report else report or bundle.parent / f"{bundle.stem}.report.html"
     manifest, path = run(

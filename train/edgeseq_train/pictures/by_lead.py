@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
@@ -12,7 +13,9 @@ from edgeseq_train.pictures.canvas import Picture, colour, legend, sheet
 
 TICKS = (1, 2, 4, 8, 16, 24, 48, 96, 192, 384, 768, 1536)
 NAIVE_KINDS = ("persistence", "seasonal", "the noise")
-"""Forecasters that need no training are dashed."""
+"""Forecasters that need no training are dashed …"""
+DASHES = ("--", "--", ":", "-.")
+"""… each in its way, as two seasons share a colour."""
 
 
 def by_lead(
@@ -21,10 +24,11 @@ def by_lead(
 ) -> Picture:  # fmt: skip
     """Draw each forecaster's error (H,) over the leads 1 … H; the model strongest."""
     figure, (axes,) = sheet(title, height=280)
+    dotted = cycle(DASHES)
     for forecaster, values in errors.items():
         shade = (colours or {}).get(forecaster, colour(forecaster))
         leads = np.arange(1, len(values) + 1)
-        dashes = "--" if forecaster.startswith(NAIVE_KINDS) else "-"
+        dashes = next(dotted, ":") if forecaster.startswith(NAIVE_KINDS) else "-"
         width, dot = 2.2 if forecaster.startswith("model") else 1.4, "." if len(values) == 1 else ""
         axes.plot(leads, values, dashes, color=shade, lw=width, marker=dot, label=forecaster)
     horizon = len(next(iter(errors.values())))

@@ -13,6 +13,7 @@ from edgeseq_train.produce import Forecasts
 
 MODEL = "model"
 MARKED_LEADS = (1, 3, 8, 24, 48, 96, 192, 384, 768)
+MOST_MARKED = 5
 LEAST_BLOCKS = 5
 LEAST_KNOWN = 0.8
 """A forecast is shown as an example only where so many of its readings came."""
@@ -54,12 +55,14 @@ def measure(f: Forecasts) -> Errors:
 
 
 def marked_leads(horizon: int) -> tuple[int, ...]:
-    """Choose the leads that tables show.
+    """Choose the leads that tables show: five at most, so that they fit.
 
-    >>> marked_leads(24), marked_leads(1)
-    ((1, 3, 8, 24), (1,))
+    >>> marked_leads(24), marked_leads(144), marked_leads(1)
+    ((1, 3, 8, 24), (1, 8, 24, 96, 144), (1,))
     """
-    return (*(lead for lead in MARKED_LEADS if lead < horizon), horizon)
+    below = [lead for lead in MARKED_LEADS if lead < horizon]
+    places = np.unique(np.linspace(0, max(len(below) - 1, 0), MOST_MARKED - 1).round().astype(int))
+    return (*(below[k] for k in places if below), horizon)
 
 
 def chance(ours: F64, other: F64, block: int) -> float | None:

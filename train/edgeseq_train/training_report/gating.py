@@ -6,7 +6,7 @@ no cell needs to be written a second time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +64,11 @@ def look_inside(
     spec: NetworkSpec, weights: Mapping[str, F32], x: F32, known: F32 | None, start: int, stop: int
 ) -> Inside:
     """Run the network over x (T, S, C) and known inputs (T, K), and keep the steps [start, stop)."""
-    index, names = _gated(spec)
-    first = max(0, start - WARM_RINGS * spec.ring)
     state: tuple[Any, ...] = initial_state(network.state_spec(spec), x.shape[1])
     k = len(FRONT_STATES)
-    heard: list[list[F64]] = []
+    heard: list[list[F32]] = []
     outputs = []
-    for t in range(first, stop):
+    for t in range(max(0, start - WARM_RINGS * spec.ring), stop):
         ops = ListeningOps()
         given = None if known is None else np.broadcast_to(known[t], (x.shape[1], 1, known.shape[1]))
         with np.errstate(invalid="ignore"):
@@ -79,23 +77,19 @@ def look_inside(
         state = (*front, *own)
         if t >= start:
             outputs.append(output)
-            own_gates = ops.heard[index : index + len(names)]
-            heard.append([np.asarray(g, np.float64).mean(axis=1) for g in own_gates])
-    gates = {name: np.array([row[i] for row in heard]) for i, name in enumerate(names)}
-    kind = next((layer.kind for layer in spec.layers[::-1] if layer.kind in GATES), "") if names else ""
+            heard.append(ops.heard)
+    kind, gates = _last_gates([layer.kind for layer in spec.layers], heard)
     return Inside(gates, kind, np.stack(outputs))
 
 
-def _gated(spec: NetworkSpec) -> tuple[int, tuple[str, ...]]:
-    """Find the last layer with gates: its first place among all that is heard, and its gates' names.
+def _last_gates(kinds: Sequence[str], heard: Sequence[Sequence[F32]]) -> tuple[str, dict[str, F64]]:
+    """Pick the gates of the last layer that has any out of all that was heard at each step.
 
-    Layers above and below are only counted over where their gates are known; another kind of layer may use the
-    logistic function too, hence nothing is said of networks that have one.
+    Nothing is said where more was heard than gates are known: another kind of layer may use the logistic function too.
     """
-    if any(layer.kind not in GATES and layer.kind not in ("rnn", "dense") for layer in spec.layers):
-        return 0, ()
-    counts = [len(GATES.get(layer.kind, ())) for layer in spec.layers]
-    last = max((i for i, n in enumerate(counts) if n), default=None)
-    if last is None:
-        return 0, ()
-    return sum(counts[:last]), GATES[spec.layers[last].kind]
+    gated = [kind for kind in kinds if kind in GATES]
+    if not gated or len(heard[0]) != sum(len(GATES[kind]) for kind in gated):
+        return "", {}
+    names = GATES[gated[-1]]
+    means = np.array([[gate.mean(axis=1) for gate in step[-len(names) :]] for step in heard], np.float64)
+    return gated[-1], {name: means[:, i] for i, name in enumerate(names)}

@@ -98,10 +98,8 @@ def gains_table(errors: Errors, outcome: Outcome) -> str:
     for peer in simplest_first(list(outcome.chance)):
         chance = outcome.chance[peer]
         gains = [f"{errors.gain(MODEL, peer, lead):+.1f}" for lead in (*leads, None)]
-        rows.append(
-            [f"less than {peer}", *gains, "test part too short" if chance is None else f"± {chance:.1f}"]
-        )
-    return p.table(["the model's error", *(f"lead {n}" for n in leads), "all leads", "by chance"], rows)
+        rows.append([peer, *gains, "?" if chance is None else f"± {chance:.1f}"])
+    return p.table(["less error than, %", *(f"lead {n}" for n in leads), "all leads", "chance"], rows)
 
 
 def examples_note(run: Run) -> str:
@@ -136,7 +134,8 @@ def training_facts(run: Run) -> list[tuple[str, str]]:
         ("training steps", f"{notes[-1].step} of at most {run.recipe.training.steps}"),
         ("seconds, on this machine", str(s["seconds"])),
         ("validation loss of ridge", f"{ridge:.4f}"),
-        ("best validation loss", f"{reached:.4f} at step {best.step}"),
+        ("best validation loss", f"{reached:.4f}"),
+        ("step of the best", str(best.step)),
         ("below ridge on validation", percent(1 - reached / ridge)),
         ("change over the last third", f"{100 * change:+.1f} %"),
         ("seed of everything random", str(run.recipe.seed)),
