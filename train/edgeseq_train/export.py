@@ -40,8 +40,9 @@ class NamedOps(TensorFlowOps):
         if name.startswith(("layer", "head", "known", "decoder")):
             with tf.name_scope(LEARNED):
                 return tf.matmul(a, b)
-        # The converter quantizes every constant factor; a sum with an input's zero is no constant.
-        return tf.matmul(a, b + a[0, 0] * 0.0 if self._hide_exact else b)
+        # The converter quantizes every constant factor; a sum with an input's zero is no constant. A product with 0
+        # would not do: it is folded before the quantizer looks.
+        return tf.matmul(a, b + tf.minimum(tf.abs(a[0, 0]), 0.0) if self._hide_exact else b)
 
     def scan(self, advance: Advance, count: int, state: State) -> Tensor:
         """Advance in a loop of the graph, its outputs in one tensor: TFLite has no arrays of tensors."""
