@@ -98,6 +98,7 @@ class Manifest(msgspec.Struct, frozen=True):
     name: str
     version: str
     created: str
+    """Time of the newest reading of its recording, so that the same recording, recipe and seed give the same bytes."""
     period_ns: int
     aggregate: Aggregate
     horizon: int

@@ -151,7 +151,7 @@ def _description(found: Bundle) -> Iterator[str]:
     facts = {
         "file": f"{found.path}, {found.size_bytes / 1e3:.0f} kB",
         "signature": f"{_signature(found)} (not checked here)" if found.signed else "none",
-        "version": f"{m.version}, made {m.created}",
+        "version": f"{m.version}, of readings until {m.created}",
         "channels": channels,
         "period": f"{format_duration(m.period_ns)}, {m.aggregate}",
         **_answer(m),

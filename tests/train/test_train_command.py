@@ -20,10 +20,11 @@ from edgeseq.bundle.keys import load_signing_key
 from edgeseq.core import features, keeping, pipeline
 from edgeseq.core.forecast import RecurrentState, StateSpec, initial_state
 from edgeseq.core.types import F32, F64, Message, Options, StreamRule
-from edgeseq.errors import EXIT_USAGE
+from edgeseq.errors import EXIT_USAGE, ConfigError
 from edgeseq_train import prepare, recording
 from edgeseq_train.cli import train
 from edgeseq_train.recipe import read_recipe
+from edgeseq_train.report import Watch
 from tests.train.conftest import HOUR_NS, make_series
 
 STEPS = 900
@@ -271,3 +272,38 @@ def _device_tensors(path: Path) -> list[Any]:
     logs = next(a for name, a in arrays.items() if name.endswith("log") and "committed" in name)
     counts = next(a for name, a in arrays.items() if name.endswith("count") and "committed" in name)
     return [log[: int(count[0])] for log, count in zip(logs, counts, strict=True)]
+
+
+def test_same_seed_same_bytes_though_stopped_and_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C writes a bundle of the best so far; --resume then ends with the bytes of the run that nobody stopped."""
+    arguments = [
+        str(folder / "data.csv"), str(folder / "tiny.toml"), "--every", "1h", "--horizon", "6h", "--seed", "3",
+        "--name", "house", "--key", str(folder / "signing.key"), "-o", str(folder / "stopped.edgeseq"), "--no-report",
+    ]  # fmt: skip
+    show = Watch.__call__
+
+    def press_ctrl_c(watch: Watch, step: int, *rest: Any) -> None:
+        show(watch, step, *rest)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        # A signal would come at a step of its own choosing.
+        patched.setattr(Watch, "__call__", press_ctrl_c)
+        stopped = CliRunner().invoke(train, arguments, catch_exceptions=False)
+    assert stopped.exit_code == 0
+    assert "stopped at step 5 of 10: the best so far" in stopped.output
+    key = TrustedKeys.of(load_signing_key(folder / "signing.key").public_key())
+    read_bundle(folder / "stopped.edgeseq", key)
+    assert (folder / "stopped.checkpoint.npz").exists()
+    resumed = CliRunner().invoke(train, [*arguments, "--resume"], catch_exceptions=False)
+    assert resumed.exit_code == 0
+    assert (folder / "stopped.edgeseq").read_bytes() == (folder / "house.edgeseq").read_bytes()
+    assert not (folder / "stopped.checkpoint.npz").exists()
+
+
+def test_nothing_to_resume_is_told_before_the_recording_is_read(folder: Path) -> None:
+    """--resume without a checkpoint is an error before anything else is done."""
+    arguments = [str(folder / "no.csv"), "--every", "1h", "--horizon", "6h", "--unsigned", "--resume"]
+    result = CliRunner().invoke(train, arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert "nothing to resume" in str(result.exception)

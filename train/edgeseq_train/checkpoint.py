@@ -6,7 +6,6 @@ best weights so far. It is written at every validation, and belongs to one recor
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,20 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseq.bundle.archive import dump_arrays, load_arrays
 from edgeseq.core.types import F32
-from edgeseq.errors import ConfigError
+from edgeseq.errors import BundleError, ConfigError
 from edgeseq_train.history import Note
 
 SUFFIX = ".checkpoint.npz"
 _HEADER = "header"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checkpoint:
     """The file, and whether to begin from it."""
 
     path: Path
     resume: bool = False
+    finished: bool = False
+    """Set when training has come to its end: then nothing is left to go on with."""
+
+    def remove_if_finished(self) -> None:
+        """Remove the file once what it was for is done."""
+        if self.finished:
+            self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Find out before anything else whether there is something to resume.
@@ -74,9 +81,7 @@ def dump(
     }  # fmt: skip
     kept = {f"kept/{name}": a for name, a in course.kept.items()}
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **{_HEADER: text}, **kept, **arrays)  # type: ignore[arg-type]  # names never clash with savez's own
-    return buffer.getvalue()
+    return dump_arrays({_HEADER: text, **kept, **arrays})
 
 
 def save(path: Path, data: bytes) -> None:
@@ -93,10 +98,9 @@ def load(path: Path, fingerprint: str) -> tuple[Course, Mapping[str, Any], dict[
         ConfigError: the file is no checkpoint, or one of another recording or recipe.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays: dict[str, NDArray[Any]] = dict(load_arrays(path.read_bytes(), str(path)))
         header = json.loads(arrays.pop(_HEADER).tobytes())
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, BundleError, ValueError, KeyError) as error:
         raise ConfigError(
             "the checkpoint cannot be read", where=str(path), found=str(error), do="train without --resume"
         ) from error

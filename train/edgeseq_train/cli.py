@@ -17,6 +17,7 @@ from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
+from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
 from edgeseq_train.recipe import CalendarRecipe, Recipe, read_recipe, write_recipe
@@ -67,9 +68,10 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
     help="The page about the training to write; default: NAME.report.html beside the bundle.",
 )
 @click.option("--no-report", is_flag=True, help="Write no page and no pictures about the training.")
+@click.option("--resume", is_flag=True, help="Go on with a training that was stopped, by Ctrl-C or otherwise.")
 def train(
     data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool,
-    report: Path | None, no_report: bool, **options: Any,
+    report: Path | None, no_report: bool, resume: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Train a forecaster on the recording DATA and write it as a signed bundle, with a report of how it went.
 
@@ -79,6 +81,8 @@ def train(
     home-assistant_v2.db, or a folder of such files.
 
     RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle.
+
+    Ctrl-C while it trains ends the training early: the best model so far is measured and written.
     """
     chosen = estimators.chosen(_resolve(read_recipe(recipe), data, options), options)
     for option in ("every",) if estimators.is_wanted(chosen) else ("every", "horizon"):
@@ -96,7 +100,7 @@ def train(
     bundle = _bundle_path(output, chosen, data)
     page = None if no_report else report or bundle.parent / f"{bundle.stem}.report.html"
     manifest, path = run(
-        data, chosen, output, key, unsigned=unsigned, reading=options_of(options), report=page
+        data, chosen, output, key, unsigned=unsigned, reading=options_of(options), report=page, resume=resume
     )  # fmt: skip
     make_console().print(
         f"wrote {path}  {manifest.label}  {path.stat().st_size / 1000:.0f} kB", highlight=False
@@ -111,7 +115,8 @@ def make_console() -> Console:
 
 def run(
     data: Path, recipe: Recipe, output: Path | None = None, key: Path | None = None, *, unsigned: bool = False,
-    reading: Options | None = None, report: Path | None = None, console: Console | None = None,
+    reading: Options | None = None, report: Path | None = None, resume: bool = False,
+    console: Console | None = None,
 ) -> tuple[Manifest, Path]:  # fmt: skip
     """Do what the command does with a resolved recipe; report: where to write it, if at all."""
     console = console or make_console()
@@ -121,6 +126,8 @@ def run(
     path = _bundle_path(output, recipe, data)
     check_writable(path)
     _check_report(report)
+    checkpoint = Checkpoint(path.with_suffix(SUFFIX), resume)
+    checkpoint.check()
     signing_key = None if unsigned else _signing_key(key or default_key_path(), console)
     with ReadProgress(console) as progress:
         asked: Options = {
@@ -133,22 +140,22 @@ def run(
         else:
             taken = exogenous.arrange(recordings.read(data, period_ns, recipe.aggregate, **asked), recipe)
     if estimators.is_wanted(recipe):
-        manifest, files = estimators.train(labelled, recipe, name, console)
-        return _keep(path, manifest, files, signing_key, recipe, console)
+        manifest, files = estimators.train(labelled, recipe, name, console, checkpoint)
+        return _keep(path, manifest, files, signing_key, recipe, console, checkpoint)
     with hushed(lambda _: True):
         # TensorFlow takes seconds to import: not for --help. matplotlib must not be found missing after the training.
         from edgeseq_train import training_report
         from edgeseq_train.produce import produce
 
     with Watch(console) as watch:
-        fitted = fit(taken, horizon, recipe, watch, watch.say)
+        fitted = fit(taken, horizon, recipe, watch, watch.say, checkpoint)
     # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
     manifest, files, _ = produced = produce(taken, fitted, recipe, name, watch.say)
     split = split_rows(len(taken.values), recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
     console.print(_verdict(manifest), highlight=False)
-    _keep(path, manifest, files, signing_key, recipe, console)
+    _keep(path, manifest, files, signing_key, recipe, console, checkpoint)
     if report:
         made = training_report.make(taken, fitted, recipe, produced)
         folder = training_report.write(made, report)
@@ -158,11 +165,15 @@ def run(
 
 
 def _keep(
-    path: Path, manifest: Manifest, files: dict[str, bytes], key: SigningKey | None, recipe: Recipe, console: Console
+    path: Path, manifest: Manifest, files: dict[str, bytes], key: SigningKey | None, recipe: Recipe, console: Console,
+    checkpoint: Checkpoint,
 ) -> tuple[Manifest, Path]:  # fmt: skip
-    """Write the bundle, and its recipe beside it."""
-    write_bundle(path, manifest, files, key)
+    """Write the bundle, and its recipe beside it; the same recording, recipe and seed give the same bytes."""
+    # How long it took is no part of the model.
+    training = {name: value for name, value in manifest.training.items() if name != "seconds"}
+    write_bundle(path, msgspec.structs.replace(manifest, training=training), files, key)
     path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
+    checkpoint.remove_if_finished()
     if key:
         console.print(f"signed by key {key_id(key.public_key()).hex()}", highlight=False)
     return manifest, path

@@ -28,22 +28,27 @@ def train(
 
     Ctrl-C ends it: what is best so far is what comes back.
     """
-    say(f"training on {device()}")
+    say(f"training on {settle_device()}")
     fingerprint = trainer.fingerprint() if checkpoint else ""
     course, states = _begin(trainer, checkpoint, fingerprint)
+
+    def keep(states: list[Tensor]) -> None:
+        if checkpoint:
+            chance = trainer.rng.bit_generator.state
+            save(checkpoint.path, dump(course, fingerprint, chance, trainer.arrays(states)))
+
+    keep(states)
     try:
         while course.step < trainer.recipe.steps and course.step - course.best_step < trainer.recipe.patience:
             states = _advance(trainer, course, states)
             if course.step % trainer.recipe.validate_every and course.step != trainer.recipe.steps:
                 continue
             _judge(trainer, course, progress)
-            if checkpoint:
-                save(
-                    checkpoint.path,
-                    dump(course, fingerprint, trainer.rng.bit_generator.state, trainer.arrays(states)),
-                )
+            keep(states)
+        if checkpoint:
+            checkpoint.finished = True
     except KeyboardInterrupt:
-        onward = "; --resume goes on from there" if checkpoint and checkpoint.path.exists() else ""
+        onward = "; --resume goes on from the last validation" if checkpoint else ""
         say(
             f"stopped at step {course.step} of {trainer.recipe.steps}: the best so far, of step {course.best_step},"
             f" is kept{onward}"
@@ -96,9 +101,12 @@ def _judge(trainer: Trainer, course: Course, progress: Progress) -> None:
     progress(step, r.steps, mean_loss, course.best)
 
 
-def device() -> str:
-    """Name what TensorFlow computes on; nothing here needs the CPU."""
+def settle_device() -> str:
+    """Name what TensorFlow computes on, and make it repeat itself; nothing here needs the CPU."""
     found = tf.config.list_physical_devices("GPU")
+    if found:
+        # There, unlike on the CPU, sums come in any order unless told otherwise.
+        tf.config.experimental.enable_op_determinism()
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
     return ", ".join(names) if names else "the CPU: TensorFlow sees no GPU"
 

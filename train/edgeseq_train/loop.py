@@ -219,10 +219,10 @@ class Trainer:
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
     def fingerprint(self) -> str:
-        """Digest all that decides how training goes: rows, network, recipe, seed."""
+        """Digest all that decides how training goes, before it begins: rows, network, recipe, seed, first weights."""
         digest = hashlib.sha256(repr((self.spec, self.recipe, int(self.seed[0]))).encode())
         data = (getattr(self.data, field.name) for field in dataclasses.fields(self.data))
-        for a in (*data, *self.fixed.values()):
+        for a in (*data, *self.fixed.values(), *self.descent.variables.values()):
             digest.update(np.ascontiguousarray(a).tobytes())
         return digest.hexdigest()[:16]
 

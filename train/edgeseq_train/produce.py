@@ -23,11 +23,12 @@ from edgeseq.core import features, network
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.network import NetworkSpec, NetworkStepper
 from edgeseq.core.types import F32
-from edgeseq_train import evaluate, export, prepare
-from edgeseq_train.fit import Fitted, Recording, naive_error, split_rows
+from edgeseq_train import evaluate, export, ladder, prepare
+from edgeseq_train.fit import Fitted, Recording, Split, naive_error, split_rows
 from edgeseq_train.recipe import Recipe
 
 DEFAULT_VARIANT = "int8_weights"
+"""Until it is chosen by what was measured (`ladder`)."""
 RUNTIMES = ("litert", "tflite")
 """Both know every operation of the graph; each device proves its own by the golden roll-out before it serves."""
 GOLDEN_STEPS = 320
@@ -83,20 +84,39 @@ def produce(
     )
     weights = dump_arrays(fitted.weights)
     manifest = draft(recording, spec, recipe, name, weights, models)
+    chosen = choose_default(manifest, models, x, known, split, recipe, recording.target_channels)
+    manifest = msgspec.structs.replace(manifest, default_variant=chosen)
     rows, measured, forecasts = measure(
         manifest, models, x, known, split.train, split.validation, fitted, golden, recording.target_channels
     )
     manifest = msgspec.structs.replace(
         manifest,
-        variants=measured,
+        variants=tuple(v for v in measured if v.name in recipe.quantization.variants),
         training={
             **manifest.training, "data": digest_of(recording), "rows": len(recording.values),
             "split": {"train": split.train, "validation": split.validation, "test": split.test},
             **fitted.summary, "table": rows,
         },
     )  # fmt: skip
-    files = {WEIGHTS: weights, GOLDEN: dump_golden(golden), **{file_of(k): m for k, m in models.items()}}
-    return Produced(manifest, files, forecasts)
+    carried = {v.file: models[v.name] for v in manifest.variants}
+    return Produced(manifest, {WEIGHTS: weights, GOLDEN: dump_golden(golden), **carried}, forecasts)
+
+
+def choose_default(
+    manifest: Manifest, models: Mapping[str, bytes], x: F32, known: F32 | None, split: Split, recipe: Recipe,
+    targets: int,
+) -> str:  # fmt: skip
+    """Choose among the carried variants by what they lose on the validation part, in the real runtime."""
+    wanted = recipe.quantization
+    carried: dict[str, bytes] = {name: models[name] for name in ("float32", *wanted.variants)}
+    steppers = {name: TFLiteStepper(manifest, "litert", model) for name, model in carried.items()}
+    naive = naive_error(x[: split.train, :, :targets], manifest.seasons[0] if manifest.seasons else 1)
+    rungs = ladder.climb(
+        steppers, {name: len(model) for name, model in carried.items()}, x, naive,
+        slice(split.train, split.validation), known,
+    )  # fmt: skip
+    bounds = ladder.Bounds(wanted.loss_percent, wanted.difference)
+    return ladder.choose([rung for rung in rungs if rung.name in wanted.variants], bounds)
 
 
 def file_of(variant: str) -> str:
@@ -108,6 +128,14 @@ def digest_of(recording: Recording) -> str:
     """Digest what was trained on."""
     known = b"" if recording.known is None else np.ascontiguousarray(recording.known).tobytes()
     return hashlib.sha256(np.ascontiguousarray(recording.values).tobytes() + known).hexdigest()
+
+
+def newest_of(recording: Recording) -> str:
+    """Tell when the recording ends: what a model knows of; the clock would make every bundle another."""
+    if recording.start_ns is None:
+        return "unknown"
+    end_ns = recording.start_ns + (len(recording.values) - 1) * recording.period_ns
+    return dt.datetime.fromtimestamp(end_ns // 10**9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def draft(
@@ -126,7 +154,7 @@ def draft(
         bundle_id=bundle_id(weights, described),
         name=name,
         version=version("edgeseq"),
-        created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=newest_of(recording),
         period_ns=recording.period_ns,
         aggregate=recipe.aggregate,
         horizon=spec.horizon,

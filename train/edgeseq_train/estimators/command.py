@@ -14,6 +14,7 @@ from rich.table import Table
 from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle import Manifest
 from edgeseq.errors import ConfigError
+from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.estimators import labels
 from edgeseq_train.estimators.fit import fit
 from edgeseq_train.estimators.labels import Labelled
@@ -85,14 +86,14 @@ def read(data: Path, recipe: Recipe, period_ns: int, options: Options) -> Labell
 
 
 def train(
-    labelled: Labelled, recipe: Recipe, name: str, console: Console
+    labelled: Labelled, recipe: Recipe, name: str, console: Console, checkpoint: Checkpoint | None = None
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Fit and produce, tell how it goes and what came out → manifest and files of the bundle."""
     with hushed(lambda _: True):
         from edgeseq_train.estimators.produce import produce  # TensorFlow takes seconds to import
 
     with Watch(console) as watch:
-        fitted = fit(labelled, recipe, watch, watch.say)
+        fitted = fit(labelled, recipe, watch, watch.say, checkpoint)
     manifest, files = produce(labelled, fitted, recipe, name, watch.say)
     told = manifest.training
     steps = told["split"]["test"] - told["split"]["validation"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.types import F32, F64, I64, Target
+from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.estimators import regression
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.estimators.rows import Prepared, prepare_rows
@@ -36,7 +37,8 @@ class FittedEstimator:
 
 
 def fit(
-    labelled: Labelled, recipe: Recipe, progress: Callable[..., None], say: Callable[[str], None]
+    labelled: Labelled, recipe: Recipe, progress: Callable[..., None], say: Callable[[str], None],
+    checkpoint: Checkpoint | None = None,
 ) -> FittedEstimator:
     """Train on the training part; everything is chosen on the validation part.
 
@@ -56,7 +58,7 @@ def fit(
 
     weights = initial_weights(spec, np.random.default_rng(recipe.seed)) | weights
     trainer = EstimatorTrainer(ready.rows, ready.truth, weights, weight, recipe.training, recipe.seed)
-    trained, notes = train(trainer, progress, say)
+    trained, notes = train(trainer, progress, say, checkpoint)
     before, after = trainer.losses(weights), trainer.losses(trained)
     has_paid = regression.pays(before, after)
     best = trained if has_paid else weights
