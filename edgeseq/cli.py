@@ -28,6 +28,11 @@ from edgeseq.errors import (
 COMMANDS = {
     "run": ("edgeseq.commands.run", "run", "Run the daemon."),
     "train": ("edgeseq_train.cli", "train", "Train a model on recordings and bundle it (workstation)."),
+    "backtest": (
+        "edgeseq_train.backtest.command",
+        "backtest",
+        "Forecast a recording's past beside strong peers and say who wins (workstation).",
+    ),
     "impute": (
         "edgeseq_train.impute.command",
         "impute",

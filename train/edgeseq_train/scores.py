@@ -6,7 +6,8 @@ nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,33 @@ def targets(z: F64, origins: slice, horizon: int) -> F32:
     return windows[origins.start + 1 : origins.stop + 1].astype(np.float32)
 
 
+# --- means ------------------------------------------------------------------------------------------------------
+
+
+def up_to(values: F64 | F32, h: int) -> F64:
+    """Average (N, C, H) over leads 1 … h of the origins that have them all within the part → (C,)."""
+    return _mean(values[: len(values) - h + 1, :, :h], (0, 2))
+
+
+def at_lead(values: F64 | F32, h: int) -> F64:
+    """Average (N, C, H) at lead h over the origins that have it → (C,)."""
+    return _mean(values[: len(values) - h + 1, :, h - 1], (0,))
+
+
+def by_lead(values: F64 | F32) -> F64:
+    """Average (N, C, H) at each lead → (C, H)."""
+    return _mean(values, (0,))
+
+
+def _mean(values: F64 | F32, axes: tuple[int, ...]) -> F64:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing was observed there: NaN
+        return np.asarray(np.nanmean(values.astype(np.float64), axis=axes))
+
+
+# --- points -----------------------------------------------------------------------------------------------------
+
+
 class PointScore(NamedTuple):
     """Mean errors over the origins whose leads 1 … h were all within the part."""
 
@@ -36,10 +64,14 @@ class PointScore(NamedTuple):
 
 
 def point(forecast: F32, y: F32, season_error: F64, h: int) -> PointScore:
-    """Score point forecasts (N, C, H) against targets (N, C, H) over leads 1 … h."""
-    error = (forecast - y)[: len(y) - h + 1, :, :h].astype(np.float64)
-    mae = np.nanmean(np.abs(error), axis=(0, 2))
-    mse = np.nanmean(np.square(error), axis=(0, 2))
+    """Score point forecasts (N, C, H) against targets (N, C, H) over leads 1 … h.
+
+    >>> y = np.zeros((5, 1, 2), np.float32)
+    >>> point(y + 2, y, np.array([4.0]), 2)
+    PointScore(mase=0.5, mae=2.0, mse=4.0)
+    """
+    error = (forecast - y)[:, :, :h]
+    mae, mse = up_to(np.abs(error), h), up_to(np.square(error), h)
     return PointScore(float(np.mean(mae / season_error)), float(mae.mean()), float(mse.mean()))
 
 
@@ -47,6 +79,46 @@ def by_origin(forecast: F32, y: F32, season_error: F64, h: int) -> F64:
     """Sum |error| / season error over channels and leads 1 … h of each origin (N - h + 1,)."""
     error = np.abs((forecast - y)[: len(y) - h + 1, :, :h].astype(np.float64))
     return np.asarray(np.nansum(error / season_error[:, None], axis=(1, 2)))
+
+
+# --- quantiles and intervals --------------------------------------------------------------------------------------
+
+
+def pinball(quantiles: F32, y: F32, levels: Sequence[float]) -> F32:
+    """Compute pinball loss × 2, averaged over levels: quantiles (N, C, H, Q) → (N, C, H). It approximates the CRPS.
+
+    Source: Koenker & Bassett 1978; the factor makes the median's loss its absolute error.
+
+    >>> pinball(np.array([[[[0.0]]]], np.float32), np.array([[[3.0]]], np.float32), (0.9,)).item()
+    5.4
+    """
+    total = np.zeros(y.shape, np.float32)
+    for k, level in enumerate(levels):
+        error = y - quantiles[..., k]
+        total += 2 * np.maximum(level * error, (level - 1) * error)
+    return total / np.float32(len(levels))
+
+
+def winkler(lower: F32, upper: F32, y: F32, coverage: float) -> F32:
+    """Compute the interval score (N, C, H): the width, and 2 / (1 - coverage) times how far the target lies outside.
+
+    Source: Gneiting & Raftery 2007, "Strictly proper scoring rules", section 6.2 (Winkler 1972).
+
+    >>> zero = np.zeros((1, 1, 1), np.float32)
+    >>> winkler(zero, zero + 2, zero + 3, 0.9).item(), winkler(zero, zero + 2, zero + 1, 0.9).item()
+    (22.0, 2.0)
+    """
+    missed = np.maximum(lower - y, 0) + np.maximum(y - upper, 0)
+    return np.asarray(upper - lower + np.float32(2 / (1 - coverage)) * missed)
+
+
+def inside(lower: F32, upper: F32, y: F32) -> F32:
+    """Tell where targets lie within an interval: 1 or 0, NaN where unknown."""
+    known = np.isfinite(y) & np.isfinite(lower) & np.isfinite(upper)
+    return np.where(known, (lower <= y) & (y <= upper), np.nan).astype(np.float32)
+
+
+# --- how sure -----------------------------------------------------------------------------------------------------
 
 
 def block_steps(origins: int, day: int) -> int:
@@ -65,6 +137,9 @@ def ratio_interval(a: F64, b: F64, block: int, draws: int = 2000, seed: int = 0)
     """Bound sum(a) / sum(b) at 95 % by a paired bootstrap over blocks of consecutive origins.
 
     Source: Künsch 1989, "The jackknife and the bootstrap for general stationary observations"; blocks do not overlap.
+
+    >>> ratio_interval(np.ones(80), np.full(80, 2.0), block=10)
+    (0.5, 0.5)
     """
     edges = np.arange(0, len(a), block)
     sums = np.stack([np.add.reduceat(a, edges), np.add.reduceat(b, edges)])

@@ -29,4 +29,7 @@ PEERS: tuple[Peer, ...] = (
 )
 """The simplest first: of two that are equally good, it is the one to ship."""
 
-__all__ = ["PEERS", "Panel", "Peer", "Trained", "Unfit", "make_panel"]
+NETWORKS = ("DLinear", "DLinear, absolute error", "SegRNN", "tutorial LSTM")
+"""Those that need TensorFlow, and most of the time."""
+
+__all__ = ["NETWORKS", "PEERS", "Panel", "Peer", "Trained", "Unfit", "make_panel"]

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeseq.core.types import F32, F64
 from edgeseq_train.peers.panel import Panel, Peer, Trained, Unfit
+from edgeseq_train.peers.reasons import NO_SEASON
 
 LEVEL_RATES = (0.01, 0.03, 0.1, 0.3, 0.6, 0.95)
 TREND_RATES = (0.0, 0.001, 0.01)
@@ -35,6 +36,8 @@ def holt_winters_peer() -> Peer:
     """Additive Holt-Winters with the season of the day."""
 
     def fit(panel: Panel, horizon: int, seed: int) -> Trained | Unfit:
+        if panel.season < 2:
+            return Unfit(NO_SEASON)
         if 2 * panel.season > panel.train:
             return Unfit(f"two seasons of {panel.season} steps need more than {panel.train} steps")
         rates = _chosen(panel, horizon)

@@ -7,6 +7,7 @@ import numpy as np
 from edgeseq.core.types import F32, I64
 from edgeseq_train import evaluate, ridge, seasons
 from edgeseq_train.peers.panel import Panel, Peer, Trained, Unfit
+from edgeseq_train.peers.reasons import NO_SEASON
 
 DENSE_LIMIT = 1024
 """Two seasons of more steps than this are looked at through sparse lags, as the recipe does."""
@@ -16,6 +17,8 @@ def ridge_peer(name: str, reach: int | None) -> Peer:
     """Ridge on the last `reach` values, or on two seasons of them; the penalty of each lead by validation error."""
 
     def fit(panel: Panel, horizon: int, seed: int) -> Trained | Unfit:
+        if reach is None and panel.season < 2:
+            return Unfit(NO_SEASON)
         lags = two_seasons(panel, horizon) if reach is None else np.arange(reach)[::-1]
         if 2 * lags.max() + horizon > panel.train:
             return Unfit(

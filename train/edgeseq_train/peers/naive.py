@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeseq.core.types import F32
 from edgeseq_train import evaluate
 from edgeseq_train.peers.panel import Panel, Peer, Trained, Unfit
+from edgeseq_train.peers.reasons import NO_SEASON
 
 
 def persistence_peer() -> Peer:
@@ -23,6 +24,8 @@ def seasonal_naive_peer() -> Peer:
     """Forecast the value of the latest season already seen, in phase with each lead."""
 
     def fit(panel: Panel, horizon: int, seed: int) -> Trained | Unfit:
+        if panel.season < 2:
+            return Unfit(NO_SEASON)
         seen = panel.season * (1 + (horizon - 1) // panel.season)
         if seen >= panel.train:
             return Unfit(f"needs {seen} steps before the first origin")

@@ -1,0 +1,146 @@
+"""The command `edgeseq backtest`: how good forecasts would have been, and who wins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+
+from edgeseq.adapters.interpreter.hushed import hushed
+from edgeseq.bundle import Bundle
+from edgeseq.core.types import Aggregate
+from edgeseq.errors import ConfigError
+from edgeseq_train import exogenous
+from edgeseq_train import recording as recordings
+from edgeseq_train.backtest import Model, Results, table
+from edgeseq_train.backtest import backtest as run
+from edgeseq_train.backtest import page as pages
+from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, recipe_of
+from edgeseq_train.cli import PATH, _horizon, _length_ns, _resolve, make_console
+from edgeseq_train.fit import Recording
+from edgeseq_train.recipe import Recipe, read_recipe
+from edgeseq_train.recordings.options import options_of, reading_options
+from edgeseq_train.recordings.progress import ReadProgress
+from edgeseq_train.recordings.request import Options
+
+
+@click.command(name="backtest")
+@click.argument("data", type=PATH)
+@click.option("--bundle", type=PATH, help="A trained bundle to test.")
+@click.option("--recipe", type=PATH, help="A recipe to train and test; default: the default recipe.")
+@click.option("--every", help="Grid period, such as 10m; of a bundle its own.")
+@click.option("--horizon", help="How far to forecast, such as 24h; of a bundle its own.")
+@click.option(
+    "--aggregate",
+    type=click.Choice(get_args(Aggregate)),
+    help="Several readings of one step; default: the last.",
+)
+@reading_options
+@click.option(
+    "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
+)
+@click.option("--covariates", help="Columns that are inputs beside each target and are not forecast.")
+@click.option("--known", help="Columns whose future is known, such as a weather forecast.")
+@click.option(
+    "--holidays", help="Make the calendar of --time-zone an input, with the holidays of a place, or none."
+)
+@click.option(
+    "--split", help="Training, validation and test part, such as 0.6,0.2,0.2 or 8640,2880,2880 rows."
+)
+@click.option(
+    "--trusted",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of trusted *.pub files; default: the own signing key.",
+)
+@click.option(
+    "--peers", help="Peers by the beginnings of their names, such as 'persistence,ridge'; default: all."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 99),
+    default=1,
+    show_default=True,
+    help="Train so many models by the recipe.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Without the peers that are networks: seconds instead of minutes."
+)
+@click.option("-o", "--output", type=PATH, help="The JSON file to write; default: DATA.backtest.json.")
+@click.option("--page", type=PATH, help="The HTML page to write; default: beside the JSON file.")
+def backtest(data: Path, **options: Any) -> None:
+    """Forecast the test part of the recording DATA as a device would, and say who wins at each horizon.
+
+    The core of the device steps through the whole recording, one reading at a time. Beside it: persistence, seasonal
+    naive, Holt-Winters, ridge regression, and networks of the literature, all fitted on the training part. Without
+    --bundle a model is trained by the recipe first.
+    """
+    if options["bundle"] and options["recipe"]:
+        raise click.UsageError("--bundle and --recipe exclude each other", click.get_current_context())
+    document = options["output"] or Path(f"{data.stem}.backtest.json")
+    page = options["page"] or document.with_suffix(".html")
+    for option, path in (("-o", document), ("--page", page)):
+        _check_place(option, path)
+    peers = chosen_peers(options["peers"], quick=options["quick"])
+    bundle = open_bundle(options["bundle"], options["trusted"]) if options["bundle"] else None
+    recipe = _recipe(bundle, data, options)
+    console = make_console()
+    taken = _read(data, recipe, options, console)
+    plan, recipe = lay_out(taken, recipe, _horizon(recipe))
+    with hushed(lambda _: True):
+        import edgeseq_train.produce  # noqa: F401 - TensorFlow chats while it is imported, and not for --help
+    made = (
+        [lambda _: Model(bundle.manifest, bundle.files)] if bundle else makers(plan, recipe, options["seeds"])
+    )
+    with ReadProgress(console) as progress:
+        results = run(plan, made, peers, progress)
+    tell(results, console)
+    document.write_text(json.dumps(results.document(), indent=1), encoding="utf-8")
+    page.write_text(pages.make(results, data.stem), encoding="utf-8")
+    console.print(f"wrote {document} and {page}", highlight=False, soft_wrap=True)
+
+
+def tell(results: Results, console: Console) -> None:
+    """Print tables, and who wins."""
+    for h in results.plan.marks:
+        console.print(table.error_table(results, h))
+    console.print(table.cost_table(results))
+    for peer, why in results.left_out.items():
+        console.print(f"{peer} was left out: {why}", highlight=False, soft_wrap=True)
+    for sentence in results.said():
+        console.print(sentence, highlight=False, soft_wrap=True)
+
+
+def _recipe(bundle: Bundle | None, data: Path, options: dict[str, Any]) -> Recipe:
+    given = recipe_of(bundle.manifest) if bundle else read_recipe(options["recipe"])
+    recipe = _resolve(given, data, {**options, "name": None, "seed": None})
+    for option, example in {"every": "10m", "horizon": "24h"}.items():
+        if getattr(recipe, option) is None:
+            raise click.UsageError(
+                f"option missing: --{option}, such as --{option} {example} (or --bundle, or {option} in the recipe)",
+                click.get_current_context(),
+            )
+    return recipe
+
+
+def _read(data: Path, recipe: Recipe, options: dict[str, Any], console: Console) -> Recording:
+    with ReadProgress(console) as progress:
+        reading = options_of(options)
+        asked: Options = {
+            **reading, "progress": progress, "multichannel": exogenous.needs_channels(recipe),
+            "columns": exogenous.wanted(reading.get("columns", ()), recipe),
+            "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
+        }  # fmt: skip
+        return recordings.read(data, _length_ns(recipe, "every"), recipe.aggregate, **asked)
+
+
+def _check_place(option: str, path: Path) -> None:
+    """Find out before the work whether there is a place for what is written."""
+    if path.parent.is_dir() and not path.is_dir():
+        return
+    raise ConfigError(
+        "the result cannot be written", where=f"{option} {path}",
+        found="a folder" if path.is_dir() else "no such folder", wanted="a file in a folder that exists",
+    )  # fmt: skip

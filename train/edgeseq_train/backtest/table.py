@@ -1,0 +1,59 @@
+"""A backtest as tables of the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from rich.table import Table
+
+from edgeseq_train.backtest.results import Line, Results
+
+MEASURES = {
+    "mase": "MASE", "mae": "MAE (z)", "mse": "MSE (z)", "pinball": "pinball", "winkler_80": "Winkler\n80 %",
+    "winkler_90": "Winkler\n90 %", "coverage_80": "within\n80 %", "coverage_90": "within\n90 %",
+}  # fmt: skip
+PER_CENT = ("coverage_80", "coverage_90")
+
+
+def error_table(results: Results, h: int) -> Table:
+    """Lay out all measures at one horizon."""
+    from edgeseq_train.backtest.words import span
+
+    winner = results.verdicts[h].winner
+    table = Table(title=f"{span(h)}: {winner} wins", title_justify="left")
+    table.add_column("forecaster", no_wrap=True)
+    for name in MEASURES.values():
+        table.add_column(name, justify="right")
+    for line in results.lines:
+        style = "bold" if line.name == winner else None
+        table.add_row(line.name, *(cell(line, h, measure) for measure in MEASURES), style=style)
+    return table
+
+
+def cell(line: Line, h: int, measure: str) -> str:
+    """Write a measure; the spread of several seeds beside their mean MASE."""
+    value = line.mean(h, measure)
+    if math.isnan(value):
+        return ""
+    if measure in PER_CENT:
+        return f"{100 * value:.1f} %"
+    spread = f" ±{line.spread(h) / 2:.4f}" if measure == "mase" and len(line.seeds) > 1 else ""
+    return f"{value:.4f}{spread}"
+
+
+def cost_table(results: Results) -> Table:
+    """Lay out what each forecaster costs."""
+    table = Table(title="Cost", title_justify="left")
+    table.add_column("forecaster", no_wrap=True)
+    for name in ("parameters", "bytes of state\nper stream", "µs per\nreading", "training\nCPU s"):
+        table.add_column(name, justify="right")
+    for line in results.lines:
+        table.add_row(line.name, *costs(line))
+    return table
+
+
+def costs(line: Line) -> list[str]:
+    """Write the costs of a forecaster."""
+    forms = {"parameters": "{:,}", "state_bytes": "{:,}", "us_per_reading": "{:.1f}", "train_cpu_s": "{:.1f}"}
+    values = {name: line.cost(name) for name in forms}
+    return ["" if value is None else forms[name].format(value) for name, value in values.items()]

@@ -1,0 +1,65 @@
+"""What a backtest found, in sentences."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from edgeseq_train.scores import Verdict
+
+NAME = "edgeseq"
+
+
+class Comparison(NamedTuple):
+    """The model beside the best of its peers."""
+
+    peer: str
+    ratio: float
+    """Error of the model ÷ error of the peer, with its 95 % interval."""
+    low: float
+    high: float
+
+
+def who_wins(h: int, v: Verdict, ratio: float, against: Comparison | None) -> str:
+    """Say who wins at a horizon; ratio: the least error ÷ the winner's.
+
+    >>> who_wins(1, Verdict("edgeseq", "edgeseq", 1, 1), 1.0, Comparison("ridge 96", 0.95, 0.93, 0.97))
+    "1 step ahead edgeseq wins: its error is 5.0 % lower than ridge 96's (95 %: 7.0 % to 3.0 % lower)."
+    >>> who_wins(24, Verdict("ridge 96", "ridge 96", 1, 1), 1.0, Comparison("ridge 96", 1.02, 0.99, 1.04))
+    "1-24 steps ahead ridge 96 wins. edgeseq's error is 2.0 % higher than ridge 96's (95 %: 1.0 % lower to ..."
+    >>> who_wins(1, Verdict("persistence", "SegRNN", 0.98, 1.01), 0.995, None)
+    "1 step ahead persistence wins: SegRNN's error is 0.5 % lower, which may be chance (95 %: 2.0 % lower to ..."
+    """
+    lead = f"{span(h)} {v.winner} wins"
+    if v.lowest != v.winner:
+        ours = "" if against is None or NAME in (v.winner, v.lowest) else f" {_beside(against)}"
+        return f"{lead}: {v.lowest}'s error is {_change(ratio)}, which may be chance ({_interval(v.low, v.high)}).{ours}"
+    if against is None:
+        return f"{lead}."
+    if v.winner == NAME:
+        sure = _interval(against.low, against.high)
+        return f"{lead}: its error is {_change(against.ratio)} than {against.peer}'s ({sure})."
+    return f"{lead}. {_beside(against)}"
+
+
+def _beside(against: Comparison) -> str:
+    sure = _interval(against.low, against.high)
+    return f"{NAME}'s error is {_change(against.ratio)} than {against.peer}'s ({sure})."
+
+
+def span(h: int) -> str:
+    """Name the leads 1 … h.
+
+    >>> span(1), span(24)
+    ('1 step ahead', '1-24 steps ahead')
+    """
+    return "1 step ahead" if h == 1 else f"1-{h} steps ahead"
+
+
+def _change(ratio: float) -> str:
+    return f"{abs(100 * (ratio - 1)):.1f} % {'lower' if ratio < 1 else 'higher'}"
+
+
+def _interval(low: float, high: float) -> str:
+    if (low < 1) == (high < 1):
+        return f"95 %: {abs(100 * (low - 1)):.1f} % to {_change(high)}"
+    return f"95 %: {_change(low)} to {_change(high)}"
