@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import CALIBRATED_LEADS, COVERAGE, F64, I64, Bool
 
-FORECASTERS = ("baseline", "model")
-BASELINE, MODEL = 0, 1
+FORECASTERS = ("baseline", "model", "blend")
+"""The blend is what serves where there is a model: for each lead a mean of the two, weighted by their late errors."""
+BASELINE, MODEL, BLEND = 0, 1, 2
 LOWER, VALUE, UPPER = 0, 1, 2
 
 STEP = 0.08
@@ -47,6 +48,12 @@ ALERT_STEP = 0.35
 
 STRIDE_RATE = 0.125
 """Memory of the typical error among those that are no zero: the last dozen of them."""
+
+BLEND_SHARPNESS, BLEND_TRUST = 10.0, 3.0
+"""Log-weight that a forecaster loses per unit of error above the better one's, and that the model has in advance:
+at equal errors it weighs 95 %; the baseline takes over at a lead where the model errs some 30 % more."""
+BLEND_AFTER = 24
+"""Outcomes of a lead that both forecast before its errors count; until then the next shorter lead's do."""
 
 CALM_AFTER = 6
 """Outcomes inside that end an episode: the outcomes of one outage count once."""
@@ -210,12 +217,36 @@ def _learn_pairs(table: Table, rows: I64, absolute: F64) -> None:
 
 
 def error_ratio(table: Table, rows: I64) -> F64:
-    """Give the model's error over the baseline's, geometric mean over scored leads → (n, C); NaN while unknown."""
+    """Give the blend's error over the baseline's, geometric mean over scored leads → (n, C); NaN while unknown."""
     error = table["paired_error"][rows]
     known = (table["paired"][rows] >= 1) & (error > 0).all(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.where(known, np.log(error[:, MODEL]) - np.log(error[:, BASELINE]), 0.0)
+        log_ratio = np.where(known, np.log(error[:, BLEND]) - np.log(error[:, BASELINE]), 0.0)
         return np.where(known.any(axis=2), np.exp(log_ratio.sum(axis=2) / known.sum(axis=2)), np.nan)
+
+
+def model_share(table: Table, leads: tuple[int, ...], rows: I64, horizon: int) -> F64:
+    """Weigh the model against the baseline → (n, C, H), 0 … 1.
+
+    Softmax over -sharpness · (error / least error - 1), plus the model's trust; between calibrated leads linear in
+    the logarithm of the lead.
+    """
+    error = table["paired_error"][rows][:, [BASELINE, MODEL]]
+    least = error.min(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = np.where(least > 0, error / least - 1, np.where(error > 0, np.inf, 0.0))
+    gap = np.clip(BLEND_SHARPNESS * (excess[:, 1] - excess[:, 0]), -50, 50) - BLEND_TRUST
+    known = (table["paired"][rows] >= BLEND_AFTER) & np.isfinite(gap)
+    share = _carry_forward(np.where(known, 1 / (1 + np.exp(gap)), np.nan))
+    return _between_leads(np.where(np.isnan(share), 1.0, share), leads, horizon)
+
+
+def blend(raw: F64, share: F64) -> F64:
+    """Mix raw forecasts (n, F, C, 3, H) by the model's share (n, C, H) → (n, C, 3, H), as wide as the model's."""
+    model = raw[:, MODEL]
+    moved = (1 - share) * (raw[:, BASELINE, :, VALUE] - model[:, :, VALUE])
+    mixed: F64 = model + moved[:, :, None]
+    return mixed
 
 
 def interval(table: Table, leads: tuple[int, ...], rows: I64, source: I64, raw: F64) -> tuple[F64, F64, F64]:

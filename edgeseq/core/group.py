@@ -34,7 +34,7 @@ class Group:
     targets: int
     """Channels that are forecast, the first ones; the others are only inputs of a model."""
     steppers: tuple[Stepper, ...]
-    """In the order of calibrate.FORECASTERS; without a bundle only the baseline."""
+    """The first of calibrate.FORECASTERS; without a bundle only the baseline."""
     horizon: int
     leads: tuple[int, ...]
     ring: int
@@ -251,8 +251,8 @@ def _forget_model(group: Group) -> None:
     table["anchor"][:] = np.nan
     table["unit"][:] = np.nan
     table["warm_step"][:] = NONE_YET
-    table["next_raw"][:, calibrate.MODEL] = np.nan
+    table["next_raw"][:, calibrate.MODEL :] = np.nan
     for name in ("pending", "offset", "error", "paired_error", "scored", "alert_width", "calm", "stride"):
-        table[name][:, calibrate.MODEL] = table.columns[name].init
+        table[name][:, calibrate.MODEL :] = table.columns[name].init
     table["paired_error"][:] = np.nan
     table["paired"][:] = 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeseq.core import calibrate, detect, estimate
 from edgeseq.core.align import Resets, Samples, origin_ns
-from edgeseq.core.calibrate import BASELINE, MODEL, VALUE
+from edgeseq.core.calibrate import BASELINE, BLEND, MODEL, VALUE
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state
@@ -143,20 +143,20 @@ def _drop_broken(group: Group, rows: I64, quantiles: NDArray[Any]) -> Bool:
 
 
 def _choose(group: Group, rows: I64) -> None:
-    """Let the better forecaster serve rows whose model is warm, with hysteresis."""
+    """Let the blend with the model serve rows whose model is warm, where it beats the baseline, with hysteresis."""
     if len(rows) == 0:
         return
     table = group.table
     ratio = _mean_ratio(group, rows)
     enough = table["paired"][rows].max(axis=(1, 2)) >= SERVE_AFTER
-    serves = table["serving"][rows] == MODEL
+    serves = table["serving"][rows] == BLEND
     with np.errstate(invalid="ignore"):
         better = np.where(serves, ratio <= DROP_ABOVE, ratio < SERVE_BELOW)
-    table["serving"][rows] = np.where(enough & better, MODEL, BASELINE)
+    table["serving"][rows] = np.where(enough & better, BLEND, BASELINE)
 
 
 def _mean_ratio(group: Group, rows: I64) -> F64:
-    """Error of the model over that of the baseline, geometric mean over the forecast channels (n,)."""
+    """Error of the blend over that of the baseline, geometric mean over the forecast channels (n,)."""
     ratio = calibrate.error_ratio(group.table, rows)[:, : group.targets]
     known = np.isfinite(ratio) & (ratio > 0)
     logs = np.log(np.where(known, ratio, 1.0)).sum(axis=1)
@@ -184,6 +184,8 @@ def _step(group: Group, samples: Samples) -> F64:
         absolute = denormalise(quantiles, anchor, unit)
         sound = _drop_broken(group, w, absolute)
         raw[warm[sound], MODEL] = _bounds(group.steppers[MODEL], absolute[sound])
+        share = calibrate.model_share(table, group.leads, w[sound], group.horizon)
+        raw[warm[sound], BLEND] = calibrate.blend(raw[warm[sound]], share)
     table["next_raw"][rows] = raw[..., np.array(group.leads) - 1]
     return raw
 
@@ -296,7 +298,7 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
     source = table["serving"][rows]
     lower, value, upper = calibrate.interval(table, group.leads, rows, source, raw[here, source])
     skill = np.zeros(samples.values.shape)
-    modelled = source == MODEL
+    modelled = source == BLEND
     if modelled.any():
         skill[modelled] = 1 - calibrate.error_ratio(table, rows[modelled])
     observed = np.where(samples.observed, samples.values, np.nan)
@@ -323,7 +325,7 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
 
 
 def _names(source: I64) -> list[Source]:
-    return ["model" if s == MODEL else "baseline" for s in source.tolist()]
+    return ["model" if s == BLEND else "baseline" for s in source.tolist()]
 
 
 # --- status ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
     for _ in range(streams):
         table.add_row()
     rows = np.arange(streams)
-    raw = np.empty((streams, 2, 1, 3, len(LEADS)))
+    raw = np.empty((streams, len(calibrate.FORECASTERS), 1, 3, len(LEADS)))
     raw[..., calibrate.LOWER, :], raw[..., calibrate.VALUE, :], raw[..., calibrate.UPPER, :] = (
         -spread,
         0,
@@ -60,7 +60,7 @@ def test_due_gives_the_forecast_made_lead_steps_ago() -> None:
         forecasts = calibrate.due(table, LEADS, row, np.array([step]))
         expected = [step - lead if step >= lead else np.nan for lead in LEADS]
         assert np.array_equal(forecasts[0, 0, 0, 1], np.array(expected, dtype=float), equal_nan=True)
-        calibrate.push(table, LEADS, row, np.array([step]), np.full((1, 2, 1, 3, len(LEADS)), float(step)))
+        calibrate.push(table, LEADS, row, np.array([step]), np.full((1, 3, 1, 3, len(LEADS)), float(step)))
 
 
 def test_interval_contains_its_value_and_widens_smoothly() -> None:
@@ -82,7 +82,7 @@ def test_alert_width_counts_an_episode_once() -> None:
     for outside in (1, 10):
         table = Table(calibrate.columns(1, 24))
         row = np.array([table.add_row()])
-        raw = np.zeros((1, 2, 1, 3, len(LEADS)))
+        raw = np.zeros((1, 3, 1, 3, len(LEADS)))
         for step in range(200):
             y = 100.0 if 150 <= step < 150 + outside else float(np.sin(step))
             forecasts = calibrate.due(table, LEADS, row, np.array([step]))
@@ -91,3 +91,41 @@ def test_alert_width_counts_an_episode_once() -> None:
         widths.append(float(table["alert_width"][0, 0, 0]))
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
     assert widths[0] > calibrate.ALERT_START * 1.2
+
+
+def _paired(model: list[float], baseline: list[float], counts: list[int]) -> tuple[Table, tuple[int, ...]]:
+    """Make a table of one stream whose forecasters have erred so much at each lead."""
+    leads = calibrate.leads_up_to(8)
+    table = Table(calibrate.columns(1, 8))
+    table.add_row()
+    table["paired_error"][0, :2, 0] = np.array([baseline, model])
+    table["paired"][0, 0] = counts
+    return table, leads
+
+
+def test_model_weighs_most_until_errors_speak_against_it() -> None:
+    """At equal errors the model has 95 %, at half the error all but all, at twice the error next to nothing."""
+    table, leads = _paired([1, 1, 2, 2], [2, 1, 1, 1], [99] * 4)
+    share = calibrate.model_share(table, leads, np.array([0]), 8)[0, 0]
+    assert share[0] > 0.9999
+    assert share[1] == pytest.approx(1 / (1 + np.exp(-3.0)))
+    assert (share[3:] < 0.001).all()
+    assert share[1] > share[2] > share[3]
+
+
+def test_leads_without_outcomes_take_the_share_of_a_shorter_lead() -> None:
+    """Where a long lead has no outcome yet the next shorter one speaks; with none at all the model alone serves."""
+    table, leads = _paired([3, 9, 9, 9], [1, 1, 1, 1], [99, 0, 0, 0])
+    assert (calibrate.model_share(table, leads, np.array([0]), 8) < 0.001).all()
+    table["paired"][0, 0] = 0
+    assert (calibrate.model_share(table, leads, np.array([0]), 8) == 1).all()
+
+
+def test_blend_lies_between_its_parts_and_is_as_wide_as_the_model() -> None:
+    """A share of 1 is the model, of 0 the baseline's value; the width is the model's throughout."""
+    raw = np.zeros((1, 3, 1, 3, 2))
+    raw[0, 0, 0] = 10.0
+    raw[0, 1, 0] = [[1, 2], [4, 4], [6, 8]]
+    assert calibrate.blend(raw, np.ones((1, 1, 2)))[0, 0].tolist() == [[1, 2], [4, 4], [6, 8]]
+    assert calibrate.blend(raw, np.zeros((1, 1, 2)))[0, 0].tolist() == [[7, 8], [10, 10], [12, 14]]
+    assert calibrate.blend(raw, np.full((1, 1, 2), 0.5))[0, 0, 1].tolist() == [7, 7]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeseq.core import keeping, pipeline
+from edgeseq.core.calibrate import BLEND
 from edgeseq.core.group import recent_history
 from edgeseq.core.types import AlertEvent, AlertKind, Event, Message, Readings, StreamCreated, StreamRule
 from edgeseq.testing.fake_stepper import FakeStepper
@@ -56,7 +57,7 @@ def test_serving_model_goes_on_serving_after_a_restart(init: float) -> None:
     assert carried(old, new) == []
     assert equal_states(old, new)
     assert plain(run(new, noise(20, 300))) == plain(run(old, noise(20, 300)))
-    assert new.groups[0].table["serving"][0] == 1
+    assert new.groups[0].table["serving"][0] == BLEND
 
 
 def test_restart_between_two_readings_of_a_step_goes_on_equal() -> None:
