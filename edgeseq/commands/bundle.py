@@ -171,9 +171,9 @@ def _answer(m: Manifest) -> dict[str, str]:
         horizon = f"{m.horizon} steps ({format_duration(m.horizon * m.period_ns)})"
         return {"horizon": horizon, "levels": ", ".join(map(str, m.levels))}
     if m.target.classes:
-        return {"classifies": f"{m.target.name}: {', '.join(m.target.classes)}"}
+        return {"target": f"{m.target.name}, one of {', '.join(m.target.classes)}"}
     unit = f" ({m.target.unit})" if m.target.unit else ""
-    return {"estimates": f"{m.target.name}{unit}", "levels": ", ".join(map(str, m.levels))}
+    return {"target": f"{m.target.name}{unit}", "levels": ", ".join(map(str, m.levels))}
 
 
 def _variant_lines(m: Manifest) -> Iterator[str]:

@@ -15,6 +15,7 @@ from edgeseq.adapters.interpreter import open_stepper, verify_golden
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Bundle, TrustedKeys, read_bundle
 from edgeseq.bundle.keys import load_signing_key
+from edgeseq.commands.bundle import bundle as bundle_command
 from edgeseq.core import features, network
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.layers import LayerSpec
@@ -277,7 +278,8 @@ def test_rare_class_weighs_as_much_as_another_where_asked() -> None:
         recipe = small(class_weights=weights)
         ready = prepare_rows(source, split_rows(STEPS, recipe.split), recipe)
         begun = start(ready, class_weights(ready, recipe))
-        logits: F64 = ready.rows.features.astype(float) @ begun["highway"] + begun["head.bias"]
+        highway = begun["highway"].astype(np.float64)
+        logits = ready.rows.features.astype(np.float64) @ highway + begun["head.bias"].astype(np.float64)
         share[weights] = regression.softmax(logits)[:, 0].mean()
     assert share["balanced"] > share["none"] + 0.05
 
@@ -379,6 +381,15 @@ def _run_step(model: bytes, spec: NetworkSpec, x: F32) -> F64:
         state = {name: out[f"{name}_next"] for name in names}
         told.append(out["quantiles"][0, 0, 0])
     return np.array(told, dtype=np.float64)
+
+
+def test_bundle_show_and_list_say_what_is_estimated(folder: Path) -> None:
+    """Who looks at the file sees the target and its classes instead of a horizon."""
+    shown = CliRunner().invoke(bundle_command, ["show", str(folder / "room.edgeseq")])
+    assert "target:    who, one of occupied, empty" in shown.output
+    assert "horizon" not in shown.output
+    listed = CliRunner().invoke(bundle_command, ["list", str(folder)])
+    assert "every 1m, for who" in listed.output
 
 
 def test_two_targets_are_refused(folder: Path) -> None:
