@@ -84,7 +84,7 @@ def train(
 
     Ctrl-C while it trains ends the training early: the best model so far is measured and written.
     """
-    chosen = estimators.chosen(_resolve(read_recipe(recipe), data, options), options)
+    chosen = estimators.chosen(resolve(read_recipe(recipe), data, options), options)
     for option in ("every",) if estimators.is_wanted(chosen) else ("every", "horizon"):
         if getattr(chosen, option) is None:
             raise click.UsageError(
@@ -120,7 +120,7 @@ def run(
 ) -> tuple[Manifest, Path]:  # fmt: skip
     """Do what the command does with a resolved recipe; report: where to write it, if at all."""
     console = console or make_console()
-    period_ns, horizon = _length_ns(recipe, "every"), 0 if estimators.is_wanted(recipe) else _horizon(recipe)
+    period_ns, horizon = length_ns(recipe, "every"), 0 if estimators.is_wanted(recipe) else horizon_steps(recipe)
     # An unusable key or place must not be found out after the training.
     name = recipe.name or data.stem
     path = _bundle_path(output, recipe, data)
@@ -213,7 +213,7 @@ def _verdict(manifest: Manifest) -> str:
     )
 
 
-def _resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
+def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
     """Let the command line win over the recipe."""
     given = {
         k: options[k] for k in ("every", "horizon", "aggregate", "name", "seed") if options[k] is not None
@@ -254,7 +254,7 @@ def _split(text: str, recipe: Recipe) -> Any:
     return msgspec.structs.replace(recipe.split, train=a, validation=b, test=c)
 
 
-def _length_ns(recipe: Recipe, name: str) -> int:
+def length_ns(recipe: Recipe, name: str) -> int:
     """Read a duration of the recipe (ns)."""
     text = getattr(recipe, name)
     length = parse_duration(text) if text else None
@@ -265,9 +265,9 @@ def _length_ns(recipe: Recipe, name: str) -> int:
     return length
 
 
-def _horizon(recipe: Recipe) -> int:
+def horizon_steps(recipe: Recipe) -> int:
     """Count the steps of the horizon."""
-    steps, rest = divmod(_length_ns(recipe, "horizon"), _length_ns(recipe, "every"))
+    steps, rest = divmod(length_ns(recipe, "horizon"), length_ns(recipe, "every"))
     if rest or not steps:
         raise ConfigError(
             "the horizon is not a multiple of the period",

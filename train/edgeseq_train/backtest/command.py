@@ -19,7 +19,7 @@ from edgeseq_train.backtest import Model, Results, table
 from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest import page as pages
 from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, recipe_of
-from edgeseq_train.cli import PATH, _horizon, _length_ns, _resolve, make_console
+from edgeseq_train.cli import PATH, horizon_steps, length_ns, resolve, make_console
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import Recipe, read_recipe
 from edgeseq_train.recordings.options import options_of, reading_options
@@ -88,7 +88,7 @@ def backtest(data: Path, **options: Any) -> None:
     recipe = _recipe(bundle, data, options)
     console = make_console()
     taken = _read(data, recipe, options, console)
-    plan, recipe = lay_out(taken, recipe, _horizon(recipe))
+    plan, recipe = lay_out(taken, recipe, horizon_steps(recipe))
     with hushed(lambda _: True):
         import edgeseq_train.produce  # noqa: F401 - TensorFlow chats while it is imported, and not for --help
     made = (
@@ -115,7 +115,7 @@ def tell(results: Results, console: Console) -> None:
 
 def _recipe(bundle: Bundle | None, data: Path, options: dict[str, Any]) -> Recipe:
     given = recipe_of(bundle.manifest) if bundle else read_recipe(options["recipe"])
-    recipe = _resolve(given, data, {**options, "name": None, "seed": None})
+    recipe = resolve(given, data, {**options, "name": None, "seed": None})
     for option, example in {"every": "10m", "horizon": "24h"}.items():
         if getattr(recipe, option) is None:
             raise click.UsageError(
@@ -133,7 +133,7 @@ def _read(data: Path, recipe: Recipe, options: dict[str, Any], console: Console)
             "columns": exogenous.wanted(reading.get("columns", ()), recipe),
             "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
         }  # fmt: skip
-        return recordings.read(data, _length_ns(recipe, "every"), recipe.aggregate, **asked)
+        return recordings.read(data, length_ns(recipe, "every"), recipe.aggregate, **asked)
 
 
 def _check_place(option: str, path: Path) -> None:

@@ -32,7 +32,8 @@ def who_wins(h: int, v: Verdict, ratio: float, against: Comparison | None) -> st
     lead = f"{span(h)} {v.winner} wins"
     if v.lowest != v.winner:
         ours = "" if against is None or NAME in (v.winner, v.lowest) else f" {_beside(against)}"
-        return f"{lead}: {v.lowest}'s error is {_change(ratio)}, which may be chance ({_interval(v.low, v.high)}).{ours}"
+        sure = _interval(v.low, v.high)
+        return f"{lead}: {v.lowest}'s error is {_change(ratio)}, which may be chance ({sure}).{ours}"
     if against is None:
         return f"{lead}."
     if v.winner == NAME:
