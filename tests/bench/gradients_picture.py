@@ -28,7 +28,7 @@ LOOKS = {
     "Adam, any norm": ("tab:red", ":"),
     "Adam, norm ≤ 1": ("tab:blue", ":"),
     "16 steps": ("tab:red", "-"),
-    "32 steps": ("tab:orange", "-"),
+    "32 steps": ("tab:orange", "--"),
     "64 steps": ("tab:blue", "-"),
     "all steps": ("tab:green", "-"),
 }

@@ -84,8 +84,11 @@ def produce(
     )
     weights = dump_arrays(fitted.weights)
     manifest = draft(recording, spec, recipe, name, weights, models)
-    chosen = choose_default(manifest, models, x, known, split, recipe, recording.target_channels)
-    manifest = msgspec.structs.replace(manifest, default_variant=chosen)
+    rungs = climb(manifest, models, x, known, split, recipe, recording.target_channels)
+    bounds = ladder.Bounds(recipe.quantization.loss_percent, recipe.quantization.difference)
+    chosen = ladder.choose(rungs, bounds)
+    say(f"the default is {chosen.told}")
+    manifest = msgspec.structs.replace(manifest, default_variant=chosen.name)
     rows, measured, forecasts = measure(
         manifest, models, x, known, split.train, split.validation, fitted, golden, recording.target_channels
     )
@@ -95,28 +98,25 @@ def produce(
         training={
             **manifest.training, "data": digest_of(recording), "rows": len(recording.values),
             "split": {"train": split.train, "validation": split.validation, "test": split.test},
-            **fitted.summary, "table": rows,
+            **fitted.summary, "table": rows, "ladder": [rung._asdict() for rung in rungs],
         },
     )  # fmt: skip
     carried = {v.file: models[v.name] for v in manifest.variants}
     return Produced(manifest, {WEIGHTS: weights, GOLDEN: dump_golden(golden), **carried}, forecasts)
 
 
-def choose_default(
+def climb(
     manifest: Manifest, models: Mapping[str, bytes], x: F32, known: F32 | None, split: Split, recipe: Recipe,
     targets: int,
-) -> str:  # fmt: skip
-    """Choose among the carried variants by what they lose on the validation part, in the real runtime."""
-    wanted = recipe.quantization
-    carried: dict[str, bytes] = {name: models[name] for name in ("float32", *wanted.variants)}
-    steppers = {name: TFLiteStepper(manifest, "litert", model) for name, model in carried.items()}
+) -> list[ladder.Rung]:  # fmt: skip
+    """Measure the carried variants on the validation part, in the real runtime."""
+    wanted = recipe.quantization.variants
+    compared = dict.fromkeys(("float32", *wanted))
+    steppers = {str(name): TFLiteStepper(manifest, "litert", models[name]) for name in compared}
     naive = naive_error(x[: split.train, :, :targets], manifest.seasons[0] if manifest.seasons else 1)
-    rungs = ladder.climb(
-        steppers, {name: len(model) for name, model in carried.items()}, x, naive,
-        slice(split.train, split.validation), known,
-    )  # fmt: skip
-    bounds = ladder.Bounds(wanted.loss_percent, wanted.difference)
-    return ladder.choose([rung for rung in rungs if rung.name in wanted.variants], bounds)
+    sizes = {name: len(models[name]) for name in steppers}
+    rungs = ladder.climb(steppers, sizes, x, naive, slice(split.train, split.validation), known)
+    return [rung for rung in rungs if rung.name in wanted]
 
 
 def file_of(variant: str) -> str:

@@ -13,6 +13,7 @@ from edgeseq.core.layers import LayerSpec, kind_of
 from edgeseq.errors import ConfigError
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+VariantName = Literal["float32", "float16", "int8_weights", "dynamic"]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,6 +88,20 @@ class TrainingRecipe(_Table, frozen=True):
     """Share of lanes that start cold, with an empty ring."""
 
 
+class QuantizationRecipe(_Table, frozen=True):
+    """[quantization]: in which ways the weights are stored; a device chooses among them, or takes the default."""
+
+    variants: Annotated[tuple[VariantName, ...], msgspec.Meta(min_length=1)] = (
+        "float32", "float16", "int8_weights", "dynamic",
+    )  # fmt: skip
+    """What the bundle carries. The smallest of them within both bounds is the default."""
+    loss_percent: Annotated[float, msgspec.Meta(ge=0)] = 0.3
+    """Bound on what it loses against float32: MASE on the validation part, at every horizon …"""
+    difference: Annotated[float, msgspec.Meta(gt=0)] = 0.2
+    """… and bound on how far 99.9 % of its forecasts are from those of float32 at the farthest quantile, in running
+    scales: bands and alerts hang on quantiles, which a loss over the median does not see."""
+
+
 class CalendarRecipe(_Table, frozen=True):
     """[calendar]: local time of day and week, and holidays, as inputs."""
 
@@ -134,6 +149,7 @@ class Recipe(_Table, frozen=True):
     decoder: DecoderSpec | None = None
     """[decoder]: makes it an encoder-decoder, with the layers as its encoder."""
     training: TrainingRecipe = TrainingRecipe()
+    quantization: QuantizationRecipe = QuantizationRecipe()
 
 
 def read_recipe(path: Path | None) -> Recipe:
