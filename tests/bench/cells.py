@@ -15,6 +15,8 @@ from edgeseq_train.peers import Panel
 HORIZONS = (1, 24, 96)
 MODEL = "edgeseq"
 EXACT = "edgeseq float32"
+ALONE = "edgeseq, model alone"
+"""What the model says before the device blends it with its baseline."""
 LSTM = "tutorial LSTM"
 BEYOND = ("DLinear, absolute error",)
 """Shown, judged and counted in figures named any_peer, but not among the peers that the headline was defined by."""

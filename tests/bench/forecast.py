@@ -134,6 +134,8 @@ def run(name: str, asked: Options) -> Result:
         )
         ours.append(rolled.medians["int8_weights"])
         rows.append(cells.row(name, cells.MODEL, seed, ours[-1], y, panel, rolled.cost))
+        alone = rolled.medians["int8_weights alone"]
+        rows.append(cells.row(name, cells.ALONE, seed, alone, y, panel, {}))
         rows.append(cells.row(name, cells.EXACT, seed, rolled.medians["float32"], y, panel, {}))
     compared = cells.cells(name, forecasts, ours, y, panel, counts=d.counts)
     return Result(rows, compared, [cells.quantization(name, rows, end)] if ours else [])

@@ -13,7 +13,7 @@ from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Manifest
 from edgeseq.core import features
 from edgeseq.core.types import F32
-from edgeseq_train import evaluate, exogenous
+from edgeseq_train import evaluate, exogenous, serving
 from edgeseq_train.fit import Fitted, Recording, fit
 from edgeseq_train.peers import Panel
 from edgeseq_train.produce import produce
@@ -28,7 +28,7 @@ class Rolled(NamedTuple):
     """What one seed gives."""
 
     medians: dict[str, F32]
-    """Variant → z-scores (N, C, H)."""
+    """Variant → z-scores (N, C, H) as the device serves them, blended; `… alone`: the model's own."""
     cost: dict[str, Any]
 
 
@@ -57,9 +57,14 @@ def forecast(
     for name in VARIANTS:
         stepper = TFLiteStepper(manifest, "litert", files[manifest.variant(name).file])
         begun = time.process_time()
-        rolled = evaluate.roll(stepper, x, origins, whole.known, 1)
+        early = serving.widened(origins)
+        rolled = evaluate.roll(stepper, x, early, whole.known, 1)
         us_per_reading = us_per_reading or 1e6 * (time.process_time() - begun) / origins.stop / x.shape[1]
-        medians[name] = _in_z(rolled, fitted, panel)
+        median = rolled.quantiles[..., fitted.spec.levels.index(0.5)]
+        season = fitted.spec.seasons[0] if fitted.spec.seasons else 0
+        served = serving.blended(median, x[:, :, :1], early, origins, season)
+        medians[name] = in_z(served[:, :, 0], fitted, panel)
+        medians[f"{name} alone"] = in_z(median[origins.start - early.start :, :, 0], fitted, panel)
     cost = {"train_cpu_s": round(train_cpu_s, 1), "us_per_reading": round(us_per_reading, 1)}
     return Rolled(medians, cost | _size(manifest, fitted))
 
@@ -87,10 +92,9 @@ def shown(whole: Recording, end: int, tail: int) -> Recording:
     )
 
 
-def _in_z(rolled: evaluate.Rollout, fitted: Fitted, panel: Panel) -> F32:
-    """Turn medians in x into z-scores of the targets: (N, S, C, H, Q) → (N, S, H); one target a stream."""
-    median = rolled.quantiles[:, :, 0, :, fitted.spec.levels.index(0.5)].astype(np.float64)
-    values = median * fitted.unit[:, 0, None] + fitted.anchor[:, 0, None]
+def in_z(median: F32, fitted: Fitted, panel: Panel) -> F32:
+    """Turn medians (N, S, H) in x into z-scores of the targets; one target a stream."""
+    values = median.astype(np.float64) * fitted.unit[:, 0, None] + fitted.anchor[:, 0, None]
     return np.asarray((values - panel.mean[:, None]) / panel.deviation[:, None], dtype=np.float32)
 
 

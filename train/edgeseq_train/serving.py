@@ -1,0 +1,58 @@
+"""What the device would publish of a model's forecasts: blended with its baseline, lead by lead, by late errors.
+
+The device's own functions (`edgeseq.core.calibrate`, `edgeseq.core.baseline`) over a whole roll-out at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core import calibrate
+from edgeseq.core.baseline import BaselineStepper
+from edgeseq.core.forecast import initial_state
+from edgeseq.core.table import Table
+from edgeseq.core.types import F32, F64
+
+WARM_STEPS = 600
+"""Steps before the first origin that counts over which errors are learned: four half-lives of their memory."""
+
+
+def widened(wanted: slice) -> slice:
+    """Begin a roll-out early enough for `blended`."""
+    return slice(max(0, wanted.start - WARM_STEPS), wanted.stop)
+
+
+def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> F32:
+    """Blend medians (N, S, C, H) made at the origins `rolled` as the device does → those at the origins `wanted`.
+
+    Args:
+        medians: of the model, in the scale of x.
+        x: (T, S, C) what was read, NaN where missing.
+        rolled: origins of the medians; `widened(wanted)`.
+        wanted: origins to give.
+        season: of the baseline, in steps; 0 for none.
+    """
+    _, S, C, H = medians.shape
+    leads, rows = calibrate.leads_up_to(H), np.arange(S)
+    table = Table(calibrate.columns(C, H))
+    for _ in range(S):
+        table.add_row()
+    baseline = BaselineStepper(C, H, season, "float64")
+    state = initial_state(baseline.state_spec, S)
+    for row in x[max(0, rolled.start - baseline.ring) : rolled.start]:
+        _, state = baseline.step(row.astype(np.float64), state)
+    served = np.empty((wanted.stop - wanted.start, S, C, H), np.float32)
+    raw = np.full((S, len(calibrate.FORECASTERS), C, 3, H), np.nan)
+    for t in range(rolled.start, rolled.stop):
+        values: F64 = x[t].astype(np.float64)
+        naive, state = baseline.step(values, state)
+        raw[:, calibrate.BASELINE] = naive[..., 0][:, :, None]
+        raw[:, calibrate.MODEL] = medians[t - rolled.start][:, :, None]
+        share = calibrate.model_share(table, leads, rows, H)
+        raw[:, calibrate.BLEND] = calibrate.blend(raw, share)
+        if t >= wanted.start:
+            served[t - wanted.start] = raw[:, calibrate.BLEND, :, calibrate.VALUE]
+        step = np.full(S, t)
+        calibrate.learn(table, leads, rows, values, calibrate.due(table, leads, rows, step))
+        calibrate.push(table, leads, rows, step, raw[..., np.array(leads) - 1])
+    return served
