@@ -15,6 +15,7 @@ from edgeseq.adapters.interpreter import available_runtimes, probe
 from edgeseq.bundle import Bundle, Manifest, TrustedKeys, read_bundle
 from edgeseq.bundle.keys import KEY_FILE, announce_key, default_key_path, load_signing_key
 from edgeseq.core.durations import format_duration
+from edgeseq.core.instants import format_instant
 from edgeseq.errors import EXIT_FAILED_CHECK, BundleError
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -147,13 +148,15 @@ def _signature(found: Bundle) -> str:
 
 def _description(found: Bundle) -> Iterator[str]:
     m = found.manifest
-    channels = ", ".join(c.name + (f" ({c.unit})" if c.unit else "") for c in m.channels)
+    forecast = m.channels[: len(m.channels) - m.covariates]
+    channels = ", ".join(c.name + (f" ({c.unit})" if c.unit else "") for c in forecast)
     facts = {
         "file": f"{found.path}, {found.size_bytes / 1e3:.0f} kB",
         "signature": f"{_signature(found)} (not checked here)" if found.signed else "none",
         "version": f"{m.version}, of readings until {m.created}",
         "channels": channels,
         "period": f"{format_duration(m.period_ns)}, {m.aggregate}",
+        **_inputs(m),
         **_answer(m),
         "seasons": ", ".join(map(str, m.seasons)) or "none",
         "history": f"{m.ring} steps warm it up",
@@ -163,6 +166,19 @@ def _description(found: Bundle) -> Iterator[str]:
     yield from (f"  {name + ':':<11}{text}" for name, text in facts.items())
     yield f"  {'variant':<14}{'kB':>8}{'loss':>9}{'differs':>9}  runtimes"
     yield from _variant_lines(m)
+
+
+def _inputs(m: Manifest) -> dict[str, str]:
+    """Say what a model takes beside its channels' past."""
+    past = [c.name for c in m.channels[len(m.channels) - m.covariates :]]
+    parts = [f"{', '.join(past)} (past)"] if past else []
+    known = [c.name for c in m.inputs.covariates]
+    parts += [f"{', '.join(known)} (future known)"] if known else []
+    if calendar := m.inputs.calendar:
+        holidays = f" with holidays of {calendar.holidays}" if calendar.holidays else ""
+        end = format_instant(calendar.stop_s * 10**9)[:4]
+        parts.append(f"calendar of {calendar.time_zone}{holidays} until {end}")
+    return {"inputs": "; ".join(parts)} if parts else {}
 
 
 def _answer(m: Manifest) -> dict[str, str]:

@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edgeseq.adapters.interpreter import open_stepper, verify_golden
 from edgeseq.bundle import Bundle, TrustedKeys, read_bundle
 from edgeseq.bundle.keys import load_signing_key
+from edgeseq.commands.bundle import bundle as bundle_command
 from edgeseq.core import pipeline
 from edgeseq.core.calendar import FEATURES
 from edgeseq.core.forecast import RecurrentState
@@ -25,6 +27,7 @@ from edgeseq.core.types import F32, F64, ChannelSource, KnownSource, Message, Op
 from edgeseq.errors import ConfigError, InputError
 from edgeseq.testing.fake_stepper import FakeStepper
 from edgeseq_train import recording
+from edgeseq_train.calendars import YEARS_AHEAD
 from edgeseq_train.exogenous import arrange, needs_channels, wanted
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import CalendarRecipe, Recipe, SplitRecipe, read_recipe, write_recipe
@@ -290,3 +293,14 @@ def test_the_table_counts_the_target_only(bundle: Bundle) -> None:
     rows = {row["forecaster"]: row for row in bundle.manifest.training["table"]}
     assert {"persistence", "seasonal naive 24", "ridge 48", "model int8_weights"} <= rows.keys()
     assert all(np.isfinite(row["mae"]["1"]) for row in rows.values())
+
+
+@pytest.mark.training
+def test_show_says_what_the_model_takes(bundle: Bundle) -> None:
+    """A bundle shown to its owner names its inputs, and until when its calendar knows."""
+    shown = CliRunner().invoke(bundle_command, ["show", str(bundle.path)], catch_exceptions=False).output
+    (line,) = [line for line in shown.splitlines() if "inputs:" in line]
+    year = dt.datetime.now(dt.UTC).year + YEARS_AHEAD + 1
+    assert line.split(maxsplit=1)[1] == (
+        f"humidity (past); outdoor (future known); calendar of Europe/Berlin with holidays of DE-BY until {year}"
+    )
