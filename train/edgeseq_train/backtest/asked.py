@@ -63,6 +63,11 @@ def lay_out(taken: Recording, recipe: Recipe, horizon: int) -> tuple[Plan, Recip
     return make_plan(exogenous.arrange(longer, recipe), split, horizon, recipe.levels), recipe
 
 
+def ready(bundle: Bundle) -> Callable[[Progress], Model]:
+    """Take the model of a bundle, which needs no making."""
+    return lambda _: Model(bundle.manifest, bundle.files)
+
+
 def makers(plan: Plan, recipe: Recipe, seeds: int) -> list[Callable[[Progress], Model]]:
     """Make a function for each seed that trains a model when it is called."""
     return [partial(_trained, plan, recipe, recipe.seed + k) for k in range(seeds)]

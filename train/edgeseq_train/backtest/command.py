@@ -15,11 +15,11 @@ from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
-from edgeseq_train.backtest import Model, Results, table
+from edgeseq_train.backtest import Results, table
 from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest import page as pages
-from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, recipe_of
-from edgeseq_train.cli import PATH, horizon_steps, length_ns, resolve, make_console
+from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, ready, recipe_of
+from edgeseq_train.cli import PATH, horizon_steps, length_ns, make_console, resolve
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import Recipe, read_recipe
 from edgeseq_train.recordings.options import options_of, reading_options
@@ -91,9 +91,7 @@ def backtest(data: Path, **options: Any) -> None:
     plan, recipe = lay_out(taken, recipe, horizon_steps(recipe))
     with hushed(lambda _: True):
         import edgeseq_train.produce  # noqa: F401 - TensorFlow chats while it is imported, and not for --help
-    made = (
-        [lambda _: Model(bundle.manifest, bundle.files)] if bundle else makers(plan, recipe, options["seeds"])
-    )
+    made = [ready(bundle)] if bundle else makers(plan, recipe, options["seeds"])
     with ReadProgress(console) as progress:
         results = run(plan, made, peers, progress)
     tell(results, console)

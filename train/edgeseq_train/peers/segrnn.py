@@ -21,15 +21,15 @@ LONG_WINDOW = 720
 PLAN = Plan(window=336, steps=700, learning_rate=2e-3)
 
 
-def segrnn_peer() -> Peer:
+def segrnn_peer(plan: Plan = PLAN) -> Peer:
     """SegRNN on 336 values, or 720 where two days need more."""
 
     def fit(panel: Panel, horizon: int, seed: int) -> Trained | Unfit:
-        is_long = 2 * panel.season > PLAN.window and panel.train > 2 * (LONG_WINDOW + horizon)
-        window = LONG_WINDOW if is_long else PLAN.window
-        return fit_network(make, windows.OneChannel, PLAN._replace(window=window), panel, horizon, seed)
+        is_long = 2 * panel.season > plan.window and panel.train > 2 * (LONG_WINDOW + horizon)
+        window = LONG_WINDOW if is_long else plan.window
+        return fit_network(make, windows.OneChannel, plan._replace(window=window), panel, horizon, seed)
 
-    return Peer("SegRNN", fit, repr((PLAN, SEGMENT, UNITS, DROPOUT)), (__name__, *MODULES))
+    return Peer("SegRNN", fit, repr((plan, SEGMENT, UNITS, DROPOUT)), (__name__, *MODULES))
 
 
 def make(panel: Panel, window: int, horizon: int) -> Any:

@@ -12,13 +12,13 @@ UNITS = 64
 PLAN = Plan(window=96, steps=1500, batch=64, squared=True)
 
 
-def tutorial_lstm_peer() -> Peer:
+def tutorial_lstm_peer(plan: Plan = PLAN) -> Peer:
     """LSTM on 96 values of all channels and covariates."""
 
     def fit(panel: Panel, horizon: int, seed: int) -> Trained | Unfit:
-        return fit_network(make, windows.AllChannels, PLAN, panel, horizon, seed)
+        return fit_network(make, windows.AllChannels, plan, panel, horizon, seed)
 
-    return Peer("tutorial LSTM", fit, repr((PLAN, UNITS)), (__name__, *MODULES))
+    return Peer("tutorial LSTM", fit, repr((plan, UNITS)), (__name__, *MODULES))
 
 
 def make(panel: Panel, window: int, horizon: int) -> Any:

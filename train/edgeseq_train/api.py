@@ -1,0 +1,110 @@
+"""Training and backtests from Python: a data frame in, a bundle or a data frame out.
+
+from edgeseq_train import api
+from edgeseq_train.recipe import Recipe
+
+bundle = api.fit(frame, Recipe(name="house", every="10m", horizon="24h"))
+print(api.backtest(frame, bundle, quick=True))
+api.save(bundle, Path("house.edgeseq"))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Unpack
+
+import msgspec
+import polars as pl
+
+from edgeseq.bundle import Bundle, TrustedKeys, read_bundle, write_bundle
+from edgeseq.bundle.keys import SigningKey
+from edgeseq_train import backtest as backtests
+from edgeseq_train import exogenous
+from edgeseq_train import fit as fitting
+from edgeseq_train import recording as recordings
+from edgeseq_train.backtest import asked
+from edgeseq_train.cli import horizon_steps, length_ns
+from edgeseq_train.fit import Recording
+from edgeseq_train.recipe import Recipe
+from edgeseq_train.recordings.request import Options
+
+DEFAULT_NAME = "model"
+
+
+def fit(frame: pl.DataFrame, recipe: Recipe, **reading: Unpack[Options]) -> Bundle:
+    """Train a forecaster as `edgeseq train` does.
+
+    Args:
+        frame: a time column and columns of numbers, wide or long.
+        recipe: `every` and `horizon` must be set.
+        **reading: how the frame is read, as the fields of `recordings.request.Request` say.
+
+    Returns:
+        the bundle, unsigned and in memory.
+
+    Raises:
+        InputError: the frame cannot be trained on.
+        ConfigError: the recipe cannot be used.
+    """
+    from edgeseq_train.produce import produce  # TensorFlow takes seconds to import
+
+    taken = exogenous.arrange(_read(frame, recipe, reading), recipe)
+    fitted = fitting.fit(taken, horizon_steps(recipe), recipe, lambda *_: None, lambda _: None)
+    manifest, files, _ = produce(taken, fitted, recipe, recipe.name or DEFAULT_NAME, lambda _: None)
+    # How long it took is no part of the model.
+    training = {name: value for name, value in manifest.training.items() if name != "seconds"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle"
+        digest = write_bundle(path, msgspec.structs.replace(manifest, training=training), files, None)
+        bundle = read_bundle(path, TrustedKeys(), known_digest=digest)
+    return dataclasses.replace(bundle, path=Path(f"{manifest.name}.edgeseq"))
+
+
+def save(bundle: Bundle, path: Path, key: SigningKey | None = None) -> None:
+    """Write a bundle; a key signs it, without one devices refuse it unless told otherwise.
+
+    Raises:
+        BundleError: the disk refuses.
+    """
+    write_bundle(path, bundle.manifest, bundle.files, key)
+
+
+def backtest(
+    frame: pl.DataFrame, model: Bundle | Recipe, *, peers: str | None = None, quick: bool = False, seeds: int = 1,
+    **reading: Unpack[Options],
+) -> pl.DataFrame:  # fmt: skip
+    """Forecast the test part of a frame as a device would, beside peers, as `edgeseq backtest` does.
+
+    Args:
+        frame: as for `fit`.
+        model: a bundle, or a recipe by which models are trained first.
+        peers: beginnings of the names of peers, with commas between; default: all.
+        quick: without the peers that are networks.
+        seeds: models to train by the recipe.
+        **reading: as for `fit`.
+
+    Returns:
+        a row for each forecaster and horizon h. Over leads 1 … h: mase; mae, mse of z-scores; pinball, winkler_80 and
+        winkler_90 in seasonal-naive errors. At lead h: coverage_80, coverage_90. Also seeds and their mase_spread,
+        wins, and the costs: parameters, state_bytes of a stream, us_per_reading, train_cpu_s.
+
+    Raises:
+        InputError: the frame is too short, or cannot be used.
+        ConfigError: the recipe cannot be used, or the bundle is for other data.
+    """
+    bundle = model if isinstance(model, Bundle) else None
+    recipe = model if isinstance(model, Recipe) else asked.recipe_of(model.manifest)
+    plan, recipe = asked.lay_out(_read(frame, recipe, reading), recipe, horizon_steps(recipe))
+    made = asked.makers(plan, recipe, seeds) if bundle is None else [asked.ready(bundle)]
+    return backtests.backtest(plan, made, asked.chosen_peers(peers, quick=quick)).frame()
+
+
+def _read(frame: pl.DataFrame, recipe: Recipe, reading: Options) -> Recording:
+    options: Options = {
+        **reading,
+        "multichannel": exogenous.needs_channels(recipe),
+        "columns": exogenous.wanted(reading.get("columns", ()), recipe),
+    }
+    return recordings.from_frame(frame, length_ns(recipe, "every"), recipe.aggregate, **options)
