@@ -9,6 +9,7 @@ and the head. Arguments and results stay float32: each step rounds them to the i
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
@@ -77,7 +78,10 @@ def _convert(folder: str, mode: str, samples: Mapping[str, F32]) -> bytes:
     if mode in INTEGER_OPERATIONS:
         converter.representative_dataset = lambda: _one_by_one(samples)
         converter.target_spec.supported_ops = [INTEGER_OPERATIONS[mode]]
-    return bytes(converter.convert())
+    with warnings.catch_warnings():
+        # The calibrator runs on an interpreter that it calls deprecated itself.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
+        return bytes(converter.convert())
 
 
 def _one_by_one(samples: Mapping[str, F32]) -> Iterator[dict[str, F32]]:
