@@ -131,3 +131,17 @@ def test_svg_takes_the_pages_colours_and_fonts() -> None:
     assert not [c for c in canvas.VARIABLES if c in svg]
     assert "var(--model)" in svg
     assert all(i.startswith("one-") for i in re.findall(r'\bid="([^"]*)"', svg))
+
+
+def test_svg_says_what_the_picture_says() -> None:
+    """Every text of a picture stands in its SVG as it is, to the last digit."""
+    picture = loss.loss([1, 2], [0.1251, 0.1253], [0.1252, 0.1254], "c")
+    with canvas.style():
+        svg = canvas.inline_svg(picture)
+    shown = re.findall(r"<text[^>]*>(.*?)</text>", svg)
+    (axes,) = picture.figure.axes
+    low, high = axes.get_ylim()
+    ticks = [t.get_text() for t in axes.get_yticklabels() if low <= t.get_position()[1] <= high]
+    assert len({len(t) for t in ticks}) == 1
+    assert max(map(len, ticks)) >= len("0.1251")
+    assert set(ticks) <= set(shown)

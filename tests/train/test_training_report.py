@@ -20,7 +20,7 @@ from edgeseq.core.network import NetworkStepper
 from edgeseq_train import trend
 from edgeseq_train.cli import train
 from edgeseq_train.evaluate import Truth
-from edgeseq_train.fit import Recording
+from edgeseq_train.fit import Recording, fit
 from edgeseq_train.pictures.times import Clock
 from edgeseq_train.produce import Forecasts, Produced, produce
 from edgeseq_train.training_report import Report, findings, gating, make, tables, verdict, write
@@ -29,7 +29,7 @@ from edgeseq_train.training_report.run import Run
 from edgeseq_train.training_report.verdict import Outcome
 from tests.support.pages import check_page, ys
 from tests.support.tiny_model import SPEC, make_weights
-from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe, train_small
+from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
 
 CLOCK = Clock(HOUR_NS)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -74,17 +74,21 @@ def outcome(peers: dict[str, float], *, recurrent: bool = True, horizon: int = 6
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    """Two hourly streams with gaps, which began at three o'clock on a Thursday."""
-    values = make_series(900)[:, :, None]
+    """Two hourly streams with gaps, begun at three o'clock; each has one channel to forecast and a covariate."""
+    values = make_series(900, 4).reshape(900, 2, 2)
     values[np.random.default_rng(4).random(values.shape) < 0.03] = np.nan
-    return Recording(values, ("cellar", "attic"), HOUR_NS, units=("°C", None), start_ns=3 * HOUR_NS)
+    names = ("cellar", "cellar outside", "attic", "attic outside")
+    return Recording(
+        values, names, HOUR_NS, units=("°C", "°C", None, None), start_ns=3 * HOUR_NS, targets=1,
+        channels=("inside", "outside"),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def run(recording: Recording) -> Run:
     """Train and measure a tiny model once."""
     recipe = small_recipe(steps=20, validate_every=4)
-    fitted = train_small(recording.values, recipe)
+    fitted = fit(recording, HORIZON, recipe, lambda *_: None, lambda _: None)
     made = produce(recording, fitted, recipe, "house", lambda _: None)
     return Run(recording, fitted, recipe, made.manifest, made.forecasts)
 
@@ -182,6 +186,7 @@ def test_data_facts_are_the_recordings(run: Run) -> None:
     facts = dict(tables.data_facts(run))
     assert facts["grid"] == "900 steps of 1h"
     assert facts["length"] == "37.5 days"
+    assert facts["channels forecast"] == "1 of 2, the others are inputs"
     assert facts["values known"] == f"{100 * np.isfinite(run.recording.values).mean():.1f} %"
     assert facts["seasons"] == "24 steps (1d)"
     assert facts["training part"] == "540 steps (60 %)"
@@ -194,18 +199,20 @@ def test_data_facts_are_the_recordings(run: Run) -> None:
 # --- what happens inside ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
-def test_inside_is_what_the_network_does(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "known"), [("gru", 0), ("lstm", 2), ("rnn", 0)])
+def test_inside_is_what_the_network_does(kind: str, known: int) -> None:
     """Outputs are the states a NumPy stepper has; gates lie between 0 and 1; a cell without gates shows none."""
-    spec = msgspec.structs.replace(SPEC, layers=(LayerSpec(kind, 5),))
-    weights = make_weights(spec)
-    x = np.random.default_rng(0).standard_normal((60, 2, spec.channels)).astype(np.float32)
+    spec = msgspec.structs.replace(SPEC, layers=(LayerSpec(kind, 5),), known=known)
+    weights, rng = make_weights(spec), np.random.default_rng(0)
+    x = rng.standard_normal((60, 2, spec.channels)).astype(np.float32)
     x[50] = np.nan
-    seen = gating.look_inside(spec, weights, x, None, 40, 60)
+    given = rng.standard_normal((60 + spec.horizon, known)).astype(np.float32) if known else None
+    seen = gating.look_inside(spec, weights, x, given, 40, 60)
     stepper = NetworkStepper(spec, weights)
     state, at = initial_state(stepper.state_spec, 2), [s.name for s in stepper.state_spec].index("h0")
-    for row in x[40 - 2 * spec.ring :]:
-        _, state = stepper.step(row, state)
+    for t in range(40 - 2 * spec.ring, 60):
+        ahead = None if given is None else np.stack([given[t : t + 1 + spec.horizon]] * 2)
+        _, state = stepper.step(x[t], state, ahead)
     np.testing.assert_allclose(seen.output[-1], state[at], atol=1e-6)
     assert tuple(seen.gates) == gating.GATES.get(kind, ())
     for opening in seen.gates.values():

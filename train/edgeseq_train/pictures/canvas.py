@@ -113,15 +113,20 @@ def _embedded(svg: str, name: str, title: str) -> str:
     box = re.search(r'viewBox="[^"]*"', head)[0]  # type: ignore[index]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
-    # Names must be unique in the page, not only in the picture.
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'xlink:href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
-    body = body.replace("xlink:href=", "href=")
-    body = re.sub(r"font-family: [^;\"]*; ?|font-family: [^\"]*", "", body)
-    body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", body)
-    body = re.sub(r"font: (\w+) ([0-9.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", body)
-    for value, variable in VARIABLES.items():
-        body = body.replace(value, f"var(--{variable})")
-    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)
+    # Only what stands within tags: texts are what the reader reads.
+    body = re.sub(r"<[^>]+>", lambda tag: _attributes(tag[0], name), body)
     body = re.sub(r"\s*\n\s*", " ", body)
     return f'<svg role="img" aria-label="{escape(title)}" {box}>{body}</svg>'
+
+
+def _attributes(tag: str, name: str) -> str:
+    """Rewrite one tag: ids unique in the page, the page's fonts and colours, coordinates of two decimals."""
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'xlink:href="#', f'href="#{name}-', tag).replace("url(#", f"url(#{name}-")
+    tag = tag.replace("xlink:href=", "href=")
+    tag = re.sub(r"font-family: [^;\"]*; ?|font-family: [^\"]*", "", tag)
+    tag = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag)
+    tag = re.sub(r"font: (\w+) ([0-9.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", tag)
+    for value, variable in VARIABLES.items():
+        tag = tag.replace(value, f"var(--{variable})")
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", tag)

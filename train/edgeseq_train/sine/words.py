@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edgeseq_train import trend
@@ -42,9 +43,14 @@ def read_curve(curve: Curve) -> tuple[str, str]:
     return trend.read(curve.training, curve.validation, KERAS if curve.per == "epoch" else trend.RECIPE)
 
 
+def chosen(carried: Sequence[Outcome]) -> Outcome:
+    """Choose the cell with the least validation loss: the test part must not choose who is judged on it."""
+    return min(carried, key=lambda o: min(o.curve.validation) if o.curve else math.inf)
+
+
 def headline(window: Outcome, carried: Sequence[Outcome], noise: Outcome, sine: Sine) -> str:
     """Say the one thing that matters."""
-    best = min(carried, key=lambda o: score(o, sine).one)
+    best = chosen(carried)
     a, b, c = (f"{score(o, sine).one:.3f}" for o in (window, best, noise))
     least = f"where the noise alone makes {c}"
     if is_better(best, window, sine):
@@ -60,14 +66,14 @@ def findings(
     """Say what else the table shows."""
     return [
         _against_simple(window, simple, sine),
-        _running_free(window, carried, sine),
         _among(carried, sine),
+        _running_free(window, carried, sine),
         _regression(regression, carried, sine),
     ]
 
 
 def _running_free(window: Outcome, carried: Sequence[Outcome], sine: Sine) -> str:
-    best = min(carried, key=lambda o: score(o, sine).free)
+    best = chosen(carried)
     own, other = score(window, sine), score(best, sine)
     why = ": what was forgotten cannot be made up" if other.free < own.free else ""
     said = (
@@ -76,7 +82,9 @@ def _running_free(window: Outcome, carried: Sequence[Outcome], sine: Sine) -> st
     )
     if other.direct is None:
         return said
-    verdict = ", as errors then do not feed on themselves" if other.direct < other.free else ", no less"
+    verdict = (
+        ", as errors then do not feed on themselves" if other.direct < other.free else ", which is no better"
+    )
     return (
         f"{said} Naming all readings of the season at once the {best.short} errs {other.direct:.3f}{verdict}."
     )
@@ -95,11 +103,12 @@ def _among(carried: Sequence[Outcome], sine: Sine) -> str:
     names = ", ".join(f"{o.short} {score(o, sine).one:.3f}" for o in ranked)
     clear = is_better(ranked[0], ranked[-1], sine)
     said = "the first is better than the last by more than chance" if clear else "chance decides between them"
-    return f"Among the cells, one step ahead: {names}; {said}."
+    speaks = f"The {chosen(carried).short}, which had the least validation loss, speaks for all of them here."
+    return f"Among the cells, one step ahead: {names}; {said}. {speaks}"
 
 
 def _regression(regression: Outcome, carried: Sequence[Outcome], sine: Sine) -> str:
-    own, best = score(regression, sine).one, min(carried, key=lambda o: score(o, sine).one)
+    own, best = score(regression, sine).one, chosen(carried)
     if is_better(best, regression, sine):
         return f"The {best.short} beats a linear regression, {regression.name} readings ({own:.3f})."
     return (

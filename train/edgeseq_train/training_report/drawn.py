@@ -130,14 +130,13 @@ def _series(run: Run) -> Picture:
 
 def _inside(run: Run) -> list[Picture]:
     """Draw gates and state over a day, where the network has a memory and the recording a day (or another season)."""
-    spec, f = run.fitted.spec, run.forecasts
-    day = _day(run)
+    spec, day = run.fitted.spec, _day(run)
     if not gating.has_memory(spec) or day is None:
         return []
-    stop = len(f.x)
+    stop = run.split.test
     shown = max(1, min(MOST_INSIDE_STEPS // day.steps, MOST_INSIDE_DAYS)) * day.steps
     steps = np.arange(max(0, stop - shown), stop)
-    x = f.x[:, :MOST_INSIDE_STREAMS]
+    x = run.inputs[:, :MOST_INSIDE_STREAMS]
     seen = gating.look_inside(spec, run.fitted.weights, x, run.recording.known, int(steps[0]), stop)
     phase = (steps + day.first) % day.steps
     return [*_gates(run, seen, steps, phase, day), _state(run, seen, phase, day)]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeseq.bundle import Manifest
+from edgeseq.core import features
+from edgeseq.core.types import F32
 from edgeseq_train.fit import Fitted, Recording, Split, split_rows
 from edgeseq_train.pictures.times import Clock
 from edgeseq_train.produce import Forecasts
@@ -31,6 +33,12 @@ class Run:
     def clock(self) -> Clock:
         """Give what turns steps into times."""
         return Clock(self.recording.period_ns, self.recording.start_ns)
+
+    @property
+    def inputs(self) -> F32:
+        """Give what the network was fed with up to the end of the test part (T, S, C), covariates among it."""
+        values = self.recording.values[: self.split.test]
+        return features.normalise(values, self.fitted.anchor, self.fitted.unit)
 
     @property
     def season(self) -> int:

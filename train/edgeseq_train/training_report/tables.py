@@ -172,6 +172,10 @@ def data_facts(run: Run) -> list[tuple[str, str]]:
         ("seasons", seasons or "none found"),
         ("values looked back on", f"{len(spec.lags)} of the last {spec.ring}"),
     ]
+    if recording.target_channels < channels:
+        rows.append(
+            ("channels forecast", f"{recording.target_channels} of {channels}, the others are inputs")
+        )
     if recording.known_names:
         rows.append(("inputs known in advance", _names(recording.known_names)))
     if recording.start_ns is not None:
