@@ -334,7 +334,7 @@ def test_bundle_of_a_class_proves_itself_in_every_variant_and_tells_what_it_is(
 def test_table_has_every_peer_and_variant_and_says_what_nobody_is_told(bundle: Bundle, folder: Path) -> None:
     """What always says the same, regression, and each quantization stand on the terminal and in the manifest."""
     rows = {row["estimator"]: row for row in bundle.manifest.training["table"]}
-    peers = ["majority", "logistic regression, present values", "… and lagged values"]
+    peers = ["majority", "regression, present values", "… and lagged values"]
     assert list(rows) == [*peers, *(f"model {v.name}" for v in bundle.manifest.variants)]
     output = (folder / "output.txt").read_text()
     assert all(name in output for name in rows)

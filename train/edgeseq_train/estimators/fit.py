@@ -37,7 +37,10 @@ class FittedEstimator:
 
 
 def fit(
-    labelled: Labelled, recipe: Recipe, progress: Callable[..., None], say: Callable[[str], None],
+    labelled: Labelled,
+    recipe: Recipe,
+    progress: Callable[..., None],
+    say: Callable[[str], None],
     checkpoint: Checkpoint | None = None,
 ) -> FittedEstimator:
     """Train on the training part; everything is chosen on the validation part.

@@ -6,41 +6,53 @@ beat them all on most recordings, is known to nobody who needs an estimator.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from edgeseq.core.types import F64
+from edgeseq.core.types import F64, I64
 from edgeseq_train.estimators import regression
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.fit import Split
 
 LAGS = (1, 2, 4, 8, 16, 32, 64)
-Answers = dict[str, F64]
-"""Peer → probabilities (T, N) of classes, or numbers (T, 1), at every step."""
+Peer = Callable[[F64], F64]
+"""Values (T, C), NaN where missing → probabilities (T, N) of classes, or numbers (T, 1), at every step."""
 
 
-def answers(labelled: Labelled, split: Split) -> Answers:
-    """Fit the peers on the training part, penalties on validation; let them answer at all steps."""
-    values = held(labelled.inputs.values[:, 0])
-    lagged = np.concatenate([values, *(_earlier(values, lag) for lag in LAGS)], axis=1)
+def fit(labelled: Labelled, split: Split) -> dict[str, Peer]:
+    """Fit the peers on the training part, their penalties on validation."""
+    values = held(labelled.inputs.values[: split.validation, 0])
     truth = labelled.truth[: split.validation]
     rows = np.flatnonzero(np.isfinite(truth))
     train = int((rows < split.train).sum())
-    y, count = truth[rows], len(labelled.target.classes)
-    if not count:
-        constant = {"mean": np.full((len(values), 1), y[:train].mean())}
-        solved = {
-            name: regression.least_squares(f[rows], y, train)(f)
-            for name, f in (("linear regression, present values", values), ("… and lagged values", lagged))
-        }
-        return constant | solved
-    share = np.bincount(y[:train].astype(int), minlength=count) / train
-    constant = {"majority": np.tile(share, (len(values), 1))}
-    weights = np.ones(len(rows))
-    solved = {
-        name: regression.softmax(regression.logistic(f[rows], y.astype(int), count, weights, train)(f))
-        for name, f in (("logistic regression, present values", values), ("… and lagged values", lagged))
+    return _constant(truth[rows][:train], labelled) | {
+        name: _regression(seen, values, truth, rows, train, len(labelled.target.classes))
+        for name, seen in (("regression, present values", np.array), ("… and lagged values", lagged))
     }
-    return constant | solved
+
+
+def _constant(y: F64, labelled: Labelled) -> dict[str, Peer]:
+    count = len(labelled.target.classes)
+    if not count:
+        return {"mean": lambda values: np.full((len(values), 1), y.mean())}
+    share = np.bincount(y.astype(int), minlength=count) / len(y)
+    return {"majority": lambda values: np.tile(share, (len(values), 1))}
+
+
+def _regression(seen: Peer, values: F64, truth: F64, rows: I64, train: int, count: int) -> Peer:
+    inputs, y = seen(values)[rows], truth[rows]
+    if not count:
+        linear = regression.least_squares(inputs, y, train)
+        return lambda values: linear(seen(held(values)))
+    logits = regression.logistic(inputs, y.astype(int), count, np.ones(len(rows)), train)
+    return lambda values: regression.softmax(logits(seen(held(values))))
+
+
+def lagged(values: F64) -> F64:
+    """Put earlier values beside the present ones: (T, C) → (T, C · (1 + lags)); before the first it is the first."""
+    steps = np.arange(len(values))
+    return np.concatenate([values, *(values[np.maximum(steps - lag, 0)] for lag in LAGS)], axis=1)
 
 
 def held(values: F64) -> F64:
@@ -49,7 +61,3 @@ def held(values: F64) -> F64:
     reached = np.maximum.accumulate(np.where(known, np.arange(len(values))[:, None], 0), axis=0)
     carried = np.take_along_axis(values, reached, axis=0)
     return np.where(np.isfinite(carried), carried, np.nanmedian(values, axis=0))
-
-
-def _earlier(values: F64, lag: int) -> F64:
-    return values[np.maximum(np.arange(len(values)) - lag, 0)]

@@ -58,9 +58,11 @@ def produce(
     golden = dataclasses.replace(golden, scale=np.ones((len(golden.x), 1), np.float32))
     weights = dump_arrays(fitted.weights)
     manifest = _described(labelled, fitted, recipe, name, weights, models)
-    told = peers.answers(labelled, split)
-    judged = slice(split.validation, split.test)
-    rows = [{"estimator": peer, **score(said[judged], labelled, judged)} for peer, said in told.items()]
+    judged, values = slice(split.validation, split.test), labelled.inputs.values[: split.test, 0]
+    rows = [
+        {"estimator": name, **score(peer(values)[judged], labelled, judged)}
+        for name, peer in peers.fit(labelled, split).items()
+    ]
     measured, variants = measure(manifest, models, x, labelled, judged, golden)
     manifest = msgspec.structs.replace(
         manifest,
