@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,9 +57,18 @@ bench-forecast: .venv/.installed ## forecast error beside strong peers: make ben
 	$(BIN)/python -m tests.bench.forecast --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
+bench-architectures: .venv/.installed ## each architecture and technique, one budget: make bench-architectures DATA=folder [SEEDS=3] [STEPS=200]
+	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-architectures DATA=folder" >&2; exit 2; }
+	$(BIN)/python -m tests.bench.architectures --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(STEPS),--steps $(STEPS)) $(if $(ONLY),--only "$(ONLY)") $(if $(JOBS),--jobs $(JOBS))
+
 bench-impute: .venv/.installed ## error of filled gaps beside simple methods: make bench-impute DATA=folder [SEEDS=3] [FORECAST=1]
 	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-impute DATA=folder" >&2; exit 2; }
 	$(BIN)/python -m tests.bench.impute --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FORECAST),--forecast)
+
+bench-shapes: .venv/.installed ## one-to-one, one-to-many, many-to-one, many-to-many: make bench-shapes DATA=folder [SEEDS=3] [ONLY=occupancy]
+	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-shapes DATA=folder" >&2; exit 2; }
+	$(BIN)/python -m tests.bench.shapes --data "$(DATA)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only "$(ONLY)")
 
 bench-exogenous: .venv/.installed ## what weather and calendar are worth as inputs: make bench-exogenous DATA=folder [SEEDS=3] [ONLY=taxi]
 	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-exogenous DATA=folder" >&2; exit 2; }
