@@ -107,6 +107,10 @@ def test_covariates_and_calendar_survive_a_crash_and_give_the_state_of_a_replay(
     sensor.publish("weather/forecast", before[0].payload, retain=True)
     sensor.flush()
     node.start()
+    # Online is said after subscribing.
+    wait_until(
+        lambda: '{"state":"online"}' in subscriber.texts("edgeseq/n/bridge/state"), "the daemon is online"
+    )
     _send(node, sensor, subscriber, before[1:], CRASH_AT)
     node.kill()
     node.start()
