@@ -13,7 +13,7 @@ from edgeseq.config import parse_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.calendar import Calendar
 from edgeseq.core.known import Covariate, KnownInputs
-from edgeseq.core.types import ChannelSource, KnownSource, StreamRule
+from edgeseq.core.types import ChannelSource, KnownSource, StreamRule, Target
 from edgeseq.errors import BundleError, ConfigError
 from tests.support.bundles import make_files, make_manifest
 
@@ -95,6 +95,9 @@ def test_the_target_may_be_called_otherwise_and_covariates_may_not() -> None:
             check_fits(manifest, rule(*wrong))
 
 
+ESTIMATOR = {"target": Target("load"), "channels": (Channel("value", None, 0.0, 1.0),), "horizon": 1}
+
+
 @pytest.mark.parametrize(
     ("changes", "law"),
     [
@@ -104,6 +107,7 @@ def test_the_target_may_be_called_otherwise_and_covariates_may_not() -> None:
         ({"inputs": KnownInputs(Calendar("UTC", "", 0, 2**40, ((0, 0),)))}, "inputs"),
         ({"inputs": KnownInputs(Calendar("UTC", "", 0, 1, ()))}, "inputs"),
         ({"covariates": 1}, "covariates"),
+        ({"inputs": WEATHER, "known": ("outdoor",), "network": {"known": 1}, **ESTIMATOR}, "known"),
     ],
 )  # fmt: skip
 def test_a_manifest_that_contradicts_itself_on_inputs_is_refused(

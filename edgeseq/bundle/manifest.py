@@ -236,6 +236,12 @@ def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
             m.known,
             "the names of inputs, one for each of the network's",
         ),
+        (
+            m.target is None or not (m.known or m.covariates),
+            "known",
+            m.known,
+            "none: an estimate is of the present",
+        ),
         (_are_inputs(m.inputs), "inputs", m.inputs, "positive scales, a calendar of at most 200 years"),
         (0 <= m.covariates < len(m.channels), "covariates", m.covariates, "fewer than channels"),
         (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),

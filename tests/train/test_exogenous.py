@@ -28,6 +28,7 @@ from edgeseq.errors import ConfigError, InputError
 from edgeseq.testing.fake_stepper import FakeStepper
 from edgeseq_train import recording
 from edgeseq_train.calendars import YEARS_AHEAD
+from edgeseq_train.cli import train
 from edgeseq_train.exogenous import arrange, needs_channels, wanted
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import CalendarRecipe, Recipe, SplitRecipe, read_recipe, write_recipe
@@ -148,6 +149,25 @@ def test_the_recipe_keeps_what_was_asked_for(tmp_path: Path) -> None:
     asked = Recipe(covariates=("a b",), known=("c",), calendar=CALENDAR)
     (tmp_path / "r.toml").write_text(write_recipe(asked))
     assert read_recipe(tmp_path / "r.toml") == asked
+
+
+@pytest.mark.parametrize(
+    "given", [["--covariates", "b"], ["--known", "b"], ["--holidays", "none", "--time-zone", "UTC"]]
+)
+def test_an_estimator_takes_none_of_them(given: list[str]) -> None:
+    """All columns but the target are an estimator's inputs already; what it would ignore is refused."""
+    with pytest.raises(ConfigError, match="an estimator takes no covariates and no calendar") as caught:
+        CliRunner().invoke(
+            train, ["x.csv", "--every", "1h", "--estimate", "a", *given], catch_exceptions=False
+        )
+    assert "name inputs with --columns" in str(caught.value)
+
+
+def test_a_calendar_on_the_command_line_needs_a_zone() -> None:
+    """Holidays are days of somebody's clock."""
+    arguments = ["x.csv", "--every", "1h", "--horizon", "6h", "--holidays", "US"]
+    with pytest.raises(ConfigError, match="a calendar needs a time zone"):
+        CliRunner().invoke(train, arguments, catch_exceptions=False)
 
 
 # --- the same numbers on the device -------------------------------------------------------------------------------

@@ -68,6 +68,16 @@ def chosen(recipe: Recipe, options: dict[str, Any]) -> Recipe:
             wanted="one of the two",
             do="train two bundles",
         )
+    if is_wanted(recipe) and (recipe.covariates or recipe.known or recipe.calendar):
+        raise ConfigError(
+            "an estimator takes no covariates and no calendar",
+            where="--covariates, --known, --holidays, or recipe",
+            found=", ".join(
+                (*recipe.covariates, *recipe.known, *(["a calendar"] if recipe.calendar else []))
+            ),
+            wanted="columns: all but the target are its inputs",
+            do="leave them out; name inputs with --columns",
+        )
     return recipe
 
 
