@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -181,6 +182,33 @@ def test_report_is_written_with_its_pictures(report: Report, tmp_path: Path) -> 
 
 
 @pytest.mark.training
+def test_training_that_was_stopped_at_once_has_a_report(run: Run) -> None:
+    """Where nothing was validated but ridge, the page shows no curve and says that there is none to read."""
+    fitted = dataclasses.replace(run.fitted, notes=run.fitted.notes[:1])
+    made = make(run.recording, fitted, run.recipe, Produced(run.manifest, {}, run.forecasts))
+    assert {"loss", "gradient"}.isdisjoint(p.name for p in made.pictures)
+    assert "Too few validations" in made.html
+    check_page(made.html, made.pictures)
+
+
+@pytest.mark.training
+def test_horizon_of_one_step_has_a_report(run: Run) -> None:
+    """A model that forecasts one step has one lead in every table and picture."""
+    f = run.forecasts
+    truth = Truth(f.truth.y[..., :1], f.truth.mase, f.truth.unit)
+    one = Forecasts(
+        f.x, f.origins, truth, {n: p[..., :1] for n, p in f.peers.items()}, f.quantiles[..., :1, :]
+    )
+    spec = msgspec.structs.replace(run.fitted.spec, horizon=1)
+    rows = [{**row, "mase": {"1": row["mase"]["1"]}} for row in run.manifest.training["table"]]
+    manifest = msgspec.structs.replace(run.manifest, training={**run.manifest.training, "table": rows})
+    fitted = dataclasses.replace(run.fitted, spec=spec)
+    made = make(run.recording, fitted, run.recipe, Produced(manifest, {}, one))
+    assert "lead 2" not in made.html
+    check_page(made.html, made.pictures)
+
+
+@pytest.mark.training
 def test_data_facts_are_the_recordings(run: Run) -> None:
     """Rows, share known, seasons, split and the time of the first and last step are those of the recording."""
     facts = dict(tables.data_facts(run))
@@ -265,6 +293,19 @@ def test_errors_ignore_missing_readings_and_covariates() -> None:
     assert errors.gain(MODEL, "ridge 9") == pytest.approx(50, abs=0.5)
     assert np.isfinite(errors.by_origin[MODEL]).all()
     assert findings.inside(wide, None)[0] == pytest.approx(findings.inside(f, None)[0], abs=1e-3)
+
+
+def test_stream_that_is_silent_in_the_test_part_counts_nowhere() -> None:
+    """Errors are those of the streams that said something."""
+    f = made_forecasts({"ridge 9": 2.0})
+    y = np.repeat(f.truth.y, 2, axis=1).copy()
+    y[:, 1] = np.nan
+    two = Forecasts(
+        f.x, f.origins, Truth(y, np.ones((2, 1)), np.ones((2, 1))),
+        {n: np.repeat(p, 2, axis=1) for n, p in f.peers.items()}, np.repeat(f.quantiles, 2, axis=1),
+    )  # fmt: skip
+    assert findings.measure(two).at(MODEL) == pytest.approx(findings.measure(f).at(MODEL), rel=1e-6)
+    assert {e.stream for e in findings.examples(two)} == {0}
 
 
 def test_examples_are_ranked_by_error() -> None:

@@ -85,6 +85,8 @@ def _coverage(run: Run) -> Picture:
 
 def _training(run: Run) -> list[Picture]:
     ridge, *notes = run.fitted.notes
+    if not notes:  # stopped before the first validation: ridge ships
+        return []
     steps, unseen = [n.step for n in notes], [n.validation_loss for n in notes]
     said = (
         "Every point is a validation. The training loss is taken with parts of the network switched off at random "

@@ -33,7 +33,7 @@ class Errors:
     def at(self, name: str, lead: int | None = None) -> float:
         """Give the error at a lead, or over all leads."""
         values = self.by_lead[name]
-        return float(values.mean() if lead is None else values[lead - 1])
+        return float(np.nanmean(values) if lead is None else values[lead - 1])
 
     def gain(self, name: str, over: str, lead: int | None = None) -> float:
         """Say how far one's error lies below another's, in per cent of the other's."""
@@ -49,7 +49,8 @@ def measure(f: Forecasts) -> Errors:
         error = np.abs(median.astype(np.float64) - f.truth.y) / f.truth.mase[..., None]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # nothing known at a lead or origin: NaN
-            by_lead[name] = np.nanmean(error, axis=0)[counts].mean(axis=0)
+            # A stream that is silent in the whole test part counts nowhere.
+            by_lead[name] = np.nanmean(np.nanmean(error, axis=0)[counts], axis=0)
             by_origin[name] = np.nanmean(error[:, counts], axis=(1, 2))
     return Errors(by_lead, by_origin)
 
