@@ -38,6 +38,11 @@ COMMANDS = {
         "impute",
         "Fill gaps of a recording before training (workstation).",
     ),
+    "tune": (
+        "edgeseq_train.tuning.command",
+        "tune",
+        "Search a recipe's choices for what a recording likes best (workstation).",
+    ),
     "bundle": ("edgeseq.commands.bundle", "bundle", "Show, verify and list bundles."),
     "keygen": ("edgeseq.commands.bundle", "keygen", "Make the key that signs bundles."),
     "config": ("edgeseq.commands.config", "config", "Check, show and describe the configuration."),
@@ -58,12 +63,13 @@ EXTRAS = {
     "edgeseq_train": "train",
     "keras": "train",
     "matplotlib": "train",
+    "optuna": "train",
     "polars": "train",
     "rich": "demo",
     "tensorflow": "train",
 }
 """Package → the extra that brings it."""
-TRAINING = ("train", "impute")
+TRAINING = ("train", "backtest", "impute", "tune")
 """Commands of the workstation: whatever they find missing, the extra train brings it."""
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -21,6 +22,9 @@ from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.history import Note
 from edgeseq_train.lengths import check_length
 from edgeseq_train.recipe import Recipe, SplitRecipe
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import
+    from edgeseq_train.loop import Trainer
 
 COLD_RUNS = 16
 MOST_HIGHWAY_WEIGHTS = 60_000
@@ -129,10 +133,12 @@ def fit(
     progress: Callable[..., None],
     say: Callable[[str], None],
     checkpoint: Checkpoint | None = None,
+    shown: Callable[[Trainer], None] = lambda _: None,
 ) -> Fitted:
     """Train a network on the training part; everything is chosen on the validation part.
 
     checkpoint: where to keep how far training is, and whether to go on from there.
+    shown: is given the trainer before it trains; may raise, where that need not be.
     """
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
@@ -154,6 +160,7 @@ def fit(
     weights |= initial_weights(spec, np.random.default_rng(recipe.seed))
     weights["head.bias"] = _head_bias(spec)
     trainer = Trainer(rows, weights, solution.error, recipe.training, recipe.seed)
+    shown(trainer)
     best, notes = train(trainer, progress, say, checkpoint)
     first, last = notes[0].validation_loss, min(n.validation_loss for n in notes)
     parameters = sum(a.size for a in best.values())
