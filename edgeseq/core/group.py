@@ -116,6 +116,18 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
     return columns
 
 
+def present_ns(group: Group) -> int | None:
+    """Name the time of the open step of the middle one of all streams; None while there is none.
+
+    The middle one: a sensor whose clock runs years ahead shall not speak for the others.
+    """
+    rows = np.flatnonzero(group.table["open_step"] != align.NOT_STARTED)
+    if len(rows) == 0:
+        return None
+    named_ns = align.origin_ns(group.table, group.rule, rows, group.table["open_step"][rows])
+    return int(np.sort(named_ns)[(len(rows) - 1) // 2])
+
+
 # --- recurrent states -----------------------------------------------------------------------------------------
 
 

@@ -92,24 +92,27 @@ def new_known(inputs: KnownInputs, period_ns: int, horizon: int, history: int) -
 # --- what is given ------------------------------------------------------------------------------------------------
 
 
-def take(known: Known, covariate: I64, time_ns: I64, value: F64, message: I64) -> None:
+def take(
+    known: Known, covariate: I64, time_ns: I64, value: F64, message: I64, present_ns: int | None = None
+) -> None:
     """Take values (n,) of covariates in order; message (n,) tells which came together. NaN takes a value back.
 
-    Each message bounds what is kept: from the history and 7 days before its earliest value on, to the horizon and 7
-    days after it, and as many values as steps fit in there. So the result does not depend on how messages are cut.
+    Kept is what lies from the history and 7 days before the streams' present on to the horizon and 7 days after it, and
+    of that the latest, as many as there are steps. While no stream has a present only the number is bounded.
     """
+    span = known.history + known.horizon + (REACH_DAYS * DAY_NS + AHEAD_NS) // known.period_ns + 1
     for rows in _runs(covariate, message):
         given = known.given[int(covariate[rows.start])]
         times = np.concatenate([given.time_ns, time_ns[rows]])
         values = np.concatenate([given.value, value[rows]])
         newest = len(times) - 1 - np.unique(times[::-1], return_index=True)[1]
         times, values = times[newest], values[newest]
-        earliest = int(time_ns[rows].min())
-        start_ns = earliest - known.history * known.period_ns - REACH_DAYS * DAY_NS
-        stop_ns = earliest + known.horizon * known.period_ns + AHEAD_NS
-        kept = np.flatnonzero((times >= start_ns) & (times <= stop_ns) & np.isfinite(values))
-        kept = kept[-((stop_ns - start_ns) // known.period_ns + 1) :]
-        given.time_ns, given.value = times[kept], values[kept]
+        kept = np.isfinite(values)
+        if present_ns is not None:
+            kept &= times >= present_ns - known.history * known.period_ns - REACH_DAYS * DAY_NS
+            kept &= times <= present_ns + known.horizon * known.period_ns + AHEAD_NS
+        latest = np.flatnonzero(kept)[-span:]
+        given.time_ns, given.value = times[latest], values[latest]
 
 
 def _runs(covariate: I64, message: I64) -> Iterator[slice]:

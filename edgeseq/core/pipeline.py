@@ -29,7 +29,7 @@ from edgeseq.core.align import Resets, align
 from edgeseq.core.decode import decode
 from edgeseq.core.estimate import NO_CLASS, Estimator
 from edgeseq.core.forecast import Stepper
-from edgeseq.core.group import Group, new_group
+from edgeseq.core.group import Group, new_group, present_ns
 from edgeseq.core.known import NO_INPUTS, KnownInputs
 from edgeseq.core.registry import Registry
 from edgeseq.core.rounds import rounds
@@ -240,7 +240,8 @@ def _give(state: State, readings: Readings) -> None:
         if (known := state.groups[index].known) is not None:
             times, values = readings.time_ns[own], readings.value[own]
             message = readings.message_index[own].astype(np.int64)
-            foreseen.take(known, places[own, 1], times, values, message)
+            now_ns = present_ns(state.groups[index])
+            foreseen.take(known, places[own, 1], times, values, message, now_ns)
     state.counts.applied += len(readings)
 
 

@@ -151,7 +151,7 @@ def test_the_newest_message_wins_and_null_takes_back() -> None:
 
 
 def test_what_is_kept_is_bounded_whatever_is_sent() -> None:
-    """A year of minutes, in one message or in many, leaves no more values than steps are looked at."""
+    """A year of minutes, in one message or in many, leaves no more values than there are steps around the present."""
     known = new_known(INPUTS, HOUR, horizon=24, history=64)
     minutes = START_S * SECOND + 60 * SECOND * np.arange(500_000, dtype=np.int64)
     take(
@@ -167,6 +167,32 @@ def test_what_is_kept_is_bounded_whatever_is_sent() -> None:
         part = minutes[start : start + 50_000]
         take(known, np.zeros(len(part), np.int64), part, np.ones(len(part)), np.zeros(len(part), np.int64))
     assert len(known.given[0].time_ns) <= bound
+
+
+def test_a_message_may_begin_long_ago_and_reach_far() -> None:
+    """Of a service that tells three months of the past and a year ahead, what lies around the present is kept."""
+    known = new_known(ONE, HOUR, horizon=24, history=64)
+    day = 24 * HOUR
+    at = START_S * SECOND + np.arange(-92 * 24, 365 * 24, dtype=np.int64) * HOUR
+    take(
+        known,
+        np.zeros(len(at), np.int64),
+        at,
+        np.ones(len(at)),
+        np.zeros(len(at), np.int64),
+        START_S * SECOND,
+    )
+    kept = known.given[0].time_ns
+    assert (kept[0], kept[-1]) == (START_S * SECOND - 7 * day - 64 * HOUR, START_S * SECOND + 8 * day)
+
+
+def test_a_wild_time_starves_nobody() -> None:
+    """Values of the year 2200, sent before any reading, give way to the first forecast after it."""
+    state = house()
+    far = {24 * 365 * 174 + k: 1.0 for k in range(1500)}
+    run(state, [weather(-2, far), reading(0, 20.0), weather(0, {1: 5.0})])
+    outdoor = known_of(state).given[0]
+    assert (outdoor.time_ns.tolist(), outdoor.value.tolist()) == (hours(1).tolist(), [5.0])
 
 
 # --- filling ------------------------------------------------------------------------------------------------------
