@@ -57,7 +57,8 @@ def headline(window: Outcome, carried: Sequence[Outcome], noise: Outcome, sine: 
         return f"A state that is carried beats the window: {b} against {a}, {least}."
     if is_better(window, best, sine):
         return f"The window beats the carried state: {a} against {b}, {least}."
-    return f"One step ahead window and carried state draw: {a} and {b}, {least}."
+    apart = f"{score(window, sine).free:.3f} and {score(best, sine).free:.3f}"
+    return f"One step ahead window and carried state draw: {a} and {b}, {least}. In a free run: {apart}."
 
 
 def findings(
