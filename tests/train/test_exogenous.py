@@ -30,7 +30,7 @@ from edgeseq_train import recording
 from edgeseq_train.calendars import YEARS_AHEAD
 from edgeseq_train.cli import train
 from edgeseq_train.exogenous import arrange, needs_channels, wanted
-from edgeseq_train.fit import Recording
+from edgeseq_train.fit import Recording, fit
 from edgeseq_train.recipe import CalendarRecipe, Recipe, SplitRecipe, read_recipe, write_recipe
 from tests.train.conftest import HOUR_NS, make_series
 
@@ -97,6 +97,30 @@ def test_known_columns_leave_the_channels_and_are_normalised_by_the_training_par
     known = np.isfinite(taken.values[:, 0, 2])
     scaled = ((taken.values[:, 0, 2] - covariate.mean) / covariate.scale).astype(np.float32)
     np.testing.assert_array_equal(parted.known[known, 0], scaled[known])
+
+
+@pytest.mark.training
+def test_every_stream_learns_from_its_own_known_inputs() -> None:
+    """In the training rows each stream's first step has the first known input, each last one that of its time."""
+    steps = 420
+    known = np.arange(steps, dtype=np.float32)[:, None]
+    taken = Recording(make_series(steps, 2)[:, :, None], ("a", "b"), HOUR_NS, known=known)
+    rows: list[Any] = []
+    seen = ConfigError("seen enough")
+
+    def shown(trainer: Any) -> None:
+        rows.append(trainer.rows)
+        raise seen
+
+    with pytest.raises(ConfigError, match="seen enough"):
+        fit(taken, 4, Recipe(), lambda *_: None, lambda _: None, shown=shown)
+    whole = [run for run in rows[0].runs if not run.cold]
+    assert len(rows[0].known) == len(rows[0].clean)
+    assert len(whole) == 2
+    for run in whole:
+        np.testing.assert_array_equal(rows[0].known[run.start : run.stop], known[: run.stop - run.start])
+    for run in rows[0].runs[2:]:
+        assert np.all(np.diff(rows[0].known[run.start : run.stop, 0]) == 1)
 
 
 def test_nothing_asked_for_changes_nothing() -> None:

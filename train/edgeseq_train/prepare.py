@@ -172,7 +172,8 @@ def assemble(spec: NetworkSpec, pieces: list[Piece]) -> Rows:
 def _known(spec: NetworkSpec, piece: Piece, stream: int) -> F32:
     if piece.known is None:
         return np.zeros((len(piece.x), spec.known), np.float32)
-    return piece.known if piece.known.ndim == 2 else piece.known[:, stream]
+    known = piece.known[: len(piece.x)]  # the recording's goes on behind the validation part
+    return known if known.ndim == 2 else known[:, stream]
 
 
 def lagged(rows: Rows, index: NDArray[np.int64]) -> F32:
