@@ -60,6 +60,9 @@ class Ops(Protocol):
     def reshape(self, a: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Change the shape; one -1 allowed."""
 
+    def transpose(self, a: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Change the order of the axes."""
+
     def column(self, a: Tensor, h: Tensor) -> Tensor:
         """Take lead h, as `scan` counts it, of a (n, H, k) → (n, k)."""
 
@@ -78,6 +81,7 @@ class NumpyOps:
     exp = staticmethod(np.exp)
     log = staticmethod(np.log)
     tanh = staticmethod(np.tanh)
+    transpose = staticmethod(np.transpose)
 
     @staticmethod
     def sigmoid(a: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class TensorFlowOps:
     sigmoid = staticmethod(tf.sigmoid)
     matmul = staticmethod(tf.matmul)
     reshape = staticmethod(tf.reshape)
+    transpose = staticmethod(tf.transpose)
 
     @staticmethod
     def sum(a: Tensor, axis: int) -> Tensor:
