@@ -27,7 +27,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import shapes_rows
+from tests.bench.shapes_rows import SERIES, SETS, estimator_rows, figures, free_run_rows
 
 WIDTH = 140
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -54,20 +54,20 @@ def bench(data: Path, seeds: int, only: str, jobs: int, output: Path) -> None:
     for name, made in run_all(named, jobs):
         console.print(table(name, made))
         rows += made
-    figures = shapes_rows.figures(rows) | {"wall_s": round(time.monotonic() - begun, 1)}
+    told = figures(rows) | {"wall_s": round(time.monotonic() - begun, 1)}
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({"seeds": seeds, "rows": rows, "figures": figures}, indent=1))
-    console.print(figures, highlight=False)
+    output.write_text(json.dumps({"seeds": seeds, "rows": rows, "figures": told}, indent=1))
+    console.print(told, highlight=False)
 
 
 def all_jobs(data: Path, seeds: int) -> dict[str, Job]:
     """Name all jobs: each data set with each seed, and the peers once."""
     named: dict[str, Job] = {}
     for seed in range(seeds):
-        for name in shapes_rows.SETS:
-            named[f"{name} {seed}"] = partial(shapes_rows.estimator_rows, name, data, seed)
-        for name in shapes_rows.SERIES:
-            named[f"{name} free run {seed}"] = partial(shapes_rows.free_run_rows, name, data, seed)
+        for name in SETS:
+            named[f"{name} {seed}"] = partial(estimator_rows, name, data, seed)
+        for name in SERIES:
+            named[f"{name} free run {seed}"] = partial(free_run_rows, name, data, seed)
     return named
 
 
