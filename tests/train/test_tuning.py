@@ -243,7 +243,8 @@ def test_impossible_choice_is_pruned_with_the_reason() -> None:
 
 def test_time_used_up_drops_the_trial_that_runs() -> None:
     """The clock is asked at each validation: the trial during which the time ends leaves nothing behind."""
-    task, said = make_task(), []
+    task = make_task()
+    said: list[str] = []
     ticks = iter(range(100))
     limits = Limits(3, clock=lambda: float(next(ticks)))
     with studies.opened(None, task) as study:
