@@ -27,7 +27,7 @@ HORIZON = max(LEADS)
 DAY = 24
 ORIGIN_STRIDE = 29
 """Origins of free runs: through all hours of the day, yet few enough."""
-ESTIMATORS = TrainingRecipe(steps=300, patience=150)
+ESTIMATORS = TrainingRecipe(steps=300, patience=300)
 FORECASTERS = TrainingRecipe(steps=200)
 MEASURES = ("accuracy", "balanced_accuracy", "f1", "log_loss", "brier", "mae", "coverage", *map(str, LEADS))
 Row = dict[str, Any]
