@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,17 @@ def test_first_training_announces_its_key_and_bundle_once(folder: Path) -> None:
     assert f"signed by key {public.stem}" in output
 
 
+def test_report_stands_beside_the_bundle(folder: Path) -> None:
+    """Unless told otherwise, training writes its page and pictures beside the bundle, and ends with its verdict."""
+    page = (folder / "house.report.html").read_text(encoding="utf-8")
+    output = (folder / "output.txt").read_text()
+    (headline,) = re.findall(r'<div class="verdict"><p>(.*?)</p>', page)
+    assert unescape(headline) in output
+    assert f"report: {folder / 'house.report.html'}, its pictures in {folder / 'house.report'}" in output
+    pictures = {path.name for path in (folder / "house.report").iterdir()}
+    assert {"loss.png", "by_lead.png", "fan_worst.png"} <= pictures
+
+
 def test_nothing_but_edgeseq_speaks(folder: Path) -> None:
     """Where training succeeds, converter, quantizer and runtimes leave stderr empty."""
     assert (folder / "errors.txt").read_text() == ""
@@ -161,6 +174,7 @@ def test_nothing_but_edgeseq_speaks_beside_the_bar(folder: Path, tmp_path: Path)
         [sys.executable, "-m", "edgeseq", "train", *words, "-o", str(tmp_path / "x.edgeseq")],
         check=True, capture_output=True, text=True, env={**os.environ, "FORCE_COLOR": "1"},
     )  # fmt: skip
+    assert not (tmp_path / "x.report.html").exists()
     assert "best on validation" in done.stdout
     assert not [noise for noise in ("Applying", "WARNING", "INFO", "oneDNN") if noise in done.stdout]
     assert done.stderr == ""
