@@ -90,13 +90,12 @@ def figures(rows: Sequence[Row], made: Sequence[Row], quantized: Sequence[Row]) 
     result: dict[str, Any] = {"valid": is_valid(rows)}
     if counting:
         ratios = [c["ratio"] for c in counting]
-        worst = max(counting, key=lambda c: c["ratio"])
         by_seed = np.array([c["ratio_seeds"] for c in counting])
         result |= {
             "geomean_ratio_best_peer": _geomean(ratios),
-            "geomean_ratio_seeds": [_geomean(column) for column in by_seed.T],
-            "worst_cell_ratio": worst["ratio"],
-            "worst_cell": f"{worst['data']} {worst['h']}",
+            "geomean_ratio_best_seed": min(map(_geomean, by_seed.T)),
+            "geomean_ratio_worst_seed": max(map(_geomean, by_seed.T)),
+            "worst_cell_ratio": max(ratios),
             "worst_cell_ratio_any_seed": float(by_seed.max()),
             "geomean_ratio_any_peer": _geomean([c["any_peer_ratio"] for c in counting]),
             "worst_cell_ratio_any_peer": max(c["any_peer_ratio"] for c in counting),
@@ -113,7 +112,7 @@ def figures(rows: Sequence[Row], made: Sequence[Row], quantized: Sequence[Row]) 
         values = [r[measure]["96"] for r in rows if r["data"] == VALIDITY_DATA and r["forecaster"] == MODEL]
         if values:
             result[f"etth1_96_{measure}"] = float(np.mean(values))
-            result[f"etth1_96_{measure}_seeds"] = values
+            result[f"etth1_96_{measure}_spread"] = float(np.ptp(values))
     for h in map(str, HORIZONS):
         losses = {q["data"]: q["int8_weights_mase_loss_percent"][h] for q in quantized}
         long = [losses[q["data"]] for q in quantized if q["steps"] >= LONG_ROLLOUT]

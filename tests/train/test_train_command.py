@@ -288,7 +288,9 @@ def _device_tensors(path: Path) -> list[Any]:
     return [log[: int(count[0])] for log, count in zip(logs, counts, strict=True)]
 
 
-def test_same_seed_same_bytes_though_stopped_and_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_seed_same_bytes_though_stopped_and_resumed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C writes a bundle of the best so far; --resume then ends with the bytes of the run that nobody stopped."""
     arguments = [
         str(folder / "data.csv"), str(folder / "tiny.toml"), "--every", "1h", "--horizon", "6h", "--seed", "3",

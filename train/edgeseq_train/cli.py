@@ -68,7 +68,9 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
     help="The page about the training to write; default: NAME.report.html beside the bundle.",
 )
 @click.option("--no-report", is_flag=True, help="Write no page and no pictures about the training.")
-@click.option("--resume", is_flag=True, help="Go on with a training that was stopped, by Ctrl-C or otherwise.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with a training that was stopped, by Ctrl-C or otherwise."
+)
 def train(
     data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool,
     report: Path | None, no_report: bool, resume: bool, **options: Any,
@@ -120,7 +122,10 @@ def run(
 ) -> tuple[Manifest, Path]:  # fmt: skip
     """Do what the command does with a resolved recipe; report: where to write it, if at all."""
     console = console or make_console()
-    period_ns, horizon = length_ns(recipe, "every"), 0 if estimators.is_wanted(recipe) else horizon_steps(recipe)
+    period_ns, horizon = (
+        length_ns(recipe, "every"),
+        0 if estimators.is_wanted(recipe) else horizon_steps(recipe),
+    )
     # An unusable key or place must not be found out after the training.
     name = recipe.name or data.stem
     path = _bundle_path(output, recipe, data)

@@ -19,6 +19,7 @@ from edgeseq_train.backtest import Results, table
 from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest import page as pages
 from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, ready, recipe_of
+from edgeseq_train.backtest.models import check_fits
 from edgeseq_train.cli import PATH, horizon_steps, length_ns, make_console, resolve
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import Recipe, read_recipe
@@ -89,6 +90,8 @@ def backtest(data: Path, **options: Any) -> None:
     console = make_console()
     taken = _read(data, recipe, options, console)
     plan, recipe = lay_out(taken, recipe, horizon_steps(recipe))
+    if bundle:
+        check_fits(bundle.manifest, plan)
     with hushed(lambda _: True):
         import edgeseq_train.produce  # noqa: F401 - TensorFlow chats while it is imported, and not for --help
     made = [ready(bundle)] if bundle else makers(plan, recipe, options["seeds"])
