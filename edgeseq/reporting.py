@@ -28,7 +28,13 @@ from edgeseq.core.types import (
 def info(node: Node) -> Outgoing:
     """Tell what runs here."""
     rules = [
-        RuleInfo(rule.key, _seconds(rule.period_ns), rule.channel_names, node.context.bundles.get(rule.key))
+        RuleInfo(
+            rule.key,
+            _seconds(rule.period_ns),
+            rule.channel_names,
+            node.context.bundles.get(rule.key),
+            found.bundle if (found := node.context.estimated.get(rule.key)) else None,
+        )
         for rule in node.resolved.rules
     ]
     return bridge_info(

@@ -109,6 +109,15 @@ def test_view_states_of_nodes_are_told_by_name() -> None:
     assert "1 of 2 online" in _drawn(view)
 
 
+def test_view_tells_the_class_of_a_stream_and_takes_it_for_no_nodes_state() -> None:
+    """What an estimator says of a room is a line of its own; the node's state stays as it was told."""
+    view = _view(("bridge/state", b'{"state":"online"}'))
+    line = v.take(view, "edgeseq/attic/room/state", b'{"state":"occupied","since":"2026-03-01T10:00:00Z"}')
+    assert line is not None
+    assert line.endswith("room is occupied")
+    assert (view.states, view.unreadable) == ({"attic": "online"}, 0)
+
+
 def test_view_alert_event_delivered_twice_is_shown_once() -> None:
     """Alerts come at least once: the same id and seq is the same event; another seq is another one."""
     view = _view(("cellar/alert", _alert("opened", seq=1)))

@@ -244,6 +244,8 @@ class RuleInfo(msgspec.Struct, frozen=True):
     """Names of the channels."""
     bundle: str | None
     """The model's name and digest; null where the baseline serves."""
+    estimate: str | None = None
+    """The estimator's name and digest; null where nothing is estimated."""
 
 
 class InfoPayload(Payload, frozen=True, kw_only=True):

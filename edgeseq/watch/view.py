@@ -82,6 +82,13 @@ class Status(msgspec.Struct, frozen=True):
     alert: str = ""
 
 
+class ClassTold(msgspec.Struct, frozen=True):
+    """What the view reads of a stream's state: the class that an estimator sees it in."""
+
+    state: str
+    since: Time
+
+
 class NodeState(msgspec.Struct, frozen=True):
     """What the view reads of bridge/state."""
 
@@ -151,7 +158,7 @@ def take(view: View, topic: str, payload: bytes) -> str | None:
     if not topic.startswith(view.prefix + "/") or len(parts) < 3:
         return None
     name, verb = "/".join(parts[1:-1] if view.node != "+" else parts[:-1]), parts[-1]
-    reader = _READERS.get("state" if parts[1:] == ["bridge", "state"] else verb)
+    reader = _READERS.get("bridge/state" if parts[1:] == ["bridge", "state"] else verb)
     if reader is None or (parts[1] == "bridge" and verb != "state"):
         return None
     if len(view.nodes) < 2:
@@ -231,7 +238,18 @@ def _take_state(view: View, name: str, payload: bytes) -> str:
     return f"{printable(node)} is {word}"
 
 
-_READERS = {"forecast": _take_forecast, "alert": _take_alert, "status": _take_status, "state": _take_state}
+def _take_class(view: View, name: str, payload: bytes) -> str:
+    told = msgspec.json.decode(payload, type=ClassTold)
+    return f"{clock(told.since)}  {view.shown(name)} is {printable(told.state)[:20]}"
+
+
+_READERS = {
+    "forecast": _take_forecast,
+    "alert": _take_alert,
+    "status": _take_status,
+    "state": _take_class,
+    "bridge/state": _take_state,
+}
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------
