@@ -91,15 +91,13 @@ def _headline(o: Outcome, won: str, ridge: str) -> str:
     if won.startswith("seasonal"):
         return f"The {won} forecast wins: repeating the last season is as good as anything learned."
     if not o.recurrent:
-        return (
-            "Ridge wins and ships: on the validation part the recurrent network found nothing to add to it."
-        )
+        return "Ridge wins and ships: on the validation part the network found nothing to add to it."
     if won == MODEL:
         gain = f"{o.errors.gain(MODEL, ridge):.1f} %"
-        return f"The recurrent network earns its keep: {gain} less error than {ridge}, the best a straight line can do."
+        return f"The network earns its keep: {gain} less error than {ridge}, the best a straight line can do."
     if o.errors.gain(MODEL, ridge) < -_margin(o, ridge):
-        return "Ridge wins on the test part: what the recurrent network gained on the validation part did not last."
-    return f"A draw with {ridge}: what the recurrent network adds could be chance."
+        return "Ridge wins on the test part: what the network gained on the validation part did not last."
+    return f"A draw with {ridge}: what the network adds could be chance."
 
 
 def _against(o: Outcome, peer: str) -> str:
