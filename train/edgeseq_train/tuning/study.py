@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import tensorflow as tf
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
@@ -73,6 +75,7 @@ def opened(path: Path | None, task: Task) -> Iterator[Study]:
         ConfigError: the file is no study, or one of other data or other choices.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    tf.get_logger().setLevel(logging.ERROR)  # it warns of retracing, but each trial is another network
     warm = round(WARM_SHARE * task.start.training.steps)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm)
     if path is None:

@@ -35,14 +35,14 @@ def best_trials(study: Study) -> Table:
     done, trials = finished(study), ranked(study)
     shown = [t for k, t in enumerate(trials) if k < SHOWN or t.user_attrs.get(START)]
     number = {t.number: str(k) for k, t in enumerate(done, start=1)}
-    title = f"Best of {len(done)} trials on validation, the loss in the start recipe's units"
+    title = f"Best of {len(done)} trials on validation"
     table = Table(title=title, title_justify="left")
     table.add_column("trial", no_wrap=True)
     for t in shown:
         table.add_column(
             "start" if t.user_attrs.get(START) else number[t.number], justify="right", no_wrap=True
         )
-    table.add_row("loss", *(f"{_value(t):.4f}" for t in shown))
+    table.add_row("loss in start's units", *(f"{_value(t):.4f}" for t in shown))
     table.add_row("parameters", *(str(t.user_attrs[PARAMETERS]) for t in shown))
     table.add_row("cost against start", *(f"{t.user_attrs[RATIO]:.2f}" for t in shown), end_section=True)
     for field in shown[0].params if shown else ():
