@@ -64,7 +64,7 @@ def _cell(h: int, peers: Mapping[str, F32], models: Sequence[F32], y: F32, panel
     best = min((name for name in error if name not in BEYOND), key=lambda name: error[name])
     loss = {name: scores.by_origin(f, y, panel.season_error, h) for name, f in peers.items()}
     loss[MODEL] = np.mean([scores.by_origin(f, y, panel.season_error, h) for f in models], axis=0)
-    block = scores.block_steps(len(loss[MODEL]), panel.season)
+    block = scores.block_steps(len(loss[MODEL]), panel.season, h)
     low, high = scores.ratio_interval(loss[MODEL], loss[best], block)
     simplest_first = sorted(loss, key=lambda name: (name in COSTLY, name == MODEL))
     verdict = scores.judge({name: loss[name] for name in simplest_first}, block)

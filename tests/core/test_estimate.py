@@ -12,20 +12,22 @@ from edgeseq.core import keeping, pipeline
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import normalise
 from edgeseq.core.forecast import initial_state
-from edgeseq.core.network import NetworkSpec
+from edgeseq.core.network import NetworkSpec, NetworkStepper
 from edgeseq.core.types import ClassChanged, Estimate, Event, Message, Readings
 from tests.support.estimators import (
     ANCHOR,
     CLASSIFY,
     ESTIMATE,
+    ROOM,
     RULE,
     SCALE,
     day,
     make_estimator,
+    make_weights,
     reading,
     room,
 )
-from tests.support.streams import OPTIONS, equal_states, forecasts, plain, run
+from tests.support.streams import OPTIONS, PLAIN, equal_states, forecasts, message, plain, run
 
 SPECS = pytest.mark.parametrize("spec", [CLASSIFY, ESTIMATE], ids=["classify", "estimate"])
 
@@ -201,6 +203,22 @@ def test_estimates_depend_on_how_high_the_inputs_stand() -> None:
     )
     assert [c.index for c in changes(low)] == [0]
     assert [c.index for c in changes(high)] == [1]
+
+
+def test_streams_of_one_table_do_not_touch_each_other() -> None:
+    """Three machines of one rule, mixed in a batch, are estimated as each alone."""
+    spec = msgspec.structs.replace(CLASSIFY, channels=1)
+    estimator = Estimator(NetworkStepper(spec, make_weights(spec)), ROOM, ANCHOR[1:], SCALE[1:])
+    rule = msgspec.structs.replace(PLAIN, estimate="room.edgeseq")
+    courses = [
+        [message(f"t/{name}", 60 * k, 450.0 * (k // n % 2)) for k in range(30)]
+        for n, name in enumerate("abc", 3)
+    ]
+    mixed = run(room(estimator, rule), [m for step in zip(*courses, strict=True) for m in step])
+    for stream, course in enumerate(courses):
+        alone = estimates(run(room(estimator, rule), course))
+        together = [e for e in estimates(mixed) if e.stream == stream]
+        assert [e.numbers.tolist() for e in together] == [e.numbers.tolist() for e in alone]
 
 
 class BrokenStepper:

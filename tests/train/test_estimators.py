@@ -392,17 +392,18 @@ def test_bundle_show_and_list_say_what_is_estimated(folder: Path) -> None:
     assert "every 1m, for who" in listed.output
 
 
-def test_two_targets_are_refused(folder: Path) -> None:
-    """One bundle estimates one thing."""
-    words = [
-        str(folder / "room.csv"),
-        "--every",
-        "1m",
-        "--classify",
-        "who",
-        "--estimate",
-        "heat",
-        "--unsigned",
-    ]
-    result = CliRunner().invoke(train, words)
-    assert "one estimator has one target" in str(result.exception)
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--classify", "who", "--estimate", "heat"], "one estimator has one target"),
+        (["--classify", "who", "--covariates", "light"], "an estimator takes no covariates"),
+        (["--classify", "who", "--report", "page.html"], "the report is of forecasters"),
+        (["--classify", "who", "--columns", "who,co2"], "the target is among the inputs"),
+    ],
+)
+def test_what_an_estimator_cannot_be_asked_is_refused(folder: Path, words: list[str], says: str) -> None:
+    """Options that contradict an estimator, or that only forecasters have, say so before anything is trained."""
+    given = [str(folder / "room.csv"), "--every", "1m", "--unsigned", "-o", str(folder / "x.edgeseq"), *words]
+    result = CliRunner().invoke(train, given)
+    assert says in (str(result.exception) + result.output)
+    assert not (folder / "x.edgeseq").exists()

@@ -53,3 +53,23 @@ def test_unrolled_equals_steps_from_a_carried_state(kind: str, options: dict[str
     np.testing.assert_allclose(found, stepped, atol=2e-6)
     for a, b in zip(last, state, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_long_stretches_equal_short_ones_and_so_do_their_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recurrence over 600 steps, cut into stretches, gives outputs, last states and gradients of one loop."""
+    spec, x = LayerSpec("gru", U), tf.constant(draw((600, B, F), 3))
+    w = {name: tf.constant(0.5 * draw(size, 1)) for name, size in LAYERS["gru"].weights(spec, SHAPE).items()}
+    found = []
+    for stretch in (128, 1000):
+        monkeypatch.setattr("edgeseq_train.unroll.STRETCH", stretch)
+
+        def run() -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch([x, *w.values()])
+                y, last = unroll(spec, w, x, None, (tf.zeros((B, U)),), SHAPE)
+                loss = tf.reduce_sum(y[-1] * tf.range(1.0, U + 1)) + tf.reduce_sum(y**2)
+            return y, *last, *tape.gradient(loss, [x, *w.values()])
+
+        found.append(tf.function(run, autograph=False)())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

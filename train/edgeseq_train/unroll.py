@@ -18,6 +18,9 @@ from edgeseq_train.tf_ops import TENSORFLOW
 
 States = tuple[Tensor, ...]
 
+STRETCH = 128
+"""Steps of a stretch: about the root of the number of steps of a recording."""
+
 
 def unroll(
     spec: LayerSpec, w: dict[str, Tensor], x: Tensor, view: View | None, states: States, shape: Shape,
@@ -74,11 +77,26 @@ def _convolution(spec: LayerSpec, w: dict[str, Tensor], x: Tensor, states: State
 
 
 def scan(advance: Any, x: Tensor, states: States, units: int) -> tuple[Tensor, States]:
-    """Advance over x (T, B, ·) by advance(x_t, states) → (output (B, U), states): outputs (T, B, U), last states."""
+    """Advance over x (T, B, ·) by advance(x_t, states) → (output (B, U), states): outputs (T, B, U), last states.
+
+    A long stretch is a loop over stretches: in the gradient of one loop each step costs as much as there are steps.
+    """
+    steps = x.shape[0]
+    if steps is None or steps < 4 * STRETCH:
+        return _scan(advance, x, states, units)
+    whole = steps - steps % STRETCH
+    stretches = tf.reshape(x[:whole], (-1, STRETCH, *(n or -1 for n in x.shape[1:])))
+    out, states = _scan(lambda now, state: _scan(advance, now, state, units), stretches, states, units)
+    out = tf.reshape(out, (whole, *tf.unstack(tf.shape(out))[2:]))
+    rest, states = _scan(advance, x[whole:], states, units)
+    return tf.ensure_shape(tf.concat([out, rest], 0), (steps, x.shape[1], units)), states
+
+
+def _scan(advance: Any, x: Tensor, states: States, units: int) -> tuple[Tensor, States]:
     steps = x.shape[0] or tf.shape(x)[0]
     # Read from an array: the gradient of x[t] would be a whole zero tensor for each t.
     inputs = tf.TensorArray(tf.float32, steps).unstack(x)
-    outputs = tf.TensorArray(tf.float32, steps, element_shape=(x.shape[1], units))
+    outputs = tf.TensorArray(tf.float32, steps, element_shape=(*x.shape[1:-1], units))
 
     def body(t: Tensor, out: Tensor, state: States) -> tuple[Tensor, Tensor, States]:
         y, following = advance(inputs.read(t), state)

@@ -49,7 +49,7 @@ class Plan:
     @property
     def block(self) -> int:
         """Steps of a block of the bootstrap."""
-        return scores.block_steps(len(self.y), self.panel.season)
+        return scores.block_steps(len(self.y), self.panel.season, self.horizon)
 
     def in_z(self, values: F64) -> F32:
         """Turn forecasts (N, S, C, H) in sensor units into z-scores (N, S·C, H)."""

@@ -27,12 +27,12 @@ def who_wins(h: int, v: Verdict, ratio: float, against: Comparison | None) -> st
     >>> who_wins(24, Verdict("ridge 96", "ridge 96", 1, 1), 1.0, Comparison("ridge 96", 1.02, 0.99, 1.04))
     "1-24 steps ahead ridge 96 wins. edgeseq's error is 2.0 % higher than ridge 96's (95 %: 1.0 % lower to ..."
     >>> who_wins(1, Verdict("persistence", "SegRNN", 0.98, 1.01), 0.995, None)
-    "1 step ahead persistence wins: SegRNN's error is 0.5 % lower, which may be chance (95 %: 2.0 % lower to ..."
+    "1 step ahead persistence wins: SegRNN's error is 0.5 % lower, which may be chance (with allowance for ..."
     """
     lead = f"{span(h)} {v.winner} wins"
     if v.lowest != v.winner:
         ours = "" if against is None or NAME in (v.winner, v.lowest) else f" {_beside(against)}"
-        sure = _interval(v.low, v.high)
+        sure = f"with allowance for the best of many, {_interval(v.low, v.high)}"
         return f"{lead}: {v.lowest}'s error is {_change(ratio)}, which may be chance ({sure}).{ours}"
     if against is None:
         return f"{lead}."
