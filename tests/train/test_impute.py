@@ -68,6 +68,16 @@ def test_window_without_any_known_value_is_finite() -> None:
     assert np.all(s.moves == 0.0)
 
 
+def test_near_value_that_is_off_by_a_constant_tells_the_same() -> None:
+    """Relations between channels drift: only how a near value moves counts, not where it stands."""
+    x = make_series(200, 1).T
+    near = make_series(200, 1, seed=1).T[..., None]
+    known = np.isfinite(x)
+    first, moved = (sight._unbiased(x, known, near + off) for off in (0.0, 10.0))
+    assert np.abs(moved - first).max() < 0.3
+    assert moved.mean() == pytest.approx(x.mean(), abs=0.3)
+
+
 def test_near_values_are_the_nearest_known_ones_of_the_phase_and_their_mean() -> None:
     """A missing season is skipped; the mean takes all that are known within seven seasons."""
     x = np.arange(240, dtype=float)[:, None]

@@ -64,7 +64,7 @@ def look(x: F64, near: F64, channel: F32) -> Sight:
     since, until = _distances(left, right)
     rough = np.maximum(_roughness(z, known), FLOOR)
     bridge = np.clip(rough * np.sqrt(since * until / np.maximum(since + until, 1)), FLOOR, 1.0)
-    beside = (near - level[..., None]) / scale[..., None]
+    beside = _unbiased(z, known, (near - level[..., None]) / scale[..., None])
     apart = np.nan_to_num(beside - line[..., None])
     shape = np.nan_to_num(beside - between(beside, left, right, np.nan))
     reach = np.log1p(x.shape[1] + 1.0)
@@ -88,6 +88,13 @@ def _statistics(x: F64, known: Bool) -> tuple[F64, F64]:
     level = np.where(known, x, 0.0).sum(axis=1, keepdims=True) / count
     off = np.where(known, x - level, 0.0)
     return level, np.maximum(np.sqrt(((off**2).sum(axis=1, keepdims=True) + PRIOR) / count), FLOOR)
+
+
+def _unbiased(z: F64, known: Bool, near: F64) -> F64:
+    """Shift near values (B, T, K) to be right on average in this window: relations between channels drift."""
+    both = known[..., None] & np.isfinite(near)
+    off = np.where(both, near - z[..., None], 0.0).sum(axis=1, keepdims=True)
+    return near - off / (both.sum(axis=1, keepdims=True) + PRIOR)
 
 
 def _roughness(z: F64, known: Bool) -> F64:
