@@ -7,7 +7,8 @@ weights, dynamic. Their bare cells besides in full int8 and int16x8, between a f
 tflite-runtime 2.14 in its own environment. Each stream runs twice, as it is and with events put in, at least 10,000
 steps from the first reading on, every state fed back; MASE is that of the undisturbed streams over the test part.
 Differences are to float32 on the same runtime: of states in their own unit, of quantiles in running scales, and the
-largest over units (leads, levels). Times are medians of interleaved rounds on one stream.
+largest over units (leads, levels). Times are the thread's own,
+medians of interleaved rounds on one stream.
 """
 
 from __future__ import annotations

@@ -220,9 +220,9 @@ def _rounds(alternatives: Mapping[str, Callable[[], Any]]) -> dict[str, list[flo
     spent: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(ROUNDS):
         for name, run in alternatives.items():
-            begun = time.perf_counter()
+            begun = time.thread_time()
             run()
-            spent[name].append(1e6 * (time.perf_counter() - begun) / ROUND_STEPS)
+            spent[name].append(1e6 * (time.thread_time() - begun) / ROUND_STEPS)
     exact = next(iter(spent.values()))
     return {
         name: [statistics.median(s), statistics.median(a / b for a, b in zip(s, exact, strict=True))]

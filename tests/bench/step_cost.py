@@ -4,9 +4,9 @@
 
 Windows are what the tutorials deploy: a Keras GRU and a dense layer over the last 64 readings, converted to TFLite as a
 loop and unrolled. Beside them the shipped network itself, run again over 64 readings. All in ai-edge-litert on one
-thread, at B = 1 and B = 64 streams, called as the device calls them (set, invoke, get). Every round runs all of them
-one after the other; figures are medians over the rounds of the ratio within a round, so that load of the machine hits
-both sides.
+thread, at B = 1 and B = 64 streams, called as the device calls them (set, invoke, get). Times are the thread's own (CPU),
+which other work on the machine does not count into. Every round runs all alternatives one after the other; ratios are
+medians over the rounds.
 """
 
 from __future__ import annotations
@@ -191,10 +191,10 @@ def timed(made: Mapping[str, Alternative], rounds: int) -> list[dict[str, Any]]:
     spent: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(rounds):
         for name, call in made.items():
-            begun = time.perf_counter()
+            begun = time.thread_time()
             for _ in range(repeats[name]):
                 call()
-            spent[name].append(1e6 * (time.perf_counter() - begun) / repeats[name])
+            spent[name].append(1e6 * (time.thread_time() - begun) / repeats[name])
 
     def ratio(name: str, to: str) -> float:
         return statistics.median(a / b for a, b in zip(spent[name], spent[to], strict=True))
@@ -207,9 +207,9 @@ def timed(made: Mapping[str, Alternative], rounds: int) -> list[dict[str, Any]]:
 
 
 def _once(call: Alternative) -> float:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     call()
-    return time.perf_counter() - begun
+    return time.thread_time() - begun
 
 
 def figures(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -29,7 +29,7 @@ from edgeseq_train.recipe import Recipe, write_recipe
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
 
 pytestmark = pytest.mark.training
-ROWS = 1200
+ROWS = 800
 START = datetime(2026, 1, 1, tzinfo=UTC)
 QUICK = "persistence,seasonal,ridge 96"
 
@@ -137,10 +137,10 @@ def test_core_publishes_what_network_and_baseline_say(bundle: Bundle) -> None:
     """Published points lie between the medians of a plain roll-out and the baseline's, near the better ones."""
     values = house()[:, :, None]
     recording = Recording(values, ("a", "b"), HOUR_NS)
-    origins = slice(900, 960)
+    origins = slice(740, 790)
     served = serve(bundle.manifest, stepper_of(bundle), recording, origins, 24, lambda _: None)
-    anchor, unit = prepare.settle(values[:700], recording.names)
-    x = features.normalise(values[:960], anchor, unit)
+    anchor, unit = prepare.settle(values[:500], recording.names)
+    x = features.normalise(values[:790], anchor, unit)
     rolled = evaluate.roll(stepper_of(bundle), x, origins)
     medians = rolled.quantiles[..., 3] * unit[..., None] + anchor[..., None]
     naive = evaluate.persistence(x, origins, HORIZON), evaluate.seasonal_naive(x, origins, HORIZON, 24)
@@ -315,7 +315,7 @@ def test_command_trains_by_a_recipe(files: Path) -> None:
         (("--bundle", "house.edgeseq", "--peers", "prophet"), "no peer is called so"),
         (("--bundle", "house.edgeseq", "-o", "missing/found.json"), "the result cannot be written"),
         (("--bundle", "house.edgeseq", "--every", "2h"), "the bundle does not fit the recording"),
-        (("--bundle", "house.edgeseq", "--split", "1000,5,195"), "the validation part is too short for a backtest"),
+        (("--bundle", "house.edgeseq", "--split", "600,5,195"), "the validation part is too short for a backtest"),
     ],
 )  # fmt: skip
 def test_command_says_what_is_wrong(

@@ -55,9 +55,12 @@ def test_unrolled_equals_steps_from_a_carried_state(kind: str, options: dict[str
         np.testing.assert_allclose(a, b, atol=2e-6)
 
 
-def test_long_stretches_equal_short_ones_and_so_do_their_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recurrence over 600 steps, cut into stretches, gives outputs, last states and gradients of one loop."""
-    spec, x = LayerSpec("gru", U), tf.constant(draw((600, B, F), 3))
+@pytest.mark.parametrize("steps", [512, 600])
+def test_stretches_equal_one_loop_and_so_do_their_gradients(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long recurrence, cut into stretches, gives outputs, last states and gradients of one loop."""
+    spec, x = LayerSpec("gru", U), tf.constant(draw((steps, B, F), 3))
     w = {name: tf.constant(0.5 * draw(size, 1)) for name, size in LAYERS["gru"].weights(spec, SHAPE).items()}
     found = []
     for stretch in (128, 1000):

@@ -7,7 +7,8 @@
               steps (the shape of another day laid on the edges of the gap); in bridges
     features  line, known, distances, moves in spreads, which near values are known, which channel it is
 
-`near` holds values that speak of the one at t: the same phase of other seasons, related channels (`windows`).
+`near` holds values that speak of the one at t: the same phase of other seasons, related channels (`windows`). Each is
+shifted to be right on average in its window.
 Time since a value was seen as an input: GRU-D (arXiv 1606.01865), BRITS (arXiv 1805.10572).
 """
 
@@ -94,7 +95,8 @@ def _unbiased(z: F64, known: Bool, near: F64) -> F64:
     """Shift near values (B, T, K) to be right on average in this window: relations between channels drift."""
     both = known[..., None] & np.isfinite(near)
     off = np.where(both, near - z[..., None], 0.0).sum(axis=1, keepdims=True)
-    return near - off / (both.sum(axis=1, keepdims=True) + PRIOR)
+    shifted: F64 = near - off / (both.sum(axis=1, keepdims=True) + PRIOR)
+    return shifted
 
 
 def _roughness(z: F64, known: Bool) -> F64:
