@@ -5,8 +5,8 @@
 Windows are what the tutorials deploy: a Keras GRU and a dense layer over the last 64 readings, converted to TFLite as a
 loop and unrolled. Beside them the shipped network itself, run again over 64 readings. All in ai-edge-litert on one
 thread, at B = 1 and B = 64 streams, called as the device calls them (set, invoke, get). Times are the thread's own
-(CPU), which other work on the machine does not count into. Every round runs all alternatives one after the other; ratios are
-medians over the rounds.
+(CPU), which other work on the machine does not count into. Every round runs all alternatives one
+after the other; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
