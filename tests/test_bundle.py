@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ from edgeseq.bundle import (
     MAGIC,
     Bundle,
     Channel,
+    Manifest,
     SchemaVersion,
     TrustedKeys,
     Variant,
@@ -500,6 +502,25 @@ def test_bundle_for_other_streams_is_refused(changes: dict[str, object], match: 
     assert wanted in error.wanted
     assert error.where == "streams cellar"
     assert error.do
+
+
+def test_units_are_compared_channel_by_channel_where_both_sides_name_one() -> None:
+    """Channels of different units fit a rule that names the same ones; another unit of one channel is refused."""
+    manifest = make_manifest(channels=(Channel("flow", "m³/h"), Channel("state"), Channel("heat", "°C")))
+    sources = {name: ChannelSource(name) for name in ("flow", "state", "heat")}
+    check_fits(manifest, rule(channels=sources, units={"flow": "m³/h", "state": "V", "heat": "°C"}))
+    check_fits(manifest, rule(channels=sources))
+    with pytest.raises(BundleError, match="another unit") as caught:
+        check_fits(manifest, rule(channels=sources, units={"flow": "m³/h", "heat": "°F"}))
+    assert (caught.value.found, caught.value.wanted) == ("°F", "°C")
+
+
+def test_manifest_that_says_nothing_of_columns_is_read() -> None:
+    """Bundles made before the columns of the recording were carried still open; the others keep what they say."""
+    told = json.loads(msgspec.json.encode(make_manifest(columns=(Channel("cellar", "°C"), Channel("hall")))))
+    assert msgspec.convert(told, Manifest).columns == (Channel("cellar", "°C"), Channel("hall"))
+    del told["columns"]
+    assert msgspec.convert(told, Manifest).columns == ()
 
 
 def test_bundle_is_read_once_and_frozen(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgeseq import cli
-from edgeseq.bundle import GOLDEN, Bundle, write_bundle
+from edgeseq.bundle import GOLDEN, Bundle, Channel, write_bundle
 from edgeseq.bundle.golden import dump_golden, load_golden
 from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.errors import EXIT_CONFIG, EXIT_FAILED_CHECK, EXIT_OK
@@ -105,6 +105,14 @@ def test_show_describes_a_bundle_without_trusting_it(run: Run, dummy: Path) -> N
         "not checked",
     ):
         assert fact in out
+
+
+def test_show_names_the_columns_of_the_recording_with_their_units(run: Run, tmp_path: Path) -> None:
+    """What a bundle was trained on is listed, units where the source knew them, the first ones of many."""
+    manifest = make_manifest(columns=(Channel("hall", "°C"), Channel("door"), *map(Channel, "abcdefghijkl")))
+    write_bundle(tmp_path / "a.edgeseq", manifest, make_files(manifest), None)
+    out = run("bundle", "show", tmp_path / "a.edgeseq")[1]
+    assert "columns:   trained on hall (°C), door, a, b, c, d, e, f, g, h, i, j and 2 more" in out
 
 
 def test_show_json_gives_the_manifest(run: Run, dummy: Path) -> None:

@@ -114,6 +114,9 @@ class Manifest(msgspec.Struct, frozen=True):
     network: dict[str, Any]
     ring: int
     golden_steps: int
+    columns: tuple[Channel, ...] = ()
+    """What it was trained on: the recording's columns with their units as far as their source knew them; empty in a
+    bundle that does not say. A channel has a unit where that of all its columns is the same."""
     covariates: int = 0
     """So many of the channels, the last ones, are inputs beside the others and are not forecast."""
     inputs: KnownInputs = KnownInputs()
@@ -316,7 +319,8 @@ def _is_state(spec: StateSpec) -> bool:
 def check_fits(manifest: Manifest, rule: StreamRule) -> None:
     """Refuse a bundle that was trained for other streams than the rule's.
 
-    A bundle that forecasts one channel fits whatever that is called; covariates are told by their names.
+    A bundle that forecasts one channel fits whatever that is called; covariates are told by their names. Units are
+    compared channel by channel, where both sides name one.
 
     Raises:
         BundleError: other period, aggregate, channels, unit or known covariates.
@@ -325,7 +329,8 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
     if len(ours) == len(theirs) and len(theirs) - manifest.covariates == 1:
         theirs = (ours[0], *theirs[1:])
     wanted_known = tuple(c.name for c in manifest.inputs.covariates)
-    units = sorted({channel.unit for channel in manifest.channels if channel.unit is not None})
+    units = [(rule.unit_of(name), c.unit) for name, c in zip(ours, manifest.channels, strict=False)]
+    unit, wanted_unit = next(((u, w) for u, w in units if u and w and u != w), (None, None))
     laws = (
         (
             rule.period_ns == manifest.period_ns,
@@ -340,7 +345,7 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
             {*rule.known} == {*wanted_known},
             ("known", ", ".join(rule.known) or "none", ", ".join(wanted_known) or "none", "known"),
         ),
-        (rule.unit is None or set(units) <= {rule.unit}, ("unit", rule.unit, " or ".join(units), "unit")),
+        (unit == wanted_unit, ("unit", unit, wanted_unit, "unit")),
     )
     for fits, (name, found, wanted, key) in laws:
         if not fits:

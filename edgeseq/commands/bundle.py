@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import click
 import msgspec
 
 from edgeseq.adapters.interpreter import available_runtimes, probe
-from edgeseq.bundle import Bundle, Manifest, TrustedKeys, read_bundle
+from edgeseq.bundle import Bundle, Channel, Manifest, TrustedKeys, read_bundle
 from edgeseq.bundle.keys import KEY_FILE, announce_key, default_key_path, load_signing_key
 from edgeseq.core.durations import format_duration
 from edgeseq.core.instants import format_instant
 from edgeseq.errors import EXIT_FAILED_CHECK, BundleError
+
+MOST_COLUMNS = 12
+"""Columns of the recording that are shown by name."""
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -149,12 +152,12 @@ def _signature(found: Bundle) -> str:
 def _description(found: Bundle) -> Iterator[str]:
     m = found.manifest
     forecast = m.channels[: len(m.channels) - m.covariates]
-    channels = ", ".join(c.name + (f" ({c.unit})" if c.unit else "") for c in forecast)
     facts = {
         "file": f"{found.path}, {found.size_bytes / 1e3:.0f} kB",
         "signature": f"{_signature(found)} (not checked here)" if found.signed else "none",
         "version": f"{m.version}, of readings until {m.created}",
-        "channels": channels,
+        "channels": _named(forecast),
+        **({"columns": _listed(m.columns)} if m.columns else {}),
         "period": f"{format_duration(m.period_ns)}, {m.aggregate}",
         **_inputs(m),
         **_answer(m),
@@ -166,6 +169,16 @@ def _description(found: Bundle) -> Iterator[str]:
     yield from (f"  {name + ':':<11}{text}" for name, text in facts.items())
     yield f"  {'variant':<14}{'kB':>8}{'loss':>9}{'differs':>9}  runtimes"
     yield from _variant_lines(m)
+
+
+def _named(channels: Sequence[Channel]) -> str:
+    return ", ".join(c.name + (f" ({c.unit})" if c.unit else "") for c in channels)
+
+
+def _listed(columns: Sequence[Channel]) -> str:
+    """Name the columns of the recording with their units, the first ones of many."""
+    more = len(columns) - MOST_COLUMNS
+    return f"trained on {_named(columns[:MOST_COLUMNS])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _inputs(m: Manifest) -> dict[str, str]:

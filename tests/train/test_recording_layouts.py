@@ -371,6 +371,14 @@ def _device_tensors(rows: list[tuple[datetime, str, float]]) -> list[F64]:
     return [log[: int(count[0])] for log, count in zip(logs, counts, strict=True)]
 
 
+def test_unit_of_a_channel_is_that_of_all_its_columns() -> None:
+    """A bundle's channel has the unit that every stream's column of it has, and none where they differ or lack one."""
+    values = np.zeros((2, 2, 3))
+    units = ("°C", "%", "V", "°C", "hPa", None)
+    assert Recording(values, tuple("abcdef"), HOUR_NS, units=units).channel_units == ["°C", None, None]
+    assert Recording(values, tuple("abcdef"), HOUR_NS).channel_units == [None, None, None]
+
+
 def test_options_are_the_fields_of_a_request() -> None:
     """What may be given as a keyword is what a request can hold, beside period and aggregate."""
     named = {f.name for f in fields(request.Request)}

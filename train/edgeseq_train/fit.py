@@ -66,6 +66,13 @@ class Recording:
         return self.inputs.names
 
     @property
+    def channel_units(self) -> list[str | None]:
+        """Name the unit of each of a stream's channels (C): that of all its columns, None where they differ."""
+        channels = self.values.shape[2]
+        units = [set(self.units[c::channels]) for c in range(channels)]
+        return [next(iter(own)) if len(own) == 1 else None for own in units]
+
+    @property
     def target_channels(self) -> int:
         """Count the channels that are to be forecast."""
         return self.values.shape[2] if self.targets is None else self.targets

@@ -160,7 +160,7 @@ def draft(
         horizon=spec.horizon,
         levels=spec.levels,
         seasons=spec.seasons,
-        channels=tuple(Channel(c) for c in channels),
+        channels=tuple(Channel(c, unit) for c, unit in zip(channels, recording.channel_units, strict=True)),
         known=recording.known_names,
         state=network.state_spec(spec),
         signatures=export.signatures(models["float32"], spec),
@@ -169,6 +169,7 @@ def draft(
         network=described,
         ring=spec.ring,
         golden_steps=GOLDEN_STEPS,
+        columns=tuple(map(Channel, recording.names, recording.units or (None,) * len(recording.names))),
         covariates=len(channels) - recording.target_channels,
         inputs=recording.inputs,
         training={
