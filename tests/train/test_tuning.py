@@ -315,7 +315,7 @@ def test_command_writes_a_recipe_to_train_with(tmp_path: Path) -> None:
     best = read_recipe(tmp_path / "best.toml")
     assert (best.every, best.horizon, best.cell.units, best.front.seasons) == ("1h", "4h", 4, (24,))
     assert "start" in done.output
-    assert f"next: edgeseq train {tmp_path}/data.csv {tmp_path}/best.toml and the same options" in done.output
+    assert f"next: edgeseq train {tmp_path}/data.csv {tmp_path}/best.toml\n" in done.output
     assert "going on" not in done.output
     again = CliRunner().invoke(tune, words.split(), catch_exceptions=False)
     assert "going on after 1 finished trials" in again.output

@@ -20,10 +20,9 @@ from edgeseq_train import recording as recordings
 from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
-from edgeseq_train.recipe import CalendarRecipe, Recipe, read_recipe, write_recipe
-from edgeseq_train.recordings.options import options_of, reading_options, tuple_of
+from edgeseq_train.recipe import CalendarRecipe, Recipe, moved, read_recipe, write_recipe
+from edgeseq_train.recordings.options import merged, reading_options, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
-from edgeseq_train.recordings.request import Options
 from edgeseq_train.report import Watch, comparison
 
 PATH = click.Path(path_type=Path)
@@ -34,6 +33,7 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @click.command(name="train")
 @click.argument("data", type=PATH)
 @click.argument("recipe", required=False, type=PATH)
+@click.option("--recipe", "named", type=PATH, help="The same as the argument RECIPE.")
 @click.option("--every", help="Grid period, such as 10m.")
 @click.option("--horizon", help="How far to forecast, such as 24h.")
 @click.option("-o", "--output", type=PATH, help="The bundle to write; default: NAME.edgeseq.")
@@ -72,7 +72,7 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
     "--resume", is_flag=True, help="Go on with a training that was stopped, by Ctrl-C or otherwise."
 )
 def train(
-    data: Path, recipe: Path | None, output: Path | None, key: Path | None, *, unsigned: bool,
+    data: Path, recipe: Path | None, named: Path | None, output: Path | None, key: Path | None, *, unsigned: bool,
     report: Path | None, no_report: bool, resume: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Train a forecaster on the recording DATA and write it as a signed bundle, with a report of how it went.
@@ -82,10 +82,14 @@ def train(
     DATA is CSV or Parquet, wide (a column for each sensor) or long (a row for each reading), InfluxDB line protocol,
     home-assistant_v2.db, or a folder of such files.
 
-    RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle.
+    RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle, with
+    how DATA was read: given as RECIPE it repeats the training, to the same bytes.
 
     Ctrl-C while it trains ends the training early: the best model so far is measured and written.
     """
+    if recipe and named:
+        raise click.UsageError("RECIPE and --recipe exclude each other", click.get_current_context())
+    recipe = recipe or named
     chosen = estimators.chosen(resolve(read_recipe(recipe), data, options), options)
     for option in ("every",) if estimators.is_wanted(chosen) else ("every", "horizon"):
         if getattr(chosen, option) is None:
@@ -100,9 +104,10 @@ def train(
             "--report: the report is of forecasters, not of estimators", click.get_current_context()
         )
     bundle = _bundle_path(output, chosen, data)
+    chosen = moved(chosen, recipe, bundle)
     page = None if no_report else report or bundle.parent / f"{bundle.stem}.report.html"
     manifest, path = run(
-        data, chosen, output, key, unsigned=unsigned, reading=options_of(options), report=page, resume=resume
+        data, chosen, output, key, unsigned=unsigned, report=page, resume=resume
     )  # fmt: skip
     make_console().print(
         f"wrote {path}  {manifest.label}  {path.stat().st_size / 1000:.0f} kB", highlight=False
@@ -117,7 +122,7 @@ def make_console() -> Console:
 
 def run(
     data: Path, recipe: Recipe, output: Path | None = None, key: Path | None = None, *, unsigned: bool = False,
-    reading: Options | None = None, report: Path | None = None, resume: bool = False,
+    report: Path | None = None, resume: bool = False,
     console: Console | None = None,
 ) -> tuple[Manifest, Path]:  # fmt: skip
     """Do what the command does with a resolved recipe; report: where to write it, if at all."""
@@ -135,11 +140,10 @@ def run(
     checkpoint.check()
     signing_key = None if unsigned else _signing_key(key or default_key_path(), console)
     with ReadProgress(console) as progress:
-        asked: Options = {
-            **(reading or {}), "progress": progress, "multichannel": exogenous.needs_channels(recipe),
-            "columns": exogenous.wanted((reading or {}).get("columns", ()), recipe),
-            "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
-        }  # fmt: skip
+        asked = exogenous.reading(
+            recipe, progress=progress,
+            say=lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
+        )  # fmt: skip
         if estimators.is_wanted(recipe):
             labelled = estimators.read(data, recipe, period_ns, asked)
         else:
@@ -226,8 +230,9 @@ def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
     if options["multichannel"]:
         given["multichannel"] = True
     given |= {key: tuple_of(options[key]) for key in ("covariates", "known") if options[key]}
+    given["recording"] = merged(options, recipe.recording)
     if options["holidays"]:
-        given["calendar"] = _calendar(options["holidays"], options["time_zone"], recipe)
+        given["calendar"] = _calendar(options["holidays"], given["recording"].time_zone, recipe)
     if options["split"]:
         given["split"] = _split(options["split"], recipe)
     recipe = msgspec.structs.replace(recipe, **given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from edgeseq_train.calendars import make_calendar
 from edgeseq_train.fit import Recording, split_rows
 from edgeseq_train.recipe import CalendarRecipe, Recipe
 from edgeseq_train.recordings.choose import listed, nearest
+from edgeseq_train.recordings.options import reading_of
+from edgeseq_train.recordings.request import Options
 
 
 def needs_channels(recipe: Recipe) -> bool:
@@ -29,6 +32,20 @@ def needs_channels(recipe: Recipe) -> bool:
 def wanted(columns: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
     """List the columns to read: those that are named, with all covariates; none named means all."""
     return tuple(dict.fromkeys((*columns, *recipe.covariates, *recipe.known))) if columns else ()
+
+
+def reading(recipe: Recipe, **given: Unpack[Options]) -> Options:
+    """Say how a recording is read for a recipe; what is given wins over its [recording].
+
+    Raises:
+        ConfigError: an instant cannot be read.
+    """
+    asked: Options = {**reading_of(recipe.recording), **given}
+    return {
+        **asked, "columns": wanted(asked["columns"], recipe), "multichannel": needs_channels(recipe),
+        # They come to the device by topics of their own, as they are.
+        "gauges": recipe.known,
+    }  # fmt: skip
 
 
 def arrange(taken: Recording, recipe: Recipe) -> Recording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ import msgspec
 
 from edgeseq.core.decoder import DecoderSpec
 from edgeseq.core.layers import LayerSpec, kind_of
+from edgeseq.core.types import Kind, OnGap
 from edgeseq.errors import ConfigError
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -26,6 +28,23 @@ class SplitRecipe(_Table, frozen=True):
     train: float = 0.6
     validation: float = 0.2
     test: float = 0.2
+
+
+class RecordingRecipe(_Table, frozen=True):
+    """[recording]: how the recording is read, as the options of the same names say; those win."""
+
+    time_column: str | None = None
+    time_format: str | None = None
+    time_zone: str | None = None
+    series: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    since: str | None = None
+    """ISO 8601, as text."""
+    until: str | None = None
+    on_gap: OnGap | None = None
+    kind: Kind | None = None
+    statistics: bool | None = None
 
 
 class FrontRecipe(_Table, frozen=True):
@@ -139,6 +158,7 @@ class Recipe(_Table, frozen=True):
     """Of classes in the loss: none, or each class as much as any other, however seldom it is."""
     memory: bool = True
     """False: an estimator sees the present values only, as a control of what memory earns."""
+    recording: RecordingRecipe = RecordingRecipe()
     split: SplitRecipe = SplitRecipe()
     front: FrontRecipe = FrontRecipe()
     cell: CellRecipe = CellRecipe()
@@ -189,6 +209,14 @@ def _load(modules: tuple[str, ...], folder: Path) -> None:
                 wanted="a path from the recipe on",
             )
         runpy.run_path(str(file))
+
+
+def moved(recipe: Recipe, origin: Path | None, target: Path) -> Recipe:
+    """Let a recipe that is written elsewhere find the Python files beside the one it was read from."""
+    if origin is None:
+        return recipe
+    modules = tuple(os.path.relpath(origin.parent / m, target.parent) for m in recipe.modules)
+    return msgspec.structs.replace(recipe, modules=modules)
 
 
 def write_recipe(recipe: Recipe) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from edgeseq.core.instants import parse_instant
 from edgeseq.errors import ConfigError
+from edgeseq_train.recipe import RecordingRecipe
 from edgeseq_train.recordings.request import Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,6 +35,10 @@ _OPTIONS = (
         " for sensors that report only changes. Give it where readings come more seldom than --every."
     ),
     click.option(
+        "--kind", type=click.Choice(["gauge", "counter"]), help="What a value is: the quantity, or the reading of a"
+        " meter that only grows, of which the increments are meant; default: gauge."
+    ),
+    click.option(
         "--statistics/--states", default=None, help="Of Home Assistant's database; default: statistics where"
         " --aggregate is mean, min or max over whole hours."
     ),
@@ -40,10 +46,17 @@ _OPTIONS = (
 
 
 def reading_options(command: Command) -> Command:
-    """Give a command the options of a recording; `options_of` reads them."""
+    """Give a command the options of a recording; `merged` or `options_of` take them."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def merged(given: Mapping[str, Any], recipe: RecordingRecipe) -> RecordingRecipe:
+    """Let the words of the command line win over a recipe's [recording]."""
+    words = {name: given[name] for name in RecordingRecipe.__struct_fields__ if given[name] is not None}
+    lists = {name: tuple_of(words[name]) for name in ("columns", "without", "series") if name in words}
+    return msgspec.structs.replace(recipe, **words | lists)
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
@@ -52,17 +65,27 @@ def options_of(given: Mapping[str, Any]) -> Options:
     Raises:
         ConfigError: an instant cannot be read.
     """
+    return reading_of(merged(given, RecordingRecipe()))
+
+
+def reading_of(recipe: RecordingRecipe) -> Options:
+    """Turn a recipe's [recording] into the options of `recording.read`.
+
+    Raises:
+        ConfigError: an instant cannot be read.
+    """
     return Options(
-        time_column=given["time_column"],
-        time_format=given["time_format"],
-        time_zone=given["time_zone"],
-        columns=tuple_of(given["columns"]),
-        without=tuple_of(given["without"]),
-        series=tuple_of(given["series"]),
-        since_ns=_instant(given["since"], "since"),
-        until_ns=_instant(given["until"], "until"),
-        on_gap=given["on_gap"],
-        statistics=given["statistics"],
+        time_column=recipe.time_column,
+        time_format=recipe.time_format,
+        time_zone=recipe.time_zone,
+        columns=recipe.columns,
+        without=recipe.without,
+        series=recipe.series,
+        since_ns=_instant(recipe.since, "since"),
+        until_ns=_instant(recipe.until, "until"),
+        on_gap=recipe.on_gap,
+        kind=recipe.kind,
+        statistics=recipe.statistics,
     )
 
 
@@ -82,7 +105,7 @@ def _instant(text: str | None, option: str) -> int | None:
     if instant is None:
         raise ConfigError(
             f"{option} is no time",
-            where=f"--{option}",
+            where=f"--{option}, or recipe: [recording]",
             found=text,
             wanted="ISO 8601 such as 2026-03-01T10:00:00Z",
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from edgeseq.core.types import Aggregate, OnGap
+from edgeseq.core.types import Aggregate, Kind, OnGap
 
 Say = Callable[[str], None]
 """Is told in a line what was done to a recording that its owner may not expect."""
@@ -27,6 +27,8 @@ class Options(TypedDict, total=False):
     since_ns: int | None
     until_ns: int | None
     on_gap: OnGap | None
+    kind: Kind | None
+    gauges: Sequence[str]
     statistics: bool | None
     say: Say
     progress: Progress
@@ -59,6 +61,10 @@ class Request:
     """Readings at or after this instant are left out."""
     on_gap: OnGap | None = None
     """As the stream's `on_gap` on the device. None: missing, and a period without most of its readings is refused."""
+    kind: Kind | None = None
+    """As the stream's `kind` on the device. None: gauge."""
+    gauges: Sequence[str] = ()
+    """Columns that are no counters whatever `kind` says: what no stream's topic brings to the device."""
     statistics: bool | None = None
     """Of Home Assistant: hourly statistics, not states. None: where the device would compute the same from readings."""
     say: Say = lambda _: None

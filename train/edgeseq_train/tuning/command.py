@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, get_args
 
 import click
-import msgspec
 from rich.console import Console
 
 from edgeseq.adapters.interpreter.hushed import hushed
@@ -19,10 +17,9 @@ from edgeseq_train import recording as recordings
 from edgeseq_train.cli import EXAMPLES, PATH, horizon_steps, length_ns, make_console, resolve
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import Recording
-from edgeseq_train.recipe import Recipe, read_recipe, write_recipe
-from edgeseq_train.recordings.options import options_of, reading_options
+from edgeseq_train.recipe import Recipe, moved, read_recipe, write_recipe
+from edgeseq_train.recordings.options import reading_options
 from edgeseq_train.recordings.progress import ReadProgress
-from edgeseq_train.recordings.request import Options
 
 MOST_PARAMETERS = 100_000
 
@@ -107,14 +104,11 @@ def model(data: Path, recipe: Path | None, time_budget: str, output: Path, **opt
         budget_ns / 1e9, options["trials"], options["max_parameters"], options["max_us_per_reading"],
         options["max_cost_ratio"],
     )  # fmt: skip
-    task = task_of(_read(data, start, options, console), horizon, start)
+    task = task_of(_read(data, start, console), horizon, start)
     best = _search(task, limits, options["kept"], console)
-    output.write_text(write_recipe(_moved(best, recipe, output)))
+    output.write_text(write_recipe(moved(best, recipe, output)))
     _say(console, f"wrote {output}")
-    again = (
-        " and the same options for reading" if any(value for value in options_of(options).values()) else ""
-    )
-    _say(console, f"next: edgeseq train {data} {output}{again}")
+    _say(console, f"next: edgeseq train {data} {output}")
 
 
 def _search(task: Any, limits: Any, kept: Path | None, console: Console) -> Recipe:
@@ -139,14 +133,11 @@ def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _read(data: Path, recipe: Recipe, options: dict[str, Any], console: Console) -> Recording:
-    given = options_of(options)
+def _read(data: Path, recipe: Recipe, console: Console) -> Recording:
     with ReadProgress(console) as progress:
-        asked: Options = {
-            **given, "progress": progress, "multichannel": exogenous.needs_channels(recipe),
-            "columns": exogenous.wanted(given["columns"], recipe),
-            "say": lambda text: _say(console, f"{data.name}: {text}"),
-        }  # fmt: skip
+        asked = exogenous.reading(
+            recipe, progress=progress, say=lambda text: _say(console, f"{data.name}: {text}")
+        )
         taken = recordings.read(data, length_ns(recipe, "every"), recipe.aggregate, **asked)
     return exogenous.arrange(taken, recipe)
 
@@ -159,11 +150,3 @@ def _check_place(path: Path | None, option: str) -> None:
         "the file cannot be written", where=f"{option} {path}", found="a folder" if path.is_dir() else "no such folder",
         wanted="a file in a folder that exists",
     )  # fmt: skip
-
-
-def _moved(recipe: Recipe, origin: Path | None, output: Path) -> Recipe:
-    """Let a recipe that is written elsewhere find the Python files beside the one it comes from."""
-    if origin is None:
-        return recipe
-    modules = tuple(os.path.relpath(origin.parent / m, output.parent) for m in recipe.modules)
-    return msgspec.structs.replace(recipe, modules=modules)
