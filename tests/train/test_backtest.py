@@ -311,6 +311,8 @@ def test_command_trains_by_a_recipe(files: Path) -> None:
     ("arguments", "words"),
     [
         (("--bundle", "house.edgeseq", "--recipe", "a.toml"), "--bundle and --recipe exclude each other"),
+        (("--bundle", "house.edgeseq", "--seeds", "3"), "--bundle and --seeds exclude each other"),
+        (("--bundle", "house.edgeseq", "--seeds", "1"), "--bundle and --seeds exclude each other"),
         ((), "option missing: --every, such as --every 10m"),
         (("--bundle", "house.edgeseq", "--peers", "prophet"), "no peer is called so"),
         (("--bundle", "house.edgeseq", "-o", "missing/found.json"), "the result cannot be written"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Unpack
 
@@ -20,6 +21,7 @@ import polars as pl
 
 from edgeseq.bundle import Bundle, TrustedKeys, read_bundle, write_bundle
 from edgeseq.bundle.keys import SigningKey
+from edgeseq.errors import ConfigError
 from edgeseq_train import backtest as backtests
 from edgeseq_train import exogenous
 from edgeseq_train import fit as fitting
@@ -90,15 +92,25 @@ def backtest(
         winkler_90 in seasonal-naive errors. At lead h: coverage_80, coverage_90. Also seeds and their mase_spread,
         wins, and the costs: parameters, state_bytes of a stream, us_per_reading, train_cpu_s.
 
+    Warns:
+        UserWarning: the bundle was trained on what is scored here, or nobody can tell.
+
     Raises:
         InputError: the frame is too short, or cannot be used.
-        ConfigError: the recipe cannot be used, or the bundle is for other data.
+        ConfigError: the recipe cannot be used, or the bundle is for other data, or given with several seeds.
     """
+    if isinstance(model, Bundle) and seeds != 1:
+        raise ConfigError(
+            "a bundle is tested as it is", where="seeds", found=str(seeds), wanted="a recipe, or 1"
+        )
     bundle = model if isinstance(model, Bundle) else None
     recipe = model if isinstance(model, Recipe) else asked.recipe_of(model.manifest)
     plan, recipe = asked.lay_out(_read(frame, recipe, reading), recipe, horizon_steps(recipe))
     made = asked.makers(plan, recipe, seeds) if bundle is None else [asked.ready(bundle)]
-    return backtests.backtest(plan, made, asked.chosen_peers(peers, quick=quick)).frame()
+    results = backtests.backtest(plan, made, asked.chosen_peers(peers, quick=quick))
+    for caution in results.cautions:
+        warnings.warn(caution, stacklevel=2)
+    return results.frame()
 
 
 def _read(frame: pl.DataFrame, recipe: Recipe, reading: Options) -> Recording:

@@ -65,7 +65,7 @@ def lay_out(taken: Recording, recipe: Recipe, horizon: int) -> tuple[Plan, Recip
 
 def ready(bundle: Bundle) -> Callable[[Progress], Model]:
     """Take the model of a bundle, which needs no making."""
-    return lambda _: Model(bundle.manifest, bundle.files)
+    return lambda _: Model(bundle.manifest, bundle.files, is_given=True)
 
 
 def makers(plan: Plan, recipe: Recipe, seeds: int) -> list[Callable[[Progress], Model]]:

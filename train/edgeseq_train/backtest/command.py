@@ -62,9 +62,7 @@ from edgeseq_train.recordings.request import Options
 @click.option(
     "--seeds",
     type=click.IntRange(1, 99),
-    default=1,
-    show_default=True,
-    help="Train so many models by the recipe.",
+    help="Train so many models by the recipe; default: 1.",
 )
 @click.option(
     "--quick", is_flag=True, help="Without the peers that are networks: seconds instead of minutes."
@@ -78,8 +76,12 @@ def backtest(data: Path, **options: Any) -> None:
     naive, Holt-Winters, ridge regression, and networks of the literature, all fitted on the training part. Without
     --bundle a model is trained by the recipe first.
     """
-    if options["bundle"] and options["recipe"]:
-        raise click.UsageError("--bundle and --recipe exclude each other", click.get_current_context())
+    for other in ("recipe", "seeds"):
+        if options["bundle"] and options[other]:
+            raise click.UsageError(
+                f"--bundle and --{other} exclude each other: a bundle is tested as it is, nothing is trained",
+                click.get_current_context(),
+            )
     document = options["output"] or Path(f"{data.stem}.backtest.json")
     page = options["page"] or document.with_suffix(".html")
     for option, path in (("-o", document), ("--page", page)):
@@ -94,7 +96,7 @@ def backtest(data: Path, **options: Any) -> None:
         check_fits(bundle.manifest, plan)
     with hushed(lambda _: True):
         import edgeseq_train.produce  # noqa: F401 - TensorFlow chats while it is imported, and not for --help
-    made = [ready(bundle)] if bundle else makers(plan, recipe, options["seeds"])
+    made = [ready(bundle)] if bundle else makers(plan, recipe, options["seeds"] or 1)
     with ReadProgress(console) as progress:
         results = run(plan, made, peers, progress)
     tell(results, console)
@@ -110,7 +112,7 @@ def tell(results: Results, console: Console) -> None:
     console.print(table.cost_table(results))
     for peer, why in results.left_out.items():
         console.print(f"{peer} was left out: {why}", highlight=False, soft_wrap=True)
-    for sentence in results.said():
+    for sentence in (*results.said(), *results.cautions):
         console.print(sentence, highlight=False, soft_wrap=True)
 
 

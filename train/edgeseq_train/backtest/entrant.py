@@ -43,6 +43,8 @@ class Entrant:
     """Horizon → (C,) in sensor units."""
     cost: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
+    caution: str = ""
+    """Why these figures may not be honest; empty where nothing speaks against them."""
 
 
 def score(name: str, f: Forecasts, plan: Plan, cost: dict[str, Any], seed: int | None = None) -> Entrant:

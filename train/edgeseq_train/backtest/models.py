@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from edgeseq.bundle import Manifest
 from edgeseq.core import features
 from edgeseq.errors import ConfigError
 from edgeseq_train import evaluate, prepare
+from edgeseq_train.backtest import exposure
 from edgeseq_train.backtest.device import serve
 from edgeseq_train.backtest.entrant import Entrant, Forecasts, score
 from edgeseq_train.backtest.plan import Plan
@@ -30,6 +32,8 @@ class Model(NamedTuple):
     files: Mapping[str, bytes]
     train_cpu_s: float | None = None
     seed: int | None = None
+    is_given: bool = False
+    """Whether it comes from a bundle, whose training may have seen anything."""
 
 
 def check_fits(manifest: Manifest, plan: Plan) -> None:
@@ -90,7 +94,8 @@ def run(model: Model, plan: Plan, progress: Callable[[float], None]) -> Entrant:
         quantiles=np.stack(quantiles, axis=-1),
         interval=(plan.in_z(served.lower), plan.in_z(served.upper)),
     )
-    return score(NAME, forecasts, plan, _cost(model, us, served.model_share), model.seed)
+    entrant = score(NAME, forecasts, plan, _cost(model, us, served.model_share), model.seed)
+    return dataclasses.replace(entrant, caution=exposure.caution(manifest, plan) if model.is_given else "")
 
 
 def _cost(model: Model, us_per_reading: float, share: float) -> dict[str, Any]:

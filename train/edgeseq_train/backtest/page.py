@@ -41,7 +41,7 @@ def make(results: Results, name: str) -> str:
     parts = [
         f"<h1>{escape(name)}: who forecasts best</h1>",
         p.paragraph(_summary(results)),
-        f'<div class="verdict">{p.bullets(results.said())}</div>',
+        f'<div class="verdict">{"".join(map(p.paragraph, results.cautions))}{p.bullets(results.said())}</div>',
         p.heading("Error", "On the test part, which nobody was fitted on; smaller is better, the winner is bold."),
         show("by_lead", "ratios"),
         *(p.heading(f"{span(h)}: {results.verdicts[h].winner} wins") + _errors(results, h) for h in results.plan.marks),

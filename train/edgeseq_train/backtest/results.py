@@ -93,6 +93,11 @@ class Results:
         interval = scores.ratio_interval(ours, theirs, self.plan.block)
         return Comparison(peer.name, float(ours.sum() / theirs.sum()), *interval)
 
+    @cached_property
+    def cautions(self) -> list[str]:
+        """List why figures may not be honest."""
+        return list(dict.fromkeys(e.caution for e in self.entrants if e.caution))
+
     def said(self) -> list[str]:
         """Say who wins at each horizon."""
         ratio = {
@@ -124,7 +129,7 @@ class Results:
                 for (h, v), said in zip(self.verdicts.items(), self.said(), strict=True)
             ],
             "forecasters": [_document(line, plan) for line in self.lines],
-            "left_out": self.left_out,
+            "left_out": self.left_out, "cautions": self.cautions,
         }  # fmt: skip
 
 
