@@ -14,7 +14,7 @@ from edgeseq.bundle.archive import NAME
 from edgeseq.core.durations import format_duration
 from edgeseq.core.forecast import StateSpec
 from edgeseq.core.known import KnownInputs
-from edgeseq.core.types import Aggregate, StreamRule, Target
+from edgeseq.core.types import Aggregate, Kind, StreamRule, Target
 from edgeseq.errors import BundleError
 
 SCHEMA_MAJOR = 1
@@ -114,6 +114,8 @@ class Manifest(msgspec.Struct, frozen=True):
     network: dict[str, Any]
     ring: int
     golden_steps: int
+    kind: Kind = "gauge"
+    """Of a counter the increments were trained on, as the device makes them."""
     columns: tuple[Channel, ...] = ()
     """What it was trained on: the recording's columns with their units as far as their source knew them; empty in a
     bundle that does not say. A channel has a unit where that of all its columns is the same."""
@@ -339,6 +341,11 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
         (
             rule.aggregate == manifest.aggregate,
             ("aggregate", rule.aggregate, manifest.aggregate, "aggregate"),
+        ),
+        # A gauge's bundle may have been trained on increments that were made beforehand.
+        (
+            manifest.kind in ("gauge", rule.kind),
+            ("kind of readings", rule.kind, manifest.kind, "kind"),
         ),
         (ours == theirs, ("channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels")),
         (

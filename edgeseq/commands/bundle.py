@@ -158,7 +158,8 @@ def _description(found: Bundle) -> Iterator[str]:
         "version": f"{m.version}, of readings until {m.created}",
         "channels": _named(forecast),
         **({"columns": _listed(m.columns)} if m.columns else {}),
-        "period": f"{format_duration(m.period_ns)}, {m.aggregate}",
+        "period": f"{format_duration(m.period_ns)}, {m.aggregate}"
+        + (" of the counter's increments" if m.kind == "counter" else ""),
         **_inputs(m),
         **_answer(m),
         "seasons": ", ".join(map(str, m.seasons)) or "none",

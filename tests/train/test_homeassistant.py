@@ -93,6 +93,16 @@ def test_statistics_are_read_where_the_device_would_compute_the_same(
     assert len(states.values) == 4 * 24
 
 
+def test_counters_are_read_from_states(database: Path) -> None:
+    """A mean of meter readings is no mean of increments: statistics are neither taken, pointed to nor obeyed."""
+    taken, said = _read(database, HOUR_NS, "mean", columns=[CELLAR], kind="counter")
+    assert len(taken.values) == 4 * 24
+    assert not any("statistics" in text for text in said)
+    with pytest.raises(InputError, match="there are no statistics to train") as raised:
+        _read(database, HOUR_NS, "mean", columns=[CELLAR], kind="counter", statistics=True)
+    assert "no counter" in str(raised.value.do)
+
+
 @pytest.mark.parametrize(
     ("aggregate", "entity", "found", "do"),
     [

@@ -20,7 +20,7 @@ from edgeseq_train import recording as recordings
 from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
-from edgeseq_train.recipe import CalendarRecipe, Recipe, moved, read_recipe, write_recipe
+from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe, moved, read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, reading_options, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.report import Watch, comparison
@@ -41,7 +41,7 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @click.option(
     "--aggregate",
     type=click.Choice(get_args(Aggregate)),
-    help="Several readings of one step; default: the last.",
+    help="Several readings of one step; default: the last, of counters the sum.",
 )
 @reading_options
 @click.option(
@@ -231,6 +231,8 @@ def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
         given["multichannel"] = True
     given |= {key: tuple_of(options[key]) for key in ("covariates", "known") if options[key]}
     given["recording"] = merged(options, recipe.recording)
+    if options["kind"] == "counter" != recipe.recording.kind and recipe.aggregate == Recipe().aggregate:
+        given.setdefault("aggregate", COUNTED)
     if options["holidays"]:
         given["calendar"] = _calendar(options["holidays"], given["recording"].time_zone, recipe)
     if options["split"]:

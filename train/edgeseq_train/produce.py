@@ -169,6 +169,7 @@ def draft(
         network=described,
         ring=spec.ring,
         golden_steps=GOLDEN_STEPS,
+        kind=recipe.recording.kind or "gauge",
         columns=tuple(map(Channel, recording.names, recording.units or (None,) * len(recording.names))),
         covariates=len(channels) - recording.target_channels,
         inputs=recording.inputs,

@@ -11,9 +11,11 @@ import msgspec
 
 from edgeseq.core.decoder import DecoderSpec
 from edgeseq.core.layers import LayerSpec, kind_of
-from edgeseq.core.types import Kind, OnGap
+from edgeseq.core.types import Aggregate, Kind, OnGap
 from edgeseq.errors import ConfigError
 
+COUNTED: Aggregate = "sum"
+"""How the increments of a counter become one, unless told otherwise."""
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 VariantName = Literal["float32", "float16", "int8_weights", "dynamic"]
 
@@ -138,7 +140,8 @@ class Recipe(_Table, frozen=True):
     """Grid period, such as 10m."""
     horizon: str | None = None
     """How far to forecast, such as 24h."""
-    aggregate: Literal["last", "mean", "sum", "min", "max"] = "last"
+    aggregate: Aggregate = "last"
+    """How several readings of one step become one; in a file about counters the default is sum, as on the device."""
     multichannel: bool = False
     """True: the columns are channels of one stream. False: each is a stream of one shared model."""
     covariates: tuple[str, ...] = ()
@@ -181,7 +184,8 @@ def read_recipe(path: Path | None) -> Recipe:
     if path is None:
         return Recipe()
     try:
-        recipe = msgspec.toml.decode(path.read_bytes(), type=Recipe)
+        text = path.read_bytes()
+        recipe = msgspec.toml.decode(text, type=Recipe)
     except OSError as error:
         raise ConfigError("cannot read the recipe", where=str(path), found=str(error)) from error
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -191,6 +195,8 @@ def read_recipe(path: Path | None) -> Recipe:
             found=str(error),
             do="see train/recipes for examples",
         ) from error
+    if recipe.recording.kind == "counter" and "aggregate" not in msgspec.toml.decode(text):
+        recipe = msgspec.structs.replace(recipe, aggregate=COUNTED)
     _load(recipe.modules, path.parent)
     for layer in recipe.layers:
         kind_of(layer)

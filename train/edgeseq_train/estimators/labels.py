@@ -142,6 +142,8 @@ def _labelled(
     if not isinstance(truth, Series):
         do = f"--classify {target}" if task == "estimate" else None
         raise InputError("the target holds no numbers", where=f"{where}: {target}", found=truth, do=do)
+    # No device sees it: nobody makes increments of it.
+    truth = replace(truth, kind="gauge")
     told = _classes(truth, names, where) if task == "classify" else {}
     columns = [
         replace(truth, channel=f"{target} {name}", values=(truth.values == value).astype(float))

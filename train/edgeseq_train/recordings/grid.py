@@ -13,6 +13,7 @@ from edgeseq.core.instants import format_instant
 from edgeseq.core.types import F64, I64
 from edgeseq.errors import InputError
 from edgeseq_train.fit import Recording
+from edgeseq_train.recordings.choose import listed
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.series import Series
 from edgeseq_train.seasons import RING_LIMIT
@@ -29,6 +30,8 @@ HELD_STEPS = RING_LIMIT
 """Values are held over gaps of at most so many steps: a device forgets what lies before one longer than its history."""
 MOST_TOLD = 12
 """Series that are told of one by one."""
+FEWEST_RISES = 50
+"""A quantity that so often grew and never fell is probably a meter."""
 USUAL_S = (
     1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400,
 )  # fmt: skip
@@ -248,10 +251,12 @@ def _grid(series: Series, request: Request, first_ns: int) -> F64:
     # A row without a value only begins the grid where the stream begins.
     time_ns = np.concatenate([[first_ns], series.time_ns])
     values = np.concatenate([[np.nan], series.values])[:, None]
-    grid = to_grid(time_ns, values, request.period_ns, request.aggregate)[:, 0]
+    grid = to_grid(time_ns, values, request.period_ns, request.aggregate, kind=series.kind)[:, 0]
     if request.on_gap != "hold":
         return grid
-    held = to_grid(time_ns, values, request.period_ns, request.aggregate, on_gap="hold")[:, 0]
+    held = to_grid(time_ns, values, request.period_ns, request.aggregate, on_gap="hold", kind=series.kind)[
+        :, 0
+    ]
     steps = np.arange(len(grid))
     known = np.flatnonzero(np.isfinite(grid))
     after = known[np.minimum(np.searchsorted(known, steps), len(known) - 1)]
@@ -281,10 +286,27 @@ def _tell(columns: Sequence[F64], steps: int, series: Sequence[Series], request:
         request.say(
             'steps without a reading hold the last value: set on_gap = "hold" for the streams on the device'
         )
+    if any(s.kind == "counter" for s in series):
+        request.say(
+            'counters are read by their increments: set kind = "counter" for the streams on the device'
+        )
+    meters = [s.name for s in series if s.kind == "gauge" and _only_grows(s.values)]
+    if meters and request.kind is None:
+        request.say(f"never fall: {listed(meters)}: --kind counter if their increments are meant")
     request.say(
         f"{steps} steps of {format_duration(request.period_ns)} from {len(series)} series"
         f" ({request.aggregate} of each step), {100 * known.mean():.1f} % known"
     )
+
+
+def _only_grows(values: F64) -> bool:
+    """Tell what may be a meter: readings in their order that grow many times and never fall.
+
+    >>> _only_grows(np.arange(200.0)), _only_grows(np.arange(200.0) % 150)
+    (True, False)
+    """
+    rises = np.diff(values)
+    return bool((rises > 0).sum() >= FEWEST_RISES and not (rises < 0).any())
 
 
 def _span(series: Sequence[Series]) -> str:

@@ -152,7 +152,9 @@ class _Source:
             found=f"aggregate {self.request.aggregate}, a period of {self.request.period_ns / HOUR_NS:g} h, "
             + ("statistics of whole hours" if kept else "no statistics of this entity"),
             wanted="aggregate mean, min or max over whole hours" if kept else "an entity that has statistics",
-            do="--aggregate mean and a period of whole hours, or --states" if kept else "--states",
+            do="--aggregate mean and a period of whole hours, no counter, or --states"
+            if kept
+            else "--states",
         )
 
     def _load_statistics(self, column: str) -> Series:
@@ -186,6 +188,8 @@ class _Source:
         since, states_since = self.entity.statistics_since, self.entity.states_since
         if self.request.statistics is not None or since is None or states_since is None:
             return
+        if self.request.kind == "counter":
+            return
         if states_since - since > MUCH_S:
             self.request.say(
                 f"{self.entity.name}: states since {_iso(states_since)}, hourly statistics since {_iso(since)}:"
@@ -213,7 +217,8 @@ class _Source:
 
 def _statistic(request: Request) -> str | None:
     """Name the statistic that is what the device would compute from readings, or None."""
-    return request.aggregate if request.aggregate in STATISTICS and request.period_ns % HOUR_NS == 0 else None
+    fits = request.aggregate in STATISTICS and request.period_ns % HOUR_NS == 0 and request.kind != "counter"
+    return request.aggregate if fits else None
 
 
 def _iso(seconds: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from edgeseq.core.instants import format_instant
-from edgeseq.core.types import F64, I64
+from edgeseq.core.types import F64, I64, Kind
 from edgeseq.errors import InputError
 from edgeseq_train.recordings.request import Request
 
@@ -27,6 +27,8 @@ class Series:
     """(n,) finite."""
     unit: str | None
     where: str
+    kind: Kind = "gauge"
+    """Of a counter the increments are meant."""
 
     @property
     def name(self) -> str:
@@ -73,7 +75,7 @@ def make_series(
     """Keep the valid readings of the time asked for, which must have one unit.
 
     Args:
-        request: since and until.
+        request: since and until, and which are counters.
         stream: its name.
         channel: its name.
         time_ns: (n,)
@@ -92,7 +94,9 @@ def make_series(
     unit = None
     if units is not None:
         unit = _one_unit(units.filter(pl.Series(kept)), time_ns[kept], full_name(stream, channel), where)
-    return Series(stream, channel, time_ns[kept], values[kept], unit, where)
+    names = {stream, channel, full_name(stream, channel)}
+    kind = "gauge" if names & {*request.gauges} else request.kind or "gauge"
+    return Series(stream, channel, time_ns[kept], values[kept], unit, where, kind)
 
 
 def _one_unit(units: pl.Series, time_ns: I64, name: str, where: str) -> str | None:
