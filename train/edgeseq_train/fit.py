@@ -20,7 +20,7 @@ from edgeseq.errors import ConfigError
 from edgeseq_train import prepare, ridge, seasons, taps
 from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.history import Note
-from edgeseq_train.lengths import check_length
+from edgeseq_train.lengths import check_length, check_parts
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
@@ -150,6 +150,7 @@ def fit(
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
     check_length(len(recording.values), split.train, recording.period_ns, horizon, recipe.front.seasons)
+    check_parts(recording, split, horizon)
     anchor, unit = prepare.settle(recording.values[: split.train], recording.names)
     x = features.normalise(recording.values[: split.validation], anchor, unit)
     front = _front(

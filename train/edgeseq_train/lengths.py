@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from edgeseq.core.instants import format_instant
+from edgeseq.core.types import Bool
 from edgeseq.errors import InputError
+
+if TYPE_CHECKING:  # which imports this
+    from edgeseq_train.fit import Recording, Split
 
 DAY_NS = 86_400 * 10**9
 SEASONS_SEEN = 3
@@ -29,6 +37,48 @@ def check_length(steps: int, train: int, period_ns: int, horizon: int, seasons: 
     for season in seasons or ():
         least, shorter = SEASONS_SEEN * season, "leave the season out of [front] seasons"
         _check(steps, train, period_ns, least, f"{SEASONS_SEEN} seasons of {season}", shorter)
+
+
+def check_parts(recording: Recording, split: Split, horizon: int) -> None:
+    """Refuse series to be forecast that have no value in one of the parts: nothing could be learned or measured.
+
+    Raises:
+        InputError: a series without a value in a part.
+    """
+    S, C = recording.values.shape[1:]
+    targets = [k for k in range(S * C) if k % C < recording.target_channels]
+    known = np.isfinite(recording.values.reshape(len(recording.values), -1))
+    # Forecasts whose leads would pass the end of a part are not made.
+    reach = horizon - 1
+    parts = {
+        "training": (0, split.train), "validation": (split.train, split.validation - reach),
+        "test": (split.validation, split.test - reach),
+    }  # fmt: skip
+    for part, (start, stop) in parts.items():
+        lacking = [k for k in targets if not known[start:stop, k].any()]
+        if lacking:
+            raise InputError(
+                f"series without values in the {part} part",
+                where=", ".join(recording.names[k] for k in lacking)[:200],
+                found="; ".join(f"{recording.names[k]}: {_span(recording, known[:, k])}" for k in lacking)[
+                    :300
+                ],
+                wanted=f"values within {_when(recording, start)} to {_when(recording, stop - 1)} too",
+                do="cut all to the time they share with --since and --until, leave these out with --without, or train"
+                " them by themselves",
+            )
+
+
+def _span(recording: Recording, known: Bool) -> str:
+    steps = np.flatnonzero(known)
+    if len(steps) == 0:
+        return "no values"
+    return f"{_when(recording, int(steps[0]))} to {_when(recording, int(steps[-1]))}"
+
+
+def _when(recording: Recording, step: int) -> str:
+    start_ns, period_ns = recording.start_ns, recording.period_ns
+    return f"step {step}" if start_ns is None else format_instant(start_ns + step * period_ns)
 
 
 def _check(steps: int, train: int, period_ns: int, least: int, reason: str, instead: str) -> None:

@@ -13,9 +13,9 @@ from edgeseq.core.instants import format_instant
 from edgeseq.core.types import F64, I64
 from edgeseq.errors import InputError
 from edgeseq_train.fit import Recording
-from edgeseq_train.recordings.choose import listed
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.series import Series
+from edgeseq_train.recordings.told import tell
 from edgeseq_train.seasons import RING_LIMIT
 
 MAX_STEPS = 20_000_000
@@ -28,10 +28,8 @@ FEWEST_TIMES = 10
 """Of fewer times nobody can tell how often they come."""
 HELD_STEPS = RING_LIMIT
 """Values are held over gaps of at most so many steps: a device forgets what lies before one longer than its history."""
-MOST_TOLD = 12
-"""Series that are told of one by one."""
-FEWEST_RISES = 50
-"""A quantity that so often grew and never fell is probably a meter."""
+LEAST_COMMON = 0.5
+"""Streams of which the shortest shares less of its time with all others are of different times."""
 USUAL_S = (
     1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400,
 )  # fmt: skip
@@ -58,10 +56,17 @@ def lay(series: Sequence[Series], request: Request, where: str) -> Recording:
     ordered = [channel for channels in streams for channel in channels]
     columns = [column for _, grid in laid for column in grid.T]
     _check_changes(columns, ordered, where)
+    apart = request.own_times and _are_apart(laid)
+    if apart:
+        laid = [(0, grid) for _, grid in laid]
+        request.say(
+            "the streams are of different times: each is laid from its own first step on and split by its own time, so"
+            " that one may be tested on times that another has learned from"
+        )
     values = np.full((max(offset + len(grid) for offset, grid in laid), len(laid), len(streams[0])), np.nan)
     for k, (offset, grid) in enumerate(laid):
         values[offset : offset + len(grid), k] = grid
-    _tell(columns, len(values), ordered, request)
+    tell(columns, len(values), ordered, request)
     names, units = tuple(s.name for s in ordered), tuple(s.unit for s in ordered)
     own = tuple(s.channel for s in streams[0]) if request.multichannel else ()
     if request.multichannel and len(streams) == 1:
@@ -70,7 +75,14 @@ def lay(series: Sequence[Series], request: Request, where: str) -> Recording:
     origin_ns = (
         start_ns if request.aggregate == "last" else (start_ns // request.period_ns + 1) * request.period_ns
     )
-    return Recording(values, names, request.period_ns, units=units, start_ns=origin_ns, channels=own)
+    start = None if apart else origin_ns
+    return Recording(values, names, request.period_ns, units=units, start_ns=start, channels=own)
+
+
+def _are_apart(laid: Sequence[tuple[int, F64]]) -> bool:
+    """Tell whether streams, by first step and grid, share too little time to be split at the same times."""
+    common = min(first + len(grid) for first, grid in laid) - max(first for first, _ in laid)
+    return common < LEAST_COMMON * min(len(grid) for _, grid in laid)
 
 
 # --- order ------------------------------------------------------------------------------------------------------
@@ -262,53 +274,3 @@ def _grid(series: Series, request: Request, first_ns: int) -> F64:
     after = known[np.minimum(np.searchsorted(known, steps), len(known) - 1)]
     before = known[np.maximum(np.searchsorted(known, steps, side="right") - 1, 0)]
     return np.where(after - before - 1 > HELD_STEPS, grid, held)
-
-
-# --- what is told -----------------------------------------------------------------------------------------------
-
-
-def _tell(columns: Sequence[F64], steps: int, series: Sequence[Series], request: Request) -> None:
-    known = np.array([np.isfinite(column).sum() / steps for column in columns])
-    if len(series) <= MOST_TOLD:
-        for k, s in enumerate(series):
-            request.say(
-                f"{s.name}{f' ({s.unit})' if s.unit else ''}: {len(s.values)} readings, {_span([s])},"
-                f" {100 * known[k]:.1f} % of the steps known"
-            )
-    else:
-        counts = [len(s.values) for s in series]
-        least = series[int(np.argmin(known))].name
-        request.say(
-            f"{len(series)} series of {min(counts)} to {max(counts)} readings, {_span(series)},"
-            f" {100 * known.min():.1f} ({least}) to {100 * known.max():.1f} % of the steps known"
-        )
-    if request.on_gap == "hold":
-        request.say(
-            'steps without a reading hold the last value: set on_gap = "hold" for the streams on the device'
-        )
-    if any(s.kind == "counter" for s in series):
-        request.say(
-            'counters are read by their increments: set kind = "counter" for the streams on the device'
-        )
-    meters = [s.name for s in series if s.kind == "gauge" and _only_grows(s.values)]
-    if meters and request.kind is None:
-        request.say(f"never fall: {listed(meters)}: --kind counter if their increments are meant")
-    request.say(
-        f"{steps} steps of {format_duration(request.period_ns)} from {len(series)} series"
-        f" ({request.aggregate} of each step), {100 * known.mean():.1f} % known"
-    )
-
-
-def _only_grows(values: F64) -> bool:
-    """Tell what may be a meter: readings in their order that grow many times and never fall.
-
-    >>> _only_grows(np.arange(200.0)), _only_grows(np.arange(200.0) % 150)
-    (True, False)
-    """
-    rises = np.diff(values)
-    return bool((rises > 0).sum() >= FEWEST_RISES and not (rises < 0).any())
-
-
-def _span(series: Sequence[Series]) -> str:
-    first, last = min(int(s.time_ns[0]) for s in series), max(int(s.time_ns[-1]) for s in series)
-    return f"{format_instant(first)} to {format_instant(last)}"

@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     on_gap: OnGap | None
     kind: Kind | None
     gauges: Sequence[str]
+    own_times: bool
     statistics: bool | None
     say: Say
     progress: Progress
@@ -65,6 +66,8 @@ class Request:
     """As the stream's `kind` on the device. None: gauge."""
     gauges: Sequence[str] = ()
     """Columns that are no counters whatever `kind` says: what no stream's topic brings to the device."""
+    own_times: bool = False
+    """Streams of different times are laid beside one another, each from its first step on. False: by their times."""
     statistics: bool | None = None
     """Of Home Assistant: hourly statistics, not states. None: where the device would compute the same from readings."""
     say: Say = lambda _: None
