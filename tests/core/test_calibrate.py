@@ -104,13 +104,26 @@ def _paired(model: list[float], baseline: list[float], counts: list[int]) -> tup
 
 
 def test_model_weighs_most_until_errors_speak_against_it() -> None:
-    """At equal errors the model has 95 %, at half the error all but all, at twice the error next to nothing."""
+    """At equal errors the model has 73 %, at half the error all but all, at twice the error next to nothing."""
     table, leads = _paired([1, 1, 2, 2], [2, 1, 1, 1], [99] * 4)
     share = calibrate.model_share(table, leads, np.array([0]), 8)[0, 0]
     assert share[0] > 0.9999
-    assert share[1] == pytest.approx(1 / (1 + np.exp(-3.0)))
+    assert share[1] == pytest.approx(1 / (1 + np.exp(-calibrate.BLEND_TRUST)))
     assert (share[3:] < 0.001).all()
     assert share[1] > share[2] > share[3]
+
+
+def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
+    """After 150 outcomes on which only the model erred, half of the past is forgotten at lead 8, an eighth at lead 96."""
+    table, leads, row = Table(calibrate.columns(1, 96)), calibrate.leads_up_to(96), np.array([0])
+    table.add_row()
+    forecasts = np.zeros((1, 3, 1, 3, len(leads)))
+    for step in range(3000 + 150):
+        forecasts[:, calibrate.MODEL] = 1.0 if step >= 3000 else 0.0
+        calibrate.learn(table, leads, row, np.array([[0.0]]), forecasts)
+    error = table["paired_error"][0, calibrate.MODEL, 0]
+    assert error[leads.index(8)] == pytest.approx(0.5, abs=0.03)
+    assert error[leads.index(96)] == pytest.approx(1 - 0.5 ** (150 / (8 * 96)), abs=0.03)
 
 
 def test_leads_without_outcomes_take_the_share_of_a_shorter_lead() -> None:

@@ -14,7 +14,7 @@ from edgeseq.core.table import Table
 from edgeseq.core.types import F32, F64
 
 WARM_STEPS = 600
-"""Steps before the first origin that counts over which errors are learned: four half-lives of their memory."""
+"""Steps before the first origin that counts over which errors are learned: four of their shortest half-lives."""
 
 
 def widened(wanted: slice) -> slice:
