@@ -114,7 +114,7 @@ def test_model_weighs_most_until_errors_speak_against_it() -> None:
 
 
 def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
-    """After 150 outcomes on which only the model erred, half of the past is forgotten at lead 8, an eighth at lead 96."""
+    """After 150 outcomes on which only the model erred, lead 8 has forgotten half, lead 96 an eighth."""
     table, leads, row = Table(calibrate.columns(1, 96)), calibrate.leads_up_to(96), np.array([0])
     table.add_row()
     forecasts = np.zeros((1, 3, 1, 3, len(leads)))
