@@ -20,6 +20,7 @@ from edgeseq_train import recording as recordings
 from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
+from edgeseq_train.lengths import check_measurable
 from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe, moved, read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, reading_options, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
@@ -151,6 +152,8 @@ def run(
     if estimators.is_wanted(recipe):
         manifest, files = estimators.train(labelled, recipe, name, console, checkpoint)
         return _keep(path, manifest, files, signing_key, recipe, console, checkpoint)
+    split = split_rows(len(taken.values), recipe.split)
+    check_measurable(taken, split)
     with hushed(lambda _: True):
         # TensorFlow takes seconds to import: not for --help. matplotlib must not be found missing after the training.
         from edgeseq_train import training_report
@@ -160,7 +163,6 @@ def run(
         fitted = fit(taken, horizon, recipe, watch, watch.say, checkpoint)
     # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
     manifest, files, _ = produced = produce(taken, fitted, recipe, name, watch.say)
-    split = split_rows(len(taken.values), recipe.split)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
     console.print(comparison(manifest.training["table"], title))
     console.print(_verdict(manifest), highlight=False)

@@ -42,6 +42,9 @@ def check_length(steps: int, train: int, period_ns: int, horizon: int, seasons: 
 def check_parts(recording: Recording, split: Split, horizon: int) -> None:
     """Refuse series to be forecast that have no value in one of the parts: nothing could be learned or measured.
 
+    A test part without any value at all is one that was taken out, as a search for the best recipe does: see
+    `check_measurable`.
+
     Raises:
         InputError: a series without a value in a part.
     """
@@ -54,6 +57,8 @@ def check_parts(recording: Recording, split: Split, horizon: int) -> None:
         "training": (0, split.train), "validation": (split.train, split.validation - reach),
         "test": (split.validation, split.test - reach),
     }  # fmt: skip
+    if not known[split.validation :].any():
+        del parts["test"]
     for part, (start, stop) in parts.items():
         lacking = [k for k in targets if not known[start:stop, k].any()]
         if lacking:
@@ -67,6 +72,23 @@ def check_parts(recording: Recording, split: Split, horizon: int) -> None:
                 do="cut all to the time they share with --since and --until, leave these out with --without, or train"
                 " them by themselves",
             )
+
+
+def check_measurable(recording: Recording, split: Split) -> None:
+    """Refuse a recording whose test part is empty, where what was trained is to be measured on it.
+
+    Raises:
+        InputError: nothing is known in the test part.
+    """
+    if np.isfinite(recording.values[split.validation : split.test]).any():
+        return
+    raise InputError(
+        "the test part is empty",
+        found=f"no value in its {split.test - split.validation} steps,"
+        f" from {_when(recording, split.validation)} on",
+        wanted="values to measure forecasts by",
+        do="give --until the time at which the readings end, or choose another --split",
+    )
 
 
 def _span(recording: Recording, known: Bool) -> str:
