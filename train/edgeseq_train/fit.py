@@ -153,14 +153,16 @@ def fit(
     check_parts(recording, split, horizon)
     anchor, unit = prepare.settle(recording.values[: split.train], recording.names)
     x = features.normalise(recording.values[: split.validation], anchor, unit)
-    front = _front(
-        x, split, horizon, _lag_choices(recording, split, horizon, recipe), recipe, recording.target_channels
-    )
+    choices = _lag_choices(recording, split, horizon, recipe)
+    front = _front(x, split, horizon, choices, recipe, recording.target_channels)
     spec, solution = front.spec, front.solution
     weights, rows = _rows(front, x, split, recipe, recording)
     spec = rows.spec
     reach = f"{len(spec.lags)} lags" if spec.segments else f"{spec.ring} lags"
     say(f"ridge on {reach}, seasons {list(spec.seasons)}, {time.perf_counter() - begun:.1f} s")
+    reachable = tuple(season for _, usable in choices for season in usable)
+    for text in seasons.unused(recipe.front.seasons or (), spec.seasons, spec.ring, reachable):
+        say(text)
     from edgeseq_train.course import train
     from edgeseq_train.initial import initial_weights
     from edgeseq_train.loop import Trainer
@@ -211,7 +213,7 @@ def _lag_choices(recording: Recording, split: Split, horizon: int, recipe: Recip
     segments: list[seasons.Segments] = [((0, asked),)] if asked else []
     segments = segments or [
         s
-        for s in seasons.lag_candidates(found, horizon, split.train)
+        for s in seasons.lag_candidates(found, horizon, split.train, asked=recipe.front.seasons is not None)
         if len(_lags(s)) * horizon <= MOST_HIGHWAY_WEIGHTS
     ]
     segments = segments or [((0, max(2, MOST_HIGHWAY_WEIGHTS // horizon)),)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgeseq.core.types import F64
@@ -80,14 +82,17 @@ MARGIN = 6
 Segments = tuple[tuple[int, int], ...]
 
 
-def lag_candidates(found: tuple[int, ...], horizon: int, rows: int) -> list[Segments]:
+def lag_candidates(found: tuple[int, ...], horizon: int, rows: int, *, asked: bool = False) -> list[Segments]:
     """List sensible choices of lags, as segments [start, stop), shortest reach first.
 
     Whole rings of 24, 96, 336 and two of each season, where they are short against the recording; where two seasons
-    are longer than RING_LIMIT, the recent lags and those around whole seasons.
+    are longer than RING_LIMIT, the recent lags and those around whole seasons. Seasons that somebody asked for are
+    reached by such lags also where the recording is too short for two of them in a whole ring.
 
     >>> lag_candidates((24,), 24, 5000)
     [((0, 24),), ((0, 48),), ((0, 96),), ((0, 336),)]
+    >>> lag_candidates((168,), 24, 600), lag_candidates((168,), 24, 600, asked=True)
+    ([((0, 24),)], [((0, 24),), ((0, 24), (138, 175))])
     >>> lag_candidates((1440,), 96, 20000)[-1]
     ((0, 96), (1338, 1447), (2778, 2887))
     """
@@ -95,15 +100,40 @@ def lag_candidates(found: tuple[int, ...], horizon: int, rows: int) -> list[Segm
     fitting = sorted(r for r in whole if r <= min(RING_LIMIT, rows // 8)) or [max(2, rows // 8)]
     choices: list[Segments] = [((0, r),) for r in fitting]
     for k, longest in enumerate(found):
-        if 2 * longest <= RING_LIMIT:
+        if 2 * longest <= (fitting[-1] if asked else RING_LIMIT):
             continue
         held = [2 * s for s in found[:k] if 2 * s <= RING_LIMIT]
         base = min((r for r in fitting if r >= max(held, default=DENSE)), default=fitting[-1])
         spans = [(m * s - horizon - MARGIN, m * s + MARGIN + 1) for s in found[: k + 1] for m in (1, 2)]
-        segments = _merged([(0, base), *((max(0, a), b) for a, b in spans)], rows // 3)
+        # A recording that has three of a season, as it must, has room for the lags around one.
+        segments = _merged([(0, base), *((max(0, a), b) for a, b in spans)], rows // (2 if asked else 3))
         if segments not in choices:
             choices.append(segments)
     return sorted(choices, key=lambda c: c[-1][1])
+
+
+def unused(asked: Sequence[int], used: Sequence[int], reach: int, reachable: Sequence[int]) -> list[str]:
+    """Say which of the seasons that were asked for a model does without, and why.
+
+    Args:
+        asked: season lengths in steps.
+        used: those within the reach of the lags that were chosen.
+        reach: how many steps those lags reach back.
+        reachable: seasons within the reach of any lags that were tried.
+
+    >>> unused((24, 168), (24,), 48, (24,))[0].partition(":")[0]
+    'the season of 168 steps is not used'
+    """
+    told = []
+    for season in asked:
+        if season in used:
+            continue
+        why = "longer ones did not pay on validation" if season in reachable else "none fit that reach it"
+        told.append(
+            f"the season of {season} steps is not used: the lags reach {reach} steps back, {why};"
+            f" wanted: [front] seasons = {list(asked)}; ring = {season + MARGIN} in [front] enforces it"
+        )
+    return told
 
 
 def _merged(spans: list[tuple[int, int]], limit: int) -> Segments:
