@@ -86,7 +86,7 @@ def test_missing_value_is_missing(folder: Path) -> None:
 
 
 def test_rows_are_laid_by_time(tmp_path: Path) -> None:
-    """Out of order, with a row lost and one off the grid: sorted, a hole where nothing came, the last of a step kept."""
+    """Out of order, with rows lost and one off the grid: sorted, holes where nothing came, the last of a step kept."""
     minutes = [0, 10, 30, 5, 15, 32]
     rows = "\n".join(f"{START + timedelta(minutes=m):%Y-%m-%d %H:%M:%S},{m}" for m in minutes)
     (tmp_path / "nab/realTraffic").mkdir(parents=True)
