@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from edgeseq.bundle import Bundle, Channel, TrustedKeys, read_bundle
 from edgeseq.commands.bundle import bundle as bundle_command
-from edgeseq_train.cli import train
+from edgeseq_train.cli import _bundle_path, resolve, train
 from edgeseq_train.recipe import Recipe, RecordingRecipe, read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, reading_of
 from tests.train.conftest import make_series
@@ -98,6 +98,15 @@ def test_command_line_wins_over_what_the_recipe_says_of_reading(tmp_path: Path) 
     assert reading_of(both)["since_ns"] == 1_767_225_600 * 10**9
     path.write_text(write_recipe(Recipe(recording=both)))
     assert read_recipe(path).recording == both
+
+
+@pytest.mark.parametrize("name", ["house.csv.gz", "house.CSV", "house.lp.gz", "house", "house.parquet"])
+def test_bundle_is_called_as_its_recording_without_what_tells_its_kind(name: str) -> None:
+    """The default name of model and bundle has no part of the file's format in it."""
+    options = train.make_context("train", [name]).params
+    recipe = resolve(Recipe(), Path("folder") / name, options)
+    assert recipe.name == "house"
+    assert _bundle_path(None, Recipe(), Path("folder") / name) == Path("house.edgeseq")
 
 
 def test_two_recipes_are_a_usage_error(tmp_path: Path) -> None:

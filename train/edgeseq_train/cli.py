@@ -24,6 +24,7 @@ from edgeseq_train.lengths import check_measurable
 from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe, moved, read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, reading_options, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
+from edgeseq_train.recordings.sources import title_of
 from edgeseq_train.report import Watch, comparison
 
 PATH = click.Path(path_type=Path)
@@ -133,7 +134,7 @@ def run(
         0 if estimators.is_wanted(recipe) else horizon_steps(recipe),
     )
     # An unusable key or place must not be found out after the training.
-    name = recipe.name or data.stem
+    name = recipe.name or title_of(data)
     path = _bundle_path(output, recipe, data)
     check_writable(path)
     _check_report(report)
@@ -191,7 +192,7 @@ def _keep(
 
 
 def _bundle_path(output: Path | None, recipe: Recipe, data: Path) -> Path:
-    return output or Path(f"{recipe.name or data.stem}.edgeseq")
+    return output or Path(f"{recipe.name or title_of(data)}.edgeseq")
 
 
 def _check_report(page: Path | None) -> None:
@@ -240,7 +241,7 @@ def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
     if options["split"]:
         given["split"] = _split(options["split"], recipe)
     recipe = msgspec.structs.replace(recipe, **given)
-    return msgspec.structs.replace(recipe, name=recipe.name or data.stem)
+    return msgspec.structs.replace(recipe, name=recipe.name or title_of(data))
 
 
 def _calendar(holidays: str, time_zone: str | None, recipe: Recipe) -> CalendarRecipe:

@@ -154,6 +154,16 @@ def _renamed(candidate: Candidate, stream: str, channel: str) -> Candidate:
     return replace(candidate, stream=stream, channel=channel, load=load_renamed)
 
 
+def title_of(path: Path) -> str:
+    """Name what is made of a recording after its file or folder.
+
+    >>> title_of(Path("a/hall.csv.gz")), title_of(Path("hall.2026.csv")), title_of(Path("hall.influx"))
+    ('hall', 'hall.2026', 'hall')
+    """
+    name = _stem(path)
+    return path.stem if name == path.name else name
+
+
 def _stem(path: Path) -> str:
     """Name a file without what tells its kind.
 
@@ -162,5 +172,6 @@ def _stem(path: Path) -> str:
     """
     name = path.name
     for suffix in (".gz", ".csv", ".tsv", ".txt", ".parquet", ".lp", ".db"):
-        name = name.removesuffix(suffix)
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
     return name
