@@ -61,6 +61,13 @@ def test_gradient_shows_norms_and_the_cut() -> None:
     assert axes.get_yscale() == "log"
 
 
+def test_gradient_of_narrow_range_has_ticks() -> None:
+    """Norms within a factor of three still have more than one tick to be read by."""
+    (axes,) = gradient.gradient([1, 2], [0.7, 1.3], 1.0, "c").figure.axes
+    low, high = axes.get_ylim()
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 3
+
+
 def test_fan_shades_each_band_between_its_quantiles() -> None:
     """Bands are named by the share they promise and lie between their two quantiles."""
     q = np.array([[-3.0, -1.0, 0.0, 1.0, 3.0], [-6.0, -2.0, 0.0, 2.0, 6.0]])

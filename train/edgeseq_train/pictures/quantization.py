@@ -14,7 +14,7 @@ def quantization(
     figure, (axes,) = sheet("Loss by quantization")
     rows = range(len(names))
     bars = axes.barh(rows, lost_percent, height=0.55, color=[MODEL if n == shipped else NAIVE for n in names])
-    texts = [f"{lost:+.2f} %, {size} kB" for lost, size in zip(lost_percent, kb, strict=True)]
+    texts = [f"{lost:+z.2f} %, {size} kB" for lost, size in zip(lost_percent, kb, strict=True)]
     axes.bar_label(bars, texts, padding=4, fontsize=9.5)
     axes.axvline(0, color=NAIVE, lw=0.8)
     axes.set_yticks(rows, [n.replace("_", " ") for n in names])

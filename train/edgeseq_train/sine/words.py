@@ -18,7 +18,8 @@ KERAS = trend.Knobs(
 TABLE_HEAD = ("forecaster", "1 ahead", "±", "free run", "at once", "params", "µs")
 EXPLAIN_TABLE = (
     "Mean absolute errors on the test part; the wave's height is 1. ± is what chance makes of the first figure (twice "
-    "its standard error). In a free run the forecaster is fed what it forecast itself, for one season; at once means "
+    "its standard error); two forecasters are told apart by their differences at the same readings, which chance "
+    "moves less. In a free run the forecaster is fed what it forecast itself, for one season; at once means "
     "that it names all the readings of that season in one go. µs is the time for one reading on this machine: the "
     "tutorials' network says one number in it, the others 7 quantiles of 50 leads."
 )
