@@ -96,18 +96,23 @@ def test_closed_loop_is_each_variant_stepped_alone() -> None:
     np.testing.assert_array_equal(trails["other"].states["h0"], moved)
     np.testing.assert_array_equal(states["other"][-2], rolled["other"][1][-1])
     assert (trails["float32"].output == 0).all()
+    scale = np.sqrt(rolled["float32"][2])[:, :, :, None, None]
+    apart = np.abs(rolled["other"][0] - rolled["float32"][0]) / scale
+    np.testing.assert_allclose(trails["other"].mean, apart.mean(axis=(2, 3, 4)), rtol=1e-5)
+    np.testing.assert_allclose(trails["other"].output, apart.max(axis=(2, 3, 4)), rtol=1e-5)
 
 
-def _rolled(stepper: NetworkStepper, x: F32) -> tuple[F32, F32]:
-    """Step through x → quantiles, and the first layer's state (T, B, U)."""
-    at = [s.name for s in stepper.state_spec].index("h0")
+def _rolled(stepper: NetworkStepper, x: F32) -> tuple[F32, F32, F32]:
+    """Step through x → quantiles, the first layer's state (T, B, U), and the running variance (T, B, C)."""
+    names = [s.name for s in stepper.state_spec]
     state = initial_state(stepper.state_spec, x.shape[1])
-    quantiles, states = [], []
+    quantiles, states, variances = [], [], []
     for row in x:
         q, state = stepper.step(row, state)
         quantiles.append(q)
-        states.append(state[at])
-    return np.array(quantiles), np.array(states)
+        states.append(state[names.index("h0")])
+        variances.append(state[names.index("variance")])
+    return np.array(quantiles), np.array(states), np.array(variances)
 
 
 # --- the recipe -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ The first of them is the reference; of all others it is told how far they are fr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class Trail:
     """Name of a watched state → (T, B) largest difference over its elements."""
     error: F64
     """(B, C, H) mean |median - target| in x; NaN where no target was known."""
+    mean: F32 = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """(T, B) mean difference over channels, leads and levels, in running scales; empty where it was not kept."""
 
 
 def closed_loop(
@@ -71,13 +73,16 @@ class _Walker:
         self._watched = {name: names.index(name) for name in watch}
         self._total, self._count = np.zeros(scored), np.zeros(scored)
         self._output: list[F32] = []
+        self._mean: list[F32] = []
         self._states: dict[str, list[F32]] = {name: [] for name in watch}
         self._quantiles: F32 = np.empty(0, np.float32)
 
     def step(self, row: F32, ahead: F32 | None, reference: _Walker) -> None:
         self._quantiles, self.state = self.stepper.step(row, self.state, ahead)
         scale: F32 = np.sqrt(reference.state[self._variance])[:, : self._quantiles.shape[1], None, None]
-        self._output.append(_largest((self._quantiles - reference._quantiles) / scale))
+        apart = (self._quantiles - reference._quantiles) / scale
+        self._output.append(_largest(apart))
+        self._mean.append(np.abs(apart).mean(axis=(1, 2, 3)))
         for name, k in self._watched.items():
             self._states[name].append(_largest(self.state[k] - reference.state[k]))
 
@@ -89,7 +94,8 @@ class _Walker:
 
     def trail(self) -> Trail:
         mean = np.where(self._count > 0, self._total / np.maximum(self._count, 1), np.nan)
-        return Trail(np.array(self._output), {k: np.array(v) for k, v in self._states.items()}, mean)
+        states = {k: np.array(v) for k, v in self._states.items()}
+        return Trail(np.array(self._output), states, mean, np.array(self._mean))
 
 
 def _largest(a: F32) -> F32:

@@ -112,7 +112,7 @@ def tell(results: Results, console: Console) -> None:
     console.print(table.cost_table(results))
     for peer, why in results.left_out.items():
         console.print(f"{peer} was left out: {why}", highlight=False, soft_wrap=True)
-    for sentence in (*results.said(), *results.cautions):
+    for sentence in (*results.growths, *results.said(), *results.cautions):
         console.print(sentence, highlight=False, soft_wrap=True)
 
 

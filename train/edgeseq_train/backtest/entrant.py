@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeseq.core.types import F32, F64
 from edgeseq_train import scores
+from edgeseq_train.backtest.growth import Growth
 from edgeseq_train.backtest.plan import Plan
 
 COVERAGES = (0.8, 0.9)
@@ -43,6 +44,8 @@ class Entrant:
     """Horizon → (C,) in sensor units."""
     cost: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
+    growth: Growth | None = None
+    """Of the difference that quantizing makes; None for peers, and where float32 itself is served or not carried."""
     caution: str = ""
     """Why these figures may not be honest; empty where nothing speaks against them."""
 

@@ -12,9 +12,10 @@ import numpy as np
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Manifest
 from edgeseq.core import features
+from edgeseq.core.types import F32
 from edgeseq.errors import ConfigError
-from edgeseq_train import evaluate, prepare
-from edgeseq_train.backtest import exposure
+from edgeseq_train import evaluate, footprint, prepare
+from edgeseq_train.backtest import exposure, growth
 from edgeseq_train.backtest.device import serve
 from edgeseq_train.backtest.entrant import Entrant, Forecasts, score
 from edgeseq_train.backtest.plan import Plan
@@ -94,16 +95,29 @@ def run(model: Model, plan: Plan, progress: Callable[[float], None]) -> Entrant:
         quantiles=np.stack(quantiles, axis=-1),
         interval=(plan.in_z(served.lower), plan.in_z(served.upper)),
     )
-    entrant = score(NAME, forecasts, plan, _cost(model, us, served.model_share), model.seed)
-    return dataclasses.replace(entrant, caution=exposure.caution(manifest, plan) if model.is_given else "")
+    entrant = score(NAME, forecasts, plan, _cost(model, us, served.model_share, x.shape[1]), model.seed)
+    return dataclasses.replace(
+        entrant, growth=_growth(model, stepper, x, recording.known),
+        caution=exposure.caution(manifest, plan) if model.is_given else "",
+    )  # fmt: skip
 
 
-def _cost(model: Model, us_per_reading: float, share: float) -> dict[str, Any]:
+def _growth(model: Model, stepper: TFLiteStepper, x: F32, known: F32 | None) -> growth.Growth | None:
+    served, reference = model.manifest.default_variant, growth.REFERENCE
+    carried = {variant.name: variant.file for variant in model.manifest.variants}
+    if served == reference or reference not in carried:
+        return None
+    exact = TFLiteStepper(model.manifest, RUNTIME, model.files[carried[reference]])
+    return growth.along(served, {reference: exact, served: stepper}, x, known)
+
+
+def _cost(model: Model, us_per_reading: float, share: float, streams: int) -> dict[str, Any]:
     manifest = model.manifest
     return {
         "parameters": manifest.training.get("parameters"),
         "state_bytes": sum(int(np.prod(s.shape)) * np.dtype(s.dtype).itemsize for s in manifest.state),
         "us_per_reading": us_per_reading,
+        "peak_bytes": footprint.peak_bytes(manifest, model.files, streams),
         "train_cpu_s": model.train_cpu_s,
         "model_share": share,
     }

@@ -29,6 +29,12 @@ WORDS = (
     ("tutorial LSTM", "a window of the last 96 values through one LSTM layer, as tutorials build it"),
 )  # fmt: skip
 
+EXPLAIN_COST = (
+    "State is what a device keeps per stream between readings, of window networks the window. Peak MB is the memory "
+    "of a process that has nothing but the device's own code and this bundle and serves these streams; peers have "
+    "none, as no device serves them."
+)
+
 
 def make(results: Results, name: str) -> str:
     """Write the page of a backtest of the recording `name`."""
@@ -47,10 +53,10 @@ def make(results: Results, name: str) -> str:
         *(p.heading(f"{span(h)}: {results.verdicts[h].winner} wins") + _errors(results, h) for h in results.plan.marks),
         p.heading("Intervals, and errors by series"),
         p.beside(show("coverage"), _by_series(results)),
-        p.heading("Cost", "State is what a device keeps per stream between readings, of window networks the window."),
-        p.table(["forecaster", "parameters", "bytes of state", "µs per reading", "training, CPU s"],
+        p.heading("Cost", EXPLAIN_COST),
+        p.table(["forecaster", "parameters", "bytes of state", "µs per reading", "peak MB", "training, CPU s"],
                 [[line.name, *table.costs(line)] for line in results.lines]),
-        p.bullets([f"{peer} was left out: {why}" for peer, why in results.left_out.items()]),
+        p.bullets([*results.growths, *(f"{peer} was left out: {why}" for peer, why in results.left_out.items())]),
         p.heading("Words"),
         p.glossary(WORDS),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from edgeseq_train.backtest.words import NAME, Comparison
 
 COSTLY = ("SegRNN", "tutorial LSTM")
 """They run a window again for each reading: of two that are equally good, the model is the simpler one."""
-COSTS = ("parameters", "state_bytes", "us_per_reading", "train_cpu_s")
+COSTS = ("parameters", "state_bytes", "us_per_reading", "peak_bytes", "train_cpu_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,11 @@ class Results:
         """List why figures may not be honest."""
         return list(dict.fromkeys(e.caution for e in self.entrants if e.caution))
 
+    @cached_property
+    def growths(self) -> list[str]:
+        """Say for each model whether what quantizing costs grows along the roll-out."""
+        return [e.growth.said for e in self.entrants if e.growth]
+
     def said(self) -> list[str]:
         """Say who wins at each horizon."""
         ratio = {
@@ -148,6 +153,7 @@ def _document(line: Line, plan: Plan) -> dict[str, Any]:
         "coverage_90_by_lead": _known(np.mean([e.coverage_by_lead for e in line.seeds], axis=0)),
         "mae": {str(h): dict(zip(plan.names, _known(line.mae(h)), strict=True)) for h in plan.marks},
         "cost": line.seeds[0].cost,
+        "growth": [e.growth.document() if e.growth else None for e in line.seeds],
     }
 
 

@@ -12,6 +12,11 @@ MEASURES = {
     "mase": "MASE", "mae": "MAE (z)", "mse": "MSE (z)", "pinball": "pinball", "winkler_80": "Winkler\n80 %",
     "winkler_90": "Winkler\n90 %", "coverage_80": "within\n80 %", "coverage_90": "within\n90 %",
 }  # fmt: skip
+COST_FORMS = {
+    "parameters": ("{:,.0f}", 1), "state_bytes": ("{:,.0f}", 1), "us_per_reading": ("{:.1f}", 1),
+    "peak_bytes": ("{:.0f}", 10**6), "train_cpu_s": ("{:.1f}", 1),
+}  # fmt: skip
+"""Cost → how it is written, and in which unit."""
 PER_CENT = ("coverage_80", "coverage_90")
 
 
@@ -45,7 +50,13 @@ def cost_table(results: Results) -> Table:
     """Lay out what each forecaster costs."""
     table = Table(title="Cost", title_justify="left")
     table.add_column("forecaster", no_wrap=True)
-    for name in ("parameters", "bytes of state\nper stream", "µs per\nreading", "training\nCPU s"):
+    for name in (
+        "parameters",
+        "bytes of state\nper stream",
+        "µs per\nreading",
+        "peak\nMB",
+        "training\nCPU s",
+    ):
         table.add_column(name, justify="right")
     for line in results.lines:
         table.add_row(line.name, *costs(line))
@@ -54,6 +65,8 @@ def cost_table(results: Results) -> Table:
 
 def costs(line: Line) -> list[str]:
     """Write the costs of a forecaster."""
-    forms = {"parameters": "{:,}", "state_bytes": "{:,}", "us_per_reading": "{:.1f}", "train_cpu_s": "{:.1f}"}
-    values = {name: line.cost(name) for name in forms}
-    return ["" if value is None else forms[name].format(value) for name, value in values.items()]
+    values = {name: line.cost(name) for name in COST_FORMS}
+    return [
+        "" if value is None else form.format(value / unit)
+        for value, (form, unit) in zip(values.values(), COST_FORMS.values(), strict=True)
+    ]
