@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseq.errors import InputError
-from edgeseq_train.fit import Recording, split_rows
+from edgeseq.errors import ConfigError, InputError
+from edgeseq_train.fit import Recording, naive_error, split_rows
 from edgeseq_train.lengths import check_measurable, check_parts
-from edgeseq_train.recipe import Recipe
+from edgeseq_train.recipe import Recipe, SplitRecipe
+from edgeseq_train.report import fallen_behind
 from edgeseq_train.tuning.study import task_of
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
 
@@ -34,3 +35,31 @@ def test_a_recording_without_a_test_part_is_refused_where_it_is_to_be_measured()
         check_measurable(recording, SPLIT)
     assert raised.value.found == "no value in its 200 steps, from 1970-02-03T08:00:00Z on"
     assert "--until" in str(raised.value.do)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(0.5, None), (1.01, None), (1.5, "50.0 % more error than ridge")]
+)
+def test_a_network_worse_than_ridge_on_the_test_part_is_told(error: float, said: str | None) -> None:
+    """What validation chose may fail later: the last line of a training does not hide it."""
+    errors = {"persistence": 3.0, "ridge 48": 1.0, "model float32": 9.0, "model int8_weights": error}
+    rows = [{"forecaster": name, "mase": {"1": 1.0, "24": value}} for name, value in errors.items()]
+    text = fallen_behind(rows, "int8_weights")
+    assert (text is None) if said is None else (text is not None and said in text)
+
+
+@pytest.mark.parametrize("size", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_split_that_is_no_size_is_refused(size: float) -> None:
+    """Sizes of parts are positive and finite."""
+    with pytest.raises(ConfigError, match="a part of the split is empty"):
+        split_rows(100, SplitRecipe(train=size, validation=2, test=2))
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_never_a_lag_apart_are_compared_with_those_before_them() -> None:
+    """A reading at every fifth step has no lag of 1: its error is that of the last known value."""
+    x = np.full((100, 1, 2), np.nan, np.float32)
+    x[::5, 0, 0] = np.arange(20) * 3
+    x[:, 0, 1] = np.arange(100)
+    assert naive_error(x, 1).tolist() == [[3.0, 1.0]]
+    assert naive_error(x, 5).tolist() == [[3.0, 5.0]]

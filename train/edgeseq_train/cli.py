@@ -25,7 +25,7 @@ from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe, moved, read_re
 from edgeseq_train.recordings.options import merged, reading_options, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.sources import title_of
-from edgeseq_train.report import Watch, comparison
+from edgeseq_train.report import Watch, comparison, fallen_behind
 
 PATH = click.Path(path_type=Path)
 WIDTH = 120
@@ -219,10 +219,11 @@ def _verdict(manifest: Manifest) -> str:
     if not t["recurrent"]:
         return "The recurrent part did not beat ridge on validation: ridge ships, in the same graph."
     gain = 100 * (1 - t["validation_loss"] / t["ridge_validation_loss"])
-    return (
+    told = (
         f"{t['parameters']} parameters, {t['steps']} steps in {t['seconds']} s; "
         f"{gain:.1f} % below ridge on validation (pinball loss)"
     )
+    return "\n".join(filter(None, (told, fallen_behind(t["table"], manifest.default_variant))))
 
 
 def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:

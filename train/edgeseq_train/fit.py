@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def split_rows(rows: int, recipe: SplitRecipe) -> Split:
     Split(train=60, validation=80, test=100)
     """
     sizes = (recipe.train, recipe.validation, recipe.test)
-    if any(s <= 0 for s in sizes):
+    if not all(0 < s < math.inf for s in sizes):
         raise ConfigError(
             "a part of the split is empty", where="recipe: [split]", found=str(sizes), wanted="all > 0"
         )
@@ -128,9 +129,18 @@ def split_rows(rows: int, recipe: SplitRecipe) -> Split:
 
 
 def naive_error(x: F32, lag: int) -> F64:
-    """Mean |x_t - x_{t-lag}| of the training part (S, C): the denominator of MASE."""
+    """Mean |x_t - x_{t-lag}| of the training part (S, C): the denominator of MASE.
+
+    Where no two values lie a lag apart, such as every fifth step with a lag of 1, each is compared with the known one
+    before it.
+    """
     moved = np.abs(x[lag:].astype(np.float64) - x[:-lag])
-    return np.asarray(np.maximum(np.nanmean(moved, axis=0), 1e-4))
+    known = np.isfinite(moved)
+    error = np.where(known, moved, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    for s, c in np.argwhere(~known.any(axis=0)):
+        column = x[:, s, c].astype(np.float64)
+        error[s, c] = np.abs(np.diff(column[np.isfinite(column)])).mean()
+    return np.asarray(np.maximum(error, 1e-4))
 
 
 def fit(

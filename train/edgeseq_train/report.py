@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 PLAIN_EVERY_S = 5.0
+BEHIND_PERCENT = 2.0
+"""So much more error than ridge on the test part is worth a line."""
 
 
 class Watch:
@@ -84,3 +86,17 @@ def comparison(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
             ]
         table.add_row(r["forecaster"], *cells, *extra)
     return table
+
+
+def fallen_behind(rows: Sequence[Mapping[str, Any]], shipped: str) -> str | None:
+    """Say that the variant that ships makes plainly more error than ridge over all leads; None where it does not."""
+    far = list(rows[0]["mase"])[-1]
+    error = {row["forecaster"]: row["mase"][far] for row in rows}
+    ridge = next(value for name, value in error.items() if name.startswith("ridge"))
+    more = 100 * (error[f"model {shipped}"] / ridge - 1)
+    if more <= BEHIND_PERCENT:
+        return None
+    return (
+        f"On the test part it makes {more:.1f} % more error than ridge: what it gained on validation did not last. "
+        "Look for wild values in the recording, or train on a longer one."
+    )
