@@ -197,73 +197,60 @@ def _file_faults(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[tup
         yield "the golden roll-out is missing", "no such file", GOLDEN
 
 
+Law = tuple[bool, str, object, str]
+"""Whether it holds, of what, found, wanted."""
+
+
 def _model_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
-    m = manifest
-    rows = math.prod(m.output_shape)
-    states = {spec.name: spec for spec in m.state}
-    variants = {variant.name: variant for variant in m.variants}
-    laws = (
-        (0 < m.period_ns < 2**63, "period_ns", m.period_ns, "1 to 2**63 - 1"),
-        (m.horizon >= 1, "horizon", m.horizon, "at least 1"),
-        (m.ring >= 0, "ring", m.ring, "at least 0"),
-        (m.golden_steps >= MIN_GOLDEN_STEPS, "golden_steps", m.golden_steps, f"at least {MIN_GOLDEN_STEPS}"),
-        (0 < rows <= _MAX_ROW_VALUES, "channels x horizon x levels", rows, f"1 to {_MAX_ROW_VALUES}"),
-        (
-            _are_levels(m.levels) or (not m.levels and m.target is not None and m.target.classes),
-            "levels",
-            m.levels,
-            "ascending within (0, 1), symmetric around 0.5",
-        ),
-        (
-            m.target is None or _is_target(m.target),
-            "target",
-            m.target,
-            "a scale, and 2 to 20 classes or none",
-        ),
-        (m.target is None or m.horizon == 1, "horizon", m.horizon, "1: an estimate is of the present"),
-        (
-            m.target is None or all(map(_is_fixed, m.channels)),
-            "channels",
-            m.channels,
-            "with anchor and scale",
-        ),
-        (len({c.name for c in m.channels}) == len(m.channels), "channels", m.channels, "each name once"),
-        (len(states) == len(m.state) and bool(states), "state", [s.name for s in m.state], "each name once"),
-        (
-            not states.keys() & {"x", "known", "quantiles"},
-            "state",
-            sorted(states),
-            "names other than x, known, quantiles",
-        ),
-        (
-            len({*m.known}) == len(m.known) == m.network.get("known", 0) and m.known == m.inputs.names,
-            "known",
-            m.known,
-            "the names of inputs, one for each of the network's",
-        ),
-        (
-            m.target is None or not (m.known or m.covariates),
-            "known",
-            m.known,
-            "none: an estimate is of the present",
-        ),
-        (_are_inputs(m.inputs), "inputs", m.inputs, "positive scales, a calendar of at most 200 years"),
-        (0 <= m.covariates < len(m.channels), "covariates", m.covariates, "fewer than channels"),
-        (all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"),
-        (len(variants) == len(m.variants), "variants", list(variants), "each name once"),
-        (m.default_variant in variants, "default_variant", m.default_variant, " or ".join(variants)),
-        (all(0 < v.tolerance < math.inf for v in m.variants), "tolerance", m.variants, "a positive number"),
-        (all(math.isfinite(v.loss) for v in m.variants), "loss", m.variants, "a number"),
-        (bool(NAME.fullmatch(m.bundle_id)), "bundle_id", m.bundle_id, NAME.pattern),
-        (
-            0 < len(m.name) <= 64 and m.name.isprintable(),
-            "name",
-            repr(m.name),
-            "1 to 64 printable characters",
-        ),
-    )
+    laws = (*_size_laws(manifest), *_input_laws(manifest), *_variant_laws(manifest), *_name_laws(manifest))
     yield from ((name, str(found)[:200], wanted) for holds, name, found, wanted in laws if not holds)
     yield from _signature_faults(manifest)
+
+
+def _size_laws(m: Manifest) -> Iterator[Law]:
+    rows = math.prod(m.output_shape)
+    yield 0 < m.period_ns < 2**63, "period_ns", m.period_ns, "1 to 2**63 - 1"
+    yield m.horizon >= 1, "horizon", m.horizon, "at least 1"
+    yield m.ring >= 0, "ring", m.ring, "at least 0"
+    least = f"at least {MIN_GOLDEN_STEPS}"
+    yield m.golden_steps >= MIN_GOLDEN_STEPS, "golden_steps", m.golden_steps, least
+    yield 0 < rows <= _MAX_ROW_VALUES, "channels x horizon x levels", rows, f"1 to {_MAX_ROW_VALUES}"
+    has_levels = _are_levels(m.levels) or (not m.levels and m.target is not None and bool(m.target.classes))
+    yield has_levels, "levels", m.levels, "ascending within (0, 1), symmetric around 0.5"
+    states = {spec.name for spec in m.state}
+    yield 0 < len(states) == len(m.state), "state", [s.name for s in m.state], "each name once"
+    own = not states & {"x", "known", "quantiles"}
+    yield own, "state", sorted(states), "names other than x, known, quantiles"
+    yield all(map(_is_state, m.state)), "state", m.state, "float32 arrays of a sane size"
+
+
+def _input_laws(m: Manifest) -> Iterator[Law]:
+    named = len({*m.known}) == len(m.known) == m.network.get("known", 0) and m.known == m.inputs.names
+    yield named, "known", m.known, "the names of inputs, one for each of the network's"
+    yield _are_inputs(m.inputs), "inputs", m.inputs, "positive scales, a calendar of at most 200 years"
+    yield 0 <= m.covariates < len(m.channels), "covariates", m.covariates, "fewer than channels"
+    if m.target is None:
+        return
+    present = "an estimate is of the present"
+    yield _is_target(m.target), "target", m.target, "a scale, and 2 to 20 classes or none"
+    yield m.horizon == 1, "horizon", m.horizon, f"1: {present}"
+    yield all(map(_is_fixed, m.channels)), "channels", m.channels, "with anchor and scale"
+    yield not (m.known or m.covariates), "known", m.known, f"none: {present}"
+
+
+def _variant_laws(m: Manifest) -> Iterator[Law]:
+    names = {variant.name for variant in m.variants}
+    yield len(names) == len(m.variants), "variants", sorted(names), "each name once"
+    yield m.default_variant in names, "default_variant", m.default_variant, " or ".join(sorted(names))
+    yield all(0 < v.tolerance < math.inf for v in m.variants), "tolerance", m.variants, "a positive number"
+    yield all(math.isfinite(v.loss) for v in m.variants), "loss", m.variants, "a number"
+
+
+def _name_laws(m: Manifest) -> Iterator[Law]:
+    yield len({c.name for c in m.channels}) == len(m.channels), "channels", m.channels, "each name once"
+    yield bool(NAME.fullmatch(m.bundle_id)), "bundle_id", m.bundle_id, NAME.pattern
+    shown = 0 < len(m.name) <= 64 and m.name.isprintable()
+    yield shown, "name", repr(m.name), "1 to 64 printable characters"
 
 
 def _signature_faults(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
