@@ -18,14 +18,14 @@ from click.testing import CliRunner
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkStepper
-from edgeseq_train import trend
+from edgeseq_train import evaluate, trend
 from edgeseq_train.cli import train
 from edgeseq_train.evaluate import Truth
 from edgeseq_train.fit import Recording, fit
 from edgeseq_train.pictures.times import Clock
 from edgeseq_train.produce import Forecasts, Produced, produce
 from edgeseq_train.training_report import Report, findings, gating, make, tables, verdict, write
-from edgeseq_train.training_report.findings import MODEL
+from edgeseq_train.training_report.findings import MODEL, SERVED
 from edgeseq_train.training_report.run import Run
 from edgeseq_train.training_report.verdict import Outcome
 from tests.support.pages import check_page, ys
@@ -145,6 +145,30 @@ def test_table_equals_the_manifests(run: Run, report: Report) -> None:
         assert errors.at(name, 1) == pytest.approx(rows[name]["1"], rel=1e-6)
         assert errors.at(name) == pytest.approx(rows[name][str(HORIZON)], rel=1e-4)
         assert f"{errors.at(name):.3f}" in report.html
+
+
+@pytest.mark.training
+def test_served_stands_beside_the_model_and_wins_nothing(run: Run, report: Report) -> None:
+    """What the device blends is in table and picture; at each lead it lies between the model and its baseline."""
+    served = run.served()
+    errors = findings.measure(run.forecasts, served)
+    assert served.shape == run.forecasts.truth.y.shape
+    # As if no origin before had been kept: the blend has learned less.
+    cold = dataclasses.replace(run, forecasts=dataclasses.replace(run.forecasts, before=None)).served()
+    assert (served[0] != cold[0]).any()
+    x, wanted = run.forecasts.x, run.forecasts.origins
+    naive = evaluate.persistence(x, wanted, HORIZON), evaluate.seasonal_naive(x, wanted, HORIZON, 24)
+    median = run.forecasts.quantiles[..., 3]
+    bounds = np.stack([median, *naive])
+    known = np.isfinite(x[wanted]).all(axis=(1, 2))
+    assert (served[known] >= bounds[:, known].min(axis=0) - 1e-4).all()
+    assert (served[known] <= bounds[:, known].max(axis=0) + 1e-4).all()
+    assert SERVED not in errors.by_origin
+    assert f"<th>{SERVED}</th>" in report.html
+    assert f"{errors.at(SERVED, HORIZON):.3f}" in report.html
+    (axes,) = next(p for p in report.pictures if p.name == "by_lead").figure.axes
+    np.testing.assert_allclose(ys(axes, SERVED), errors.by_lead[SERVED])
+    assert report.verdict.winner != SERVED
 
 
 @pytest.mark.training

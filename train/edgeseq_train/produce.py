@@ -23,7 +23,7 @@ from edgeseq.core import features, network
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.network import NetworkSpec, NetworkStepper
 from edgeseq.core.types import F32
-from edgeseq_train import evaluate, export, ladder, prepare
+from edgeseq_train import evaluate, export, ladder, prepare, serving
 from edgeseq_train.fit import Fitted, Recording, Split, naive_error, split_rows
 from edgeseq_train.recipe import Recipe
 
@@ -56,6 +56,8 @@ class Forecasts:
     """Name → (N, S, C, H)."""
     quantiles: F32
     """(N, S, C, H, Q) of the default variant."""
+    before: F32 | None = None
+    """(W, S, C, H) medians of the W origins before, by which a device learns to blend; None: they were not kept."""
 
 
 class Produced(NamedTuple):
@@ -242,13 +244,18 @@ def measure(
     peers = rivals(fitted, x, wanted, targets)
     rows: list[Measures] = [{"forecaster": name, **evaluate.errors(f, truth)} for name, f in peers.items()]
     variants, quantiles = [], {}
-    reference = None
+    early = serving.widened(wanted)
+    warm = wanted.start - early.start
+    reference = before = None
     for name, model in models.items():
         stepper = TFLiteStepper(manifest, "litert", model)
-        rolled = evaluate.roll(stepper, x, wanted, known, targets)
-        reference = reference or rolled
-        if name == manifest.default_variant:  # the others would take as much memory again
+        is_default = name == manifest.default_variant
+        rolled = evaluate.roll(stepper, x, early if is_default else wanted, known, targets)
+        if is_default:  # the others would take as much memory again
+            before = rolled.quantiles[:warm, ..., len(spec.levels) // 2].copy()
+            rolled = evaluate.Rollout(rolled.quantiles[warm:], rolled.scale[warm:])
             quantiles[name] = rolled.quantiles
+        reference = reference or rolled
         errors = evaluate.errors(rolled.quantiles[..., len(spec.levels) // 2], truth)
         loss = evaluate.pinball(rolled.quantiles, truth, spec.levels)
         largest, p999 = evaluate.difference(rolled, reference)
@@ -264,7 +271,8 @@ def measure(
                 max_difference=largest, p999_difference=p999,
             )
         )  # fmt: skip
-    return rows, tuple(variants), Forecasts(y, wanted, truth, peers, quantiles[manifest.default_variant])
+    forecasts = Forecasts(y, wanted, truth, peers, quantiles[manifest.default_variant], before)
+    return rows, tuple(variants), forecasts
 
 
 def rivals(fitted: Fitted, x: F32, wanted: slice, targets: int) -> dict[str, F32]:

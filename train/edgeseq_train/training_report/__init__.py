@@ -29,7 +29,7 @@ class Report:
 def make(recording: Recording, fitted: Fitted, recipe: Recipe, produced: Produced) -> Report:
     """Look at a training run and write its report; of the test part only what was forecast there is looked at."""
     run = Run(recording, fitted, recipe, produced.manifest, produced.forecasts)
-    errors = findings.measure(run.forecasts)
+    errors = findings.measure(run.forecasts, run.served())
     outcome = look(run, errors)
     words = verdict.judge(outcome)
     with style():
@@ -75,7 +75,7 @@ def _page(
     parts = [
         f"<h1>{escape(run.manifest.name)}: what training made</h1>",
         p.paragraph(tables.summary(run)),
-        _verdict(words),
+        said_of(words),
         p.heading("How far ahead it sees", tables.EXPLAIN_ERRORS),
         p.beside(
             show("by_lead"), tables.errors_table(errors), p.paragraph(tables.EXPLAIN_GAINS),
@@ -98,7 +98,8 @@ def _page(
     return p.page(f"{run.manifest.name}: training report", parts)
 
 
-def _verdict(words: verdict.Verdict) -> str:
+def said_of(words: verdict.Verdict) -> str:
+    """Lay out a verdict."""
     return (
         f'<div class="verdict">{p.paragraph(words.headline)}{p.bullets(words.said)}'
         f"<h3>What to try</h3>{p.bullets(words.advice)}</div>"

@@ -21,9 +21,9 @@ from edgeseq_train.pictures import (
 from edgeseq_train.pictures.canvas import Picture
 from edgeseq_train.pictures.times import DAY_NS
 from edgeseq_train.training_report import findings, gating
-from edgeseq_train.training_report.findings import MODEL, Errors, Example
+from edgeseq_train.training_report.findings import Errors, Example
 from edgeseq_train.training_report.run import Run
-from edgeseq_train.training_report.verdict import simplest_first
+from edgeseq_train.training_report.verdict import in_order
 
 MOST_INSIDE_STEPS = 2000
 """Steps over which gates are averaged, at most …"""
@@ -46,12 +46,11 @@ def draw(run: Run, errors: Errors) -> list[Picture]:
 
 
 def _by_lead(errors: Errors) -> Picture:
-    names = [*simplest_first([n for n in errors.by_lead if n != MODEL]), MODEL]
     caption = (
         "Mean error against how many steps ahead the forecast looks. Where the model's line is lowest it is worth "
         "having; where it touches ridge's the recurrent part adds nothing."
     )
-    return by_lead.by_lead({name: errors.by_lead[name] for name in names}, caption)
+    return by_lead.by_lead({name: errors.by_lead[name] for name in in_order(errors)}, caption)
 
 
 def _fan(run: Run, e: Example) -> Picture:

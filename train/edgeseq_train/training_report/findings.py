@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core.types import F64
+from edgeseq.core.types import F32, F64
 from edgeseq_train.produce import Forecasts
 
 MODEL = "model"
+SERVED = "served"
+"""What a device publishes; no forecaster of its own that could win."""
 MARKED_LEADS = (1, 3, 8, 24, 48, 96, 192, 384, 768)
 MOST_MARKED = 5
 LEAST_BLOCKS = 5
@@ -28,7 +30,7 @@ class Errors:
     by_lead: dict[str, F64]
     """Name → (H,)"""
     by_origin: dict[str, F64]
-    """Name → (N,), mean over leads."""
+    """Name → (N,), mean over leads; of those that may win."""
 
     def at(self, name: str, lead: int | None = None) -> float:
         """Give the error at a lead, or over all leads."""
@@ -40,9 +42,14 @@ class Errors:
         return 100 * (1 - self.at(name, lead) / self.at(over, lead))
 
 
-def measure(f: Forecasts) -> Errors:
-    """Measure peers and model; streams or channels that do not count (their unit is infinite) are left out."""
+def measure(f: Forecasts, served: F32 | None = None) -> Errors:
+    """Measure peers and model, and what is served (N, S, C, H) beside them.
+
+    Streams or channels that do not count (their unit is infinite) are left out.
+    """
     medians = {**f.peers, MODEL: f.quantiles[..., f.quantiles.shape[-1] // 2]}
+    if served is not None:
+        medians[SERVED] = served
     counts = np.isfinite(f.truth.mase)
     by_lead, by_origin = {}, {}
     for name, median in medians.items():
@@ -51,7 +58,8 @@ def measure(f: Forecasts) -> Errors:
             warnings.simplefilter("ignore", RuntimeWarning)  # nothing known at a lead or origin: NaN
             # A stream that is silent in the whole test part counts nowhere.
             by_lead[name] = np.nanmean(np.nanmean(error, axis=0)[counts], axis=0)
-            by_origin[name] = np.nanmean(error[:, counts], axis=(1, 2))
+            if name != SERVED:
+                by_origin[name] = np.nanmean(error[:, counts], axis=(1, 2))
     return Errors(by_lead, by_origin)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edgeseq.bundle import Manifest
 from edgeseq.core import features
 from edgeseq.core.types import F32
+from edgeseq_train import serving
 from edgeseq_train.fit import Fitted, Recording, Split, split_rows
 from edgeseq_train.pictures.times import Clock
 from edgeseq_train.produce import Forecasts
@@ -50,6 +53,15 @@ class Run:
         """Give the table's rows of the model's variants by name; the first is float32."""
         rows = self.manifest.training["table"]
         return {row["forecaster"].removeprefix("model "): row for row in rows if "loss" in row}
+
+    def served(self) -> F32:
+        """Give the points (N, S, C, H) that a device would publish: the model's medians blended with its baseline's."""
+        f, spec = self.forecasts, self.fitted.spec
+        medians = f.quantiles[..., len(spec.levels) // 2]
+        if f.before is not None:
+            medians = np.concatenate([f.before, medians])
+        rolled = slice(f.origins.stop - len(medians), f.origins.stop)
+        return serving.blended(medians, f.x, rolled, f.origins, spec.seasons[0] if spec.seasons else 0)
 
     def lost_percent(self, variant: str) -> float:
         """Say how much the loss rises by storing the weights so."""

@@ -11,7 +11,7 @@ from edgeseq_train.pictures.times import DAY_NS
 from edgeseq_train.training_report import findings
 from edgeseq_train.training_report.findings import MODEL, Errors, marked_leads, percent
 from edgeseq_train.training_report.run import Run
-from edgeseq_train.training_report.verdict import Outcome, simplest_first
+from edgeseq_train.training_report.verdict import Outcome, in_order, simplest_first
 
 MOST_NAMES = 8
 WORDS = (
@@ -21,6 +21,10 @@ WORDS = (
     ("persistence", "the forecast that the last value stays"),
     ("seasonal naive", "the forecast that the value of one season (a day, a week) ago comes again"),
     ("ridge", "a linear regression on the last values: the best a straight line can do, solved in a second"),
+    (
+        "served",
+        "what a device publishes: the model blended with its own baseline, by what came late at each lead",
+    ),
     ("recurrent part", "the neural network on top of ridge; it keeps a memory from reading to reading"),
     ("training part", "the first stretch of the recording, which is learned from"),
     ("validation part", "the next stretch, which chooses when to stop"),
@@ -41,7 +45,8 @@ EXPLAIN_TRAINING = (
 EXPLAIN_ERRORS = (
     "Mean absolute error of each forecaster on the test part, in seasonal-naive errors: 1 is what repeating the last "
     "season errs by, smaller is better. Everybody forecasts the same readings, one at a time as a device gets them, "
-    "and the model is the quantized one in the device's own runtime."
+    "and the model is the quantized one in the device's own runtime. Served is what a device publishes: it blends the "
+    "model with persistence or seasonal naive at each lead, by how both erred lately."
 )
 EXPLAIN_GAINS = (
     "How much less error the model makes than each of the others, in per cent (negative: more). The last column says "
@@ -83,12 +88,12 @@ def _names(names: tuple[str, ...]) -> str:
 def errors_table(errors: Errors) -> str:
     """Lay out MASE by marked lead and over all."""
     leads = marked_leads(len(errors.by_lead[MODEL]))
-    names = [*simplest_first([n for n in errors.by_lead if n != MODEL]), MODEL]
+    names = in_order(errors)
     rows = [
         [name, *(f"{errors.at(name, lead):.3f}" for lead in leads), f"{errors.at(name):.3f}"]
         for name in names
     ]
-    return p.table(["error", *(f"lead {n}" for n in leads), "all leads"], rows, [len(rows) - 1])
+    return p.table(["error", *(f"lead {n}" for n in leads), "all leads"], rows, [names.index(MODEL)])
 
 
 def gains_table(errors: Errors, outcome: Outcome) -> str:

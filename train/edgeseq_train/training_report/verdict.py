@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeseq_train.training_report.findings import MODEL, Errors, marked_leads
+from edgeseq_train.training_report.findings import MODEL, SERVED, Errors, marked_leads
 
 MARGIN_PERCENT = 0.5
 """A gain below this is none, however sure."""
@@ -49,6 +49,12 @@ def simplest_first(peers: Sequence[str]) -> list[str]:
     return sorted(
         peers, key=lambda p: next((i for i, kind in enumerate(order) if p.startswith(kind)), len(order))
     )
+
+
+def in_order(errors: Errors) -> list[str]:
+    """List what tables and pictures show: peers, then the model, then what is served."""
+    last = [name for name in (MODEL, SERVED) if name in errors.by_lead]
+    return [*simplest_first([name for name in errors.by_lead if name not in last]), *last]
 
 
 def winner(o: Outcome) -> str:
