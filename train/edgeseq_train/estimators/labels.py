@@ -156,7 +156,13 @@ def _labelled(
     shares = laid.values[:, 0, C:]
     known = np.isfinite(shares).all(axis=1)
     numbers = shares.argmax(axis=1).astype(float) if told else shares[:, 0]
-    recording = replace(laid, values=laid.values[:, :, :C], names=laid.names[:C], units=laid.units[:C])
+    recording = replace(
+        laid,
+        values=laid.values[:, :, :C],
+        names=laid.names[:C],
+        units=laid.units[:C],
+        channels=laid.channels[:C],
+    )
     described = Target(target, truth.unit, classes=tuple(told.values()))
     return Labelled(recording, described, np.where(known, numbers, np.nan))
 
