@@ -10,6 +10,7 @@ from edgeseq_train.fit import Recording, naive_error, split_rows
 from edgeseq_train.lengths import check_measurable, check_parts
 from edgeseq_train.recipe import Recipe, SplitRecipe
 from edgeseq_train.report import fallen_behind
+from edgeseq_train.seasons import detect
 from edgeseq_train.tuning.study import task_of
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
 
@@ -63,3 +64,12 @@ def test_values_that_are_never_a_lag_apart_are_compared_with_those_before_them()
     x[:, 0, 1] = np.arange(100)
     assert naive_error(x, 1).tolist() == [[3.0, 1.0]]
     assert naive_error(x, 5).tolist() == [[3.0, 5.0]]
+
+
+@pytest.mark.parametrize("wild", [-9999.0, 65535.0, 2.0**32 - 1, 1e300])
+def test_a_single_wild_reading_hides_no_season(wild: float) -> None:
+    """What a broken sensor says once does not decide which seasons a recording has."""
+    values = make_series(720)
+    assert detect(values, HOUR_NS) == (24,)
+    values[100] = wild
+    assert detect(values, HOUR_NS) == (24,)

@@ -16,6 +16,8 @@ RING_LIMIT = 512
 """Longest ring that is looked at whole: 2 kB of state per channel, and a row of highway weights per lag."""
 PEAK = 0.05
 """How far the autocorrelation at a season must stand above that half a season away."""
+WILD = 50.0
+"""Median deviations from the median; farther off nothing is weather or load: the worst smog is at 20."""
 
 
 def candidates(period_ns: int) -> tuple[int, ...]:
@@ -57,7 +59,7 @@ def detect(values: F64, period_ns: int) -> tuple[int, ...]:
     The day counts where the autocorrelation peaks at one day; the week where it is higher at one week than at the
     days around it.
     """
-    columns = values.reshape(len(values), -1).T
+    columns = [_tamed(c) for c in values.reshape(len(values), -1).T]
     found = []
     for k, season in enumerate(candidates(period_ns)):
         if 3 * season > len(values):
@@ -66,6 +68,16 @@ def detect(values: F64, period_ns: int) -> tuple[int, ...]:
         if np.mean(votes) >= 0.5:
             found.append(season)
     return tuple(found)
+
+
+def _tamed(column: F64) -> F64:
+    """Bound a column about its median: one reading of -9999 or 65535 would else outweigh every season."""
+    known = column[np.isfinite(column)]
+    if len(known) == 0:
+        return column
+    middle = np.median(known)
+    reach = WILD * np.median(np.abs(known - middle))
+    return np.clip(column, middle - reach, middle + reach) if reach > 0 else column
 
 
 def _shows(column: F64, season: int, *, weekly: bool) -> bool:
