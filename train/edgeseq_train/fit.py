@@ -161,10 +161,17 @@ def fit(
     split = split_rows(len(recording.values), recipe.split)
     check_length(len(recording.values), split.train, recording.period_ns, horizon, recipe.front.seasons)
     check_parts(recording, split, horizon)
-    anchor, unit = prepare.settle(recording.values[: split.train], recording.names)
-    x = features.normalise(recording.values[: split.validation], anchor, unit)
     choices = _lag_choices(recording, split, horizon, recipe)
+    anchor, unit = _settled(recording, split, horizon, choices[-1][0][-1][1])
+    x = features.normalise(recording.values[: split.validation], anchor, unit)
     front = _front(x, split, horizon, choices, recipe, recording.target_channels)
+    found = _settled(recording, split, horizon, front.spec.ring)
+    if not np.array_equal(found, (anchor, unit)):
+        # A device that keeps less history than the longest lags tried settles elsewhere.
+        anchor, unit = found
+        x = features.normalise(recording.values[: split.validation], anchor, unit)
+        choices = [(front.spec.segments or ((0, front.spec.ring),), front.spec.seasons)]
+        front = _front(x, split, horizon, choices, recipe, recording.target_channels)
     spec, solution = front.spec, front.solution
     weights, rows = _rows(front, x, split, recipe, recording)
     spec = rows.spec
@@ -206,6 +213,11 @@ class Front:
     """Of the target channels."""
     running: list[F64]
     """Running scale of each part (T,)."""
+
+
+def _settled(recording: Recording, split: Split, horizon: int, ring: int) -> tuple[F64, F64]:
+    kept = prepare.kept_steps(ring, horizon, recording.period_ns)
+    return prepare.settle(recording.values[: split.train], recording.names, kept)
 
 
 Choice = tuple[seasons.Segments, tuple[int, ...]]

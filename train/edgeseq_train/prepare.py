@@ -12,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseq.core import features, network
+from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.ops import NumpyOps, Tensor
+from edgeseq.core.stepping import RETRY_STEPS
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import InputError
+from edgeseq_train.seasons import DAY_NS
 
 CHUNK_ROWS = 4096
+LONGEST_SEASON = 2880
+"""Steps of the longest day that a device takes for its season unasked."""
 
 
 class BlasOps(NumpyOps):
@@ -32,41 +37,83 @@ class BlasOps(NumpyOps):
 BLAS = BlasOps()
 
 
-def settle(values: F64, names: tuple[str, ...]) -> tuple[F64, F64]:
-    """Settle anchor and unit of each stream as the device does: at its first step with enough values.
+def kept_steps(ring: int, horizon: int, period_ns: int) -> int:
+    """Count the steps of history that a device keeps for a model of this ring, with its default season, the day.
+
+    After a longer gap it begins the stream anew; what lies farther back it has forgotten.
+    """
+    day, rest = divmod(DAY_NS, period_ns)
+    season = 0 if rest or not 2 <= day <= LONGEST_SEASON else day
+    return max(2 * features.WARM_READINGS, ring, BaselineStepper(1, horizon, season).ring)
+
+
+def settle(values: F64, names: tuple[str, ...], kept: int | None = None) -> tuple[F64, F64]:
+    """Settle anchor and unit of each stream as the device does: at its first step with enough values of all channels.
 
     Args:
         values: (T, S, C) of the training part.
         names: of the channels or streams, for the error.
+        kept: steps of history that the device keeps; None: all.
 
     Returns:
         anchor and unit, (S, C) each.
+
+    Raises:
+        InputError: a device would never let a model join, for a channel never changes or has too few values.
     """
-    columns = values.reshape(len(values), -1)
-    settled = [_settle_column(columns[:, k]) for k in range(columns.shape[1])]
-    for k, (_, unit) in enumerate(settled):
-        if not np.isfinite(unit):
-            raise InputError(
-                "a channel never changes in the training part",
-                where=names[k],
-                found=f"{np.isfinite(columns[:, k]).sum()} valid values of {len(columns)}",
-                wanted=f"at least {features.WARM_READINGS} valid values that differ",
-                do="leave the channel out with --without; where series are of different times, give --since",
-            )
-    both = np.array(settled).reshape(*values.shape[1:], 2)
-    return both[..., 0], both[..., 1]
+    T, S, C = values.shape
+    both = [_settle_stream(values[:, s], kept or T) for s in range(S)]
+    for s in range(S):
+        if not np.isfinite(both[s]).all():
+            raise _unsettled(values[:, s], names[s * C : (s + 1) * C], kept or T)
+    settled = np.stack(both)
+    return settled[:, 0], settled[:, 1]
 
 
-def _settle_column(column: F64) -> tuple[float, float]:
-    valid = np.flatnonzero(np.isfinite(column))
-    changes = np.flatnonzero(column[valid] != column[valid[:1]])
-    # Sooner nothing settles, and a step without a value settles nothing: series that begin late would take minutes.
-    first = max(features.WARM_READINGS - 1, changes[0]) if len(changes) else len(valid)
-    for stop in valid[first:] + 1:
-        anchor, unit = features.settle(column[None, :stop, None])
-        if np.isfinite(unit[0, 0]):
-            return float(anchor[0, 0]), float(unit[0, 0])
-    return float("nan"), float("nan")
+def _settle_stream(values: F64, kept: int) -> F64:
+    """Give anchor and unit (2, C) of a stream (T, C) at the step where `core.stepping` settles them; NaN: never."""
+    counts = np.concatenate([np.zeros((1, values.shape[1]), np.int64), np.isfinite(values).cumsum(axis=0)])
+    for start, stop in _stretches(values, kept):
+        step = start
+        while step < stop:
+            first = max(start, step + 1 - kept)
+            lacking = features.WARM_READINGS - int((counts[step + 1] - counts[first]).min())
+            if lacking <= 0:
+                anchor, unit = features.settle(values[None, first : step + 1])
+                if np.isfinite(unit).all():
+                    return np.concatenate([anchor, unit])
+            step += lacking if lacking > 0 else RETRY_STEPS
+    return np.full((2, values.shape[1]), np.nan)
+
+
+def _stretches(values: F64, kept: int) -> list[tuple[int, int]]:
+    """Cut a stream (T, C) at gaps after which the device begins anew; the step before one never becomes history."""
+    seen = np.flatnonzero(np.isfinite(values).any(axis=1))
+    if len(seen) == 0:
+        return []
+    last = np.flatnonzero(np.diff(seen) - 1 > kept)
+    starts, stops = [seen[0], *seen[last + 1]], [*seen[last], len(values)]
+    return [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+
+
+def _unsettled(values: F64, names: tuple[str, ...], kept: int) -> InputError:
+    known = np.isfinite(values).sum(axis=0)
+    still = [c for c in range(len(names)) if not np.isfinite(features.settle(values[None, :, [c]])[1]).all()]
+    if still:
+        return InputError(
+            "a channel never changes in the training part",
+            where=names[still[0]],
+            found=f"{known[still[0]]} valid values of {len(values)}",
+            wanted=f"at least {features.WARM_READINGS} valid values that differ",
+            do="leave the channel out with --without; where series are of different times, give --since",
+        )
+    return InputError(
+        "values are so seldom that a device would never let the model join",
+        where=", ".join(names)[:200],
+        found=f"{known.min()} valid values of {len(values)}, never enough of them that differ at a time",
+        wanted=f"{features.WARM_READINGS} valid values of each channel within {kept} steps, the history of a device",
+        do="give a longer --every, or --on-gap hold if the sensors report only when the value changes",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ def run(model: Model, plan: Plan, progress: Callable[[float], None]) -> Entrant:
     check_fits(manifest, plan)
     file = manifest.variant(manifest.default_variant).file
     stepper = TFLiteStepper(manifest, RUNTIME, model.files[file])
-    anchor, unit = prepare.settle(recording.values[: plan.split.train], recording.names)
+    kept = prepare.kept_steps(manifest.ring, manifest.horizon, manifest.period_ns)
+    anchor, unit = prepare.settle(recording.values[: plan.split.train], recording.names, kept)
     x = features.normalise(recording.values[: plan.origins.stop], anchor, unit)
     begun = time.process_time()
     rolled = evaluate.roll(stepper, x, plan.origins, recording.known, targets)
