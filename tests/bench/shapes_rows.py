@@ -125,7 +125,7 @@ def _model_rows(name: str, made: EstimatorSet, recipe: Recipe) -> list[Row]:
         from edgeseq_train.estimators.produce import in_units, produce, roll, score
 
     fitted = fit_estimator(made.learn, recipe, lambda *_: None, lambda _: None)
-    manifest, files = produce(made.learn, fitted, recipe, "bench", lambda _: None)
+    manifest, files, _ = produce(made.learn, fitted, recipe, "bench", lambda _: None)
     rows = []
     for test, (labelled, judged) in _tests(made).items():
         stepper = TFLiteStepper(manifest, "litert", files[manifest.variant(VARIANT).file])

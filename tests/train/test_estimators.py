@@ -397,7 +397,6 @@ def test_bundle_show_and_list_say_what_is_estimated(folder: Path) -> None:
     [
         (["--classify", "who", "--estimate", "heat"], "one estimator has one target"),
         (["--classify", "who", "--covariates", "light"], "an estimator takes no covariates"),
-        (["--classify", "who", "--report", "page.html"], "the report is of forecasters"),
         (["--classify", "who", "--columns", "who,co2"], "the target is among the inputs"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import msgspec
@@ -13,7 +13,6 @@ from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle import Manifest, check_writable, write_bundle
 from edgeseq.bundle.keys import SigningKey, announce_key, default_key_path, key_id, load_signing_key
 from edgeseq.core.durations import WANTED, parse_duration
-from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
@@ -22,10 +21,11 @@ from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
 from edgeseq_train.lengths import check_measurable
 from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe, moved, read_recipe, write_recipe
-from edgeseq_train.recordings.options import merged, reading_options, tuple_of
+from edgeseq_train.recordings.options import merged, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.sources import title_of
 from edgeseq_train.report import Watch, comparison, fallen_behind
+from edgeseq_train.shared_options import layout_options
 
 PATH = click.Path(path_type=Path)
 WIDTH = 120
@@ -40,25 +40,8 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @click.option("--horizon", help="How far to forecast, such as 24h.")
 @click.option("-o", "--output", type=PATH, help="The bundle to write; default: NAME.edgeseq.")
 @click.option("--name", help="Name of the model as subscribers see it; default: the name of DATA.")
-@click.option(
-    "--aggregate",
-    type=click.Choice(get_args(Aggregate)),
-    help="Several readings of one step; default: the last, of counters the sum.",
-)
-@reading_options
-@click.option(
-    "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
-)
-@click.option("--covariates", help="Columns that are inputs beside each target and are not forecast.")
-@click.option("--known", help="Columns whose future is known, such as a weather forecast.")
+@layout_options
 @estimators.estimator_options
-@click.option(
-    "--holidays",
-    help="Make the calendar of --time-zone an input, with the holidays of a place such as US or DE-BY, or none.",
-)
-@click.option(
-    "--split", help="Training, validation and test part, such as 0.6,0.2,0.2 or 8640,2880,2880 rows."
-)
 @click.option("--seed", type=int, help="Seed of everything random; default 0.")
 @click.option("--key", type=PATH, help="Signing key; default: made on first use.")
 @click.option(
@@ -101,10 +84,6 @@ def train(
             )
     if report and no_report:
         raise click.UsageError("--report and --no-report exclude each other", click.get_current_context())
-    if report and estimators.is_wanted(chosen):
-        raise click.UsageError(
-            "--report: the report is of forecasters, not of estimators", click.get_current_context()
-        )
     bundle = _bundle_path(output, chosen, data)
     chosen = moved(chosen, recipe, bundle)
     page = None if no_report else report or bundle.parent / f"{bundle.stem}.report.html"
@@ -151,8 +130,11 @@ def run(
         else:
             taken = exogenous.arrange(recordings.read(data, period_ns, recipe.aggregate, **asked), recipe)
     if estimators.is_wanted(recipe):
-        manifest, files = estimators.train(labelled, recipe, name, console, checkpoint)
-        return _keep(path, manifest, files, signing_key, recipe, console, checkpoint)
+        estimator = estimators.train(labelled, recipe, name, console, checkpoint)
+        _keep(path, estimator.manifest, estimator.files, signing_key, recipe, console, checkpoint)
+        if report:
+            estimators.write_report(estimator, recipe, report, console)
+        return estimator.manifest, path
     split = split_rows(len(taken.values), recipe.split)
     check_measurable(taken, split)
     with hushed(lambda _: True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import click
 import msgspec
@@ -16,7 +16,8 @@ from edgeseq.bundle import Manifest
 from edgeseq.errors import ConfigError
 from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.estimators import labels
-from edgeseq_train.estimators.fit import fit
+from edgeseq_train.estimators.fit import FittedEstimator, fit
+from edgeseq_train.estimators.judged import Judged
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recordings.request import Options
@@ -95,22 +96,42 @@ def read(data: Path, recipe: Recipe, period_ns: int, options: Options) -> Labell
     )
 
 
+class Trained(NamedTuple):
+    """What a training leaves."""
+
+    fitted: FittedEstimator
+    manifest: Manifest
+    files: dict[str, bytes]
+    judged: Judged
+
+
 def train(
     labelled: Labelled, recipe: Recipe, name: str, console: Console, checkpoint: Checkpoint | None = None
-) -> tuple[Manifest, dict[str, bytes]]:
-    """Fit and produce, tell how it goes and what came out → manifest and files of the bundle."""
+) -> Trained:
+    """Fit and produce, tell how it goes and what came out."""
     with hushed(lambda _: True):
         from edgeseq_train.estimators.produce import produce  # TensorFlow takes seconds to import
 
     with Watch(console) as watch:
         fitted = fit(labelled, recipe, watch, watch.say, checkpoint)
-    manifest, files = produce(labelled, fitted, recipe, name, watch.say)
+    manifest, files, judged = produce(labelled, fitted, recipe, name, watch.say)
     told = manifest.training
     steps = told["split"]["test"] - told["split"]["validation"]
     title = f"Test part: {steps} steps, one reading at a time in the device's runtime"
     console.print(comparison(told["table"], title))
     console.print(verdict(manifest), highlight=False)
-    return manifest, files
+    return Trained(fitted, manifest, files, judged)
+
+
+def write_report(made: Trained, recipe: Recipe, page: Path, console: Console) -> None:
+    """Write the page about a training and its pictures, and say so."""
+    from edgeseq_train import training_report  # matplotlib takes a second to import
+    from edgeseq_train.estimators import report
+
+    found = report.make(made.fitted, recipe, made.manifest, made.judged)
+    folder = training_report.write(found, page)
+    console.print(found.verdict.headline, highlight=False, soft_wrap=True)
+    console.print(f"report: {page}, its pictures in {folder}", highlight=False, soft_wrap=True)
 
 
 def comparison(rows: Sequence[dict[str, Any]], title: str) -> Table:

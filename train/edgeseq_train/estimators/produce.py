@@ -21,6 +21,7 @@ from edgeseq.core.types import F32, F64
 from edgeseq_train import export
 from edgeseq_train.estimators import peers, scores
 from edgeseq_train.estimators.fit import FittedEstimator
+from edgeseq_train.estimators.judged import Judged
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.fit import split_rows
 from edgeseq_train.produce import (
@@ -38,10 +39,11 @@ Measures = dict[str, Any]
 
 
 class Produced(NamedTuple):
-    """A bundle's two halves."""
+    """A bundle's two halves, and what was said while it was measured."""
 
     manifest: Manifest
     files: dict[str, bytes]
+    judged: Judged
 
 
 def produce(
@@ -59,11 +61,9 @@ def produce(
     weights = dump_arrays(fitted.weights)
     manifest = _described(labelled, fitted, recipe, name, weights, models)
     judged, values = slice(split.validation, split.test), labelled.inputs.values[: split.test, 0]
-    rows = [
-        {"estimator": name, **score(peer(values)[judged], labelled, judged)}
-        for name, peer in peers.fit(labelled, split).items()
-    ]
-    measured, variants = measure(manifest, models, x, labelled, judged, golden)
+    rivals = {name: peer(values)[judged] for name, peer in peers.fit(labelled, split).items()}
+    rows = [{"estimator": name, **score(said, labelled, judged)} for name, said in rivals.items()]
+    measured, variants, answers = measure(manifest, models, x, labelled, judged, golden)
     manifest = msgspec.structs.replace(
         manifest,
         variants=variants,
@@ -74,7 +74,10 @@ def produce(
         },
     )  # fmt: skip
     files = {WEIGHTS: weights, GOLDEN: dump_golden(golden), **{file_of(k): m for k, m in models.items()}}
-    return Produced(manifest, files)
+    truth = labelled.truth[judged]
+    known = np.isfinite(truth)
+    said = Judged(fitted.target, truth[known], answers[known], {n: a[known] for n, a in rivals.items()})
+    return Produced(manifest, files, said)
 
 
 def _described(
@@ -91,16 +94,21 @@ def _described(
 
 def measure(
     manifest: Manifest, models: Mapping[str, bytes], x: F32, labelled: Labelled, judged: slice, golden: Golden
-) -> tuple[list[Measures], tuple[Variant, ...]]:
-    """Step every variant through x (T, C) from the start; score the judged part → table rows and variants."""
+) -> tuple[list[Measures], tuple[Variant, ...], F64]:
+    """Step every variant through x (T, C) from the start; score the judged part → table rows and variants.
+
+    Last comes what the default variant said there (n, Q or N), in the target's unit.
+    """
     rows, variants = [], []
+    answers: dict[str, F64] = {}
     exact: F64 | None = None
     for name, model in models.items():
         stepper = TFLiteStepper(manifest, "litert", model)
         said = roll(stepper, x)
         exact = said if exact is None else exact
         apart = np.abs(said - exact)[judged]
-        scored = score(in_units(said[judged], manifest), labelled, judged, manifest.levels)
+        answers[name] = in_units(said[judged], manifest)
+        scored = score(answers[name], labelled, judged, manifest.levels)
         size = {"kb": round(len(model) / 1000), "difference": float(apart.max())}
         rows.append({"estimator": f"model {name}", **scored, **size})
         proof = golden_difference(stepper, golden)
@@ -111,7 +119,7 @@ def measure(
                 p999_difference=float(np.quantile(apart, 0.999)),
             )
         )  # fmt: skip
-    return rows, tuple(variants)
+    return rows, tuple(variants), answers[manifest.default_variant]
 
 
 def roll(stepper: Stepper, x: F32) -> F64:
