@@ -8,6 +8,7 @@ import pytest
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train.fit import Recording, naive_error, split_rows
 from edgeseq_train.lengths import check_measurable, check_parts
+from edgeseq_train.loop import believable
 from edgeseq_train.recipe import Recipe, SplitRecipe
 from edgeseq_train.report import fallen_behind
 from edgeseq_train.seasons import detect
@@ -73,3 +74,15 @@ def test_a_single_wild_reading_hides_no_season(wild: float) -> None:
     assert detect(values, HOUR_NS) == (24,)
     values[100] = wild
     assert detect(values, HOUR_NS) == (24,)
+
+
+def test_what_a_broken_sensor_says_once_rules_neither_scale_nor_loss() -> None:
+    """One sentinel in the training part leaves the unit of errors where it was, and is no target."""
+    plain = np.abs(np.random.default_rng(5).standard_normal((400, 1, 1))).astype(np.float32)
+    wild = plain.copy()
+    wild[100] = 4e9
+    assert naive_error(wild, 1)[0, 0] < 10 * naive_error(plain, 1)[0, 0]
+    clean, variance = plain[:, 0], np.ones_like(plain[:, 0])
+    target = believable(clean, wild[:, 0], variance)
+    assert np.flatnonzero(np.isnan(target)).tolist() == [100]
+    assert np.array_equal(np.delete(target, 100), np.delete(plain[:, 0], 100))

@@ -35,6 +35,8 @@ PAYS, PAYS_WITHOUT_SEASON = 0.005, 0.02
 there is no season: what they gain on one stretch they lose on the next."""
 FULL_OUTPUTS = 400
 """A head with more outputs per channel is factored: leads are alike …"""
+WILD = 1000.0
+"""Typical changes in one: beyond, it is no change of what is measured."""
 HEAD_RANK = 24
 """… and so many patterns over leads and levels suffice, with a quarter of the weights."""
 
@@ -132,10 +134,14 @@ def naive_error(x: F32, lag: int) -> F64:
     """Mean |x_t - x_{t-lag}| of the training part (S, C): the denominator of MASE.
 
     Where no two values lie a lag apart, such as every fifth step with a lag of 1, each is compared with the known one
-    before it.
+    before it. What a broken sensor says once must not be what all errors are counted in: no difference counts as more
+    than WILD typical ones.
     """
     moved = np.abs(x[lag:].astype(np.float64) - x[:-lag])
     known = np.isfinite(moved)
+    for s, c in np.argwhere((moved > 0).any(axis=0)):
+        column = moved[:, s, c]
+        np.minimum(column, WILD * np.median(column[column > 0]), out=column)
     error = np.where(known, moved, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     for s, c in np.argwhere(~known.any(axis=0)):
         column = x[:, s, c].astype(np.float64)

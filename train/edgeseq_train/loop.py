@@ -19,6 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgeseq.core import network
+from edgeseq.core.front import CLIP_WIDE
 from edgeseq.core.layers import View, kind_of, layer_weights, shapes
 from edgeseq.core.ops import Ops, Tensor
 from edgeseq.core.types import F32, F64
@@ -53,6 +54,13 @@ class Constants:
     features: Tensor
 
 
+def believable(clean: F32, target: F32, variance: F32) -> F32:
+    """Leave out as targets what no bound of the front would let pass: one such value would rule its whole batch."""
+    with np.errstate(invalid="ignore"):
+        wild = np.abs(target - clean) > CLIP_WIDE * np.sqrt(variance)
+    return np.where(wild, np.float32(np.nan), target)
+
+
 class Trainer:
     """Weights as variables, and the compiled functions over them."""
 
@@ -64,6 +72,7 @@ class Trainer:
         self.rows = rows
         forecast = ("clean", "target", "mean", "variance", "seen", "weight")
         own = [getattr(rows, name)[:, : self.spec.targets] for name in forecast]
+        own[1] = believable(*own[:2], own[3])
         self.data = Constants(*map(tf.constant, (*own, rows.known, rows.features)))
         self.fixed = {k: tf.constant(a) for k, a in weights.items() if not trainable(k)}
         self.descent = Descent({k: a for k, a in weights.items() if trainable(k)}, recipe)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from edgeseq.core.front import CLIP_WIDE
 from edgeseq.core.types import F32, F64, I64
 
 PENALTIES = tuple(10.0**k for k in range(-1, 7))
@@ -196,6 +197,7 @@ def lead_scale(weights: F64, parts: list[Part], running: list[F64], lags: I64, h
     for p, scale in zip(parts, running, strict=True):
         start, stop = int(lags.max()), p.train_end - horizon
         error = np.abs(residuals(weights, p, lags, horizon, start, stop)) / scale[start:stop, None]
-        total += np.nansum(error, axis=0)
+        # What a broken sensor says once must not be what the network's corrections are counted in.
+        total += np.nansum(np.minimum(error, CLIP_WIDE), axis=0)
         count += len(error)
     return np.maximum(total / max(count, 1), 1e-3).astype(np.float32)
