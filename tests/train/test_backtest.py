@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -293,6 +294,19 @@ def test_command_tells_tables_json_and_page(files: Path) -> None:
     assert "NaN" not in out.read_text()
     assert not re.search(r'(src|href)="(?!#)', html)
     assert html.count("<svg") == 3
+
+
+def test_recording_is_read_as_for_training(bundle: Bundle, files: Path) -> None:
+    """What a bundle's recipe says of reading holds for its backtest: here which column, unless others are named."""
+    training = dict(bundle.manifest.training)
+    training["recipe"] = training["recipe"] | {"recording": {"columns": ["room1"]}}
+    one = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, training=training))
+    api.save(one, files / "one.edgeseq")
+    given = [str(files / "house.csv"), "--bundle", str(files / "one.edgeseq"), "--peers", "persistence"]
+    for more, series in ((), ["room1"]), (("--columns", "room0"), ["room0"]):
+        result = call(*given, *more, "-o", str(files / "found.json"))
+        assert result.exit_code == 0, result.output
+        assert json.loads((files / "found.json").read_text())["series"] == series
 
 
 def test_command_trains_by_a_recipe(files: Path) -> None:

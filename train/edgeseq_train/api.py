@@ -115,9 +115,5 @@ def backtest(
 
 
 def _read(frame: pl.DataFrame, recipe: Recipe, reading: Options) -> Recording:
-    options: Options = {
-        **reading,
-        "multichannel": exogenous.needs_channels(recipe),
-        "columns": exogenous.wanted(reading.get("columns", ()), recipe),
-    }
+    options = exogenous.reading(recipe, **reading)
     return recordings.from_frame(frame, length_ns(recipe, "every"), recipe.aggregate, **options)

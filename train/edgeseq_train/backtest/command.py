@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.console import Console
 
 from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle import Bundle
-from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
@@ -23,9 +22,8 @@ from edgeseq_train.backtest.models import check_fits
 from edgeseq_train.cli import PATH, horizon_steps, length_ns, make_console, resolve
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import Recipe, read_recipe
-from edgeseq_train.recordings.options import options_of, reading_options
 from edgeseq_train.recordings.progress import ReadProgress
-from edgeseq_train.recordings.request import Options
+from edgeseq_train.shared_options import layout_options
 
 
 @click.command(name="backtest")
@@ -34,23 +32,7 @@ from edgeseq_train.recordings.request import Options
 @click.option("--recipe", type=PATH, help="A recipe to train and test; default: the default recipe.")
 @click.option("--every", help="Grid period, such as 10m; of a bundle its own.")
 @click.option("--horizon", help="How far to forecast, such as 24h; of a bundle its own.")
-@click.option(
-    "--aggregate",
-    type=click.Choice(get_args(Aggregate)),
-    help="Several readings of one step; default: the last.",
-)
-@reading_options
-@click.option(
-    "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
-)
-@click.option("--covariates", help="Columns that are inputs beside each target and are not forecast.")
-@click.option("--known", help="Columns whose future is known, such as a weather forecast.")
-@click.option(
-    "--holidays", help="Make the calendar of --time-zone an input, with the holidays of a place, or none."
-)
-@click.option(
-    "--split", help="Training, validation and test part, such as 0.6,0.2,0.2 or 8640,2880,2880 rows."
-)
+@layout_options
 @click.option(
     "--trusted",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -90,7 +72,7 @@ def backtest(data: Path, **options: Any) -> None:
     bundle = open_bundle(options["bundle"], options["trusted"]) if options["bundle"] else None
     recipe = _recipe(bundle, data, options)
     console = make_console()
-    taken = _read(data, recipe, options, console)
+    taken = _read(data, recipe, console)
     plan, recipe = lay_out(taken, recipe, horizon_steps(recipe))
     if bundle:
         check_fits(bundle.manifest, plan)
@@ -128,14 +110,12 @@ def _recipe(bundle: Bundle | None, data: Path, options: dict[str, Any]) -> Recip
     return recipe
 
 
-def _read(data: Path, recipe: Recipe, options: dict[str, Any], console: Console) -> Recording:
+def _read(data: Path, recipe: Recipe, console: Console) -> Recording:
     with ReadProgress(console) as progress:
-        reading = options_of(options)
-        asked: Options = {
-            **reading, "progress": progress, "multichannel": exogenous.needs_channels(recipe),
-            "columns": exogenous.wanted(reading.get("columns", ()), recipe),
-            "say": lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
-        }  # fmt: skip
+        asked = exogenous.reading(
+            recipe, progress=progress,
+            say=lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
+        )  # fmt: skip
         return recordings.read(data, length_ns(recipe, "every"), recipe.aggregate, **asked)
 
 

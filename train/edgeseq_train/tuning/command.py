@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.console import Console
 
 from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.core.durations import WANTED, parse_duration
-from edgeseq.core.types import Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
@@ -18,8 +17,8 @@ from edgeseq_train.cli import EXAMPLES, PATH, horizon_steps, length_ns, make_con
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import Recording
 from edgeseq_train.recipe import Recipe, moved, read_recipe, write_recipe
-from edgeseq_train.recordings.options import reading_options
 from edgeseq_train.recordings.progress import ReadProgress
+from edgeseq_train.shared_options import layout_options
 
 MOST_PARAMETERS = 100_000
 
@@ -54,18 +53,7 @@ def tune() -> None:
 @click.option(
     "-o", "--output", type=PATH, default="best.recipe.toml", show_default=True, help="The recipe to write."
 )
-@click.option(
-    "--aggregate", type=click.Choice(get_args(Aggregate)),
-    help="Several readings of one step; default: the last.",
-)  # fmt: skip
-@reading_options
-@click.option(
-    "--multichannel", is_flag=True, help="Columns are channels of one stream, not streams of one model."
-)
-@click.option("--covariates", help="Columns that are inputs beside each target and are not forecast.")
-@click.option("--known", help="Columns whose future is known, such as a weather forecast.")
-@click.option("--holidays", help="Make the calendar of --time-zone an input, as `edgeseq train` does.")
-@click.option("--split", help="Training, validation and test part, as `edgeseq train` has them.")
+@layout_options
 @click.option("--seed", type=int, help="Seed of everything random; default 0.")
 def model(data: Path, recipe: Path | None, time_budget: str, output: Path, **options: Any) -> None:
     """Search the choices of a recipe for those whose forecaster is best on the validation part of DATA.
