@@ -49,13 +49,14 @@ ALERT_STEP = 0.35
 STRIDE_RATE = 0.125
 """Memory of the typical error among those that are no zero: the last dozen of them."""
 
-BLEND_SHARPNESS, BLEND_TRUST = 10.0, 1.0
+BLEND_SHARPNESS, BLEND_TRUST = 20.0, 1.0
 """Log-weight that a forecaster loses per unit of error above the better one's, and that the model has in advance:
-at equal errors it weighs 73 %, at a lead where it errs a tenth more half. Chosen among trusts of 1, 1.5, 2, 3 and
-sharpnesses of 10, 20, 40 on the validation parts of ten recordings."""
-BLEND_MEMORY_LEADS = 8
+at equal errors it weighs 73 %, where it errs 5 % more half, where it errs a quarter more 2 %."""
+BLEND_MEMORY_LEADS = 20
 """Those errors are remembered with a half-life of so many leads, or ERROR_HALF_LIFE_STEPS where that is more: errors
-of neighbouring origins at lead 96 are nearly the same ones."""
+of neighbouring origins at lead 96 are nearly the same ones. Trust of 1 to 3, sharpness of 10 to 40 and memory of 0 to
+40 leads were tried on parts of eleven recordings that neither trained nor tested: all lie within 0.3 %, these are
+among the best both on average and in the worst case."""
 BLEND_AFTER = 24
 """Outcomes of a lead that both forecast before its errors count; until then the next shorter lead's do."""
 
