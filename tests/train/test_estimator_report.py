@@ -83,6 +83,23 @@ def test_peer_that_is_as_good_is_unbeaten() -> None:
     assert Judged(Target("heat"), truth, said, peers).unbeaten() == "regression"
 
 
+@pytest.mark.parametrize(
+    ("off", "begins"),
+    [
+        (0.5, "The estimator earns its keep: its mean absolute error is 50.0 % below that of the best peer"),
+        (1.0, "A draw with regression, present and lagged values, which the estimator does not surely beat"),
+        (5.0, "The estimator loses: its mean absolute error is 5 times that of the best peer"),
+    ],
+)
+def test_headline_says_who_is_better(off: float, begins: str) -> None:
+    """Half the error, the same, and five times the error of the only peer."""
+    truth = np.random.default_rng(0).standard_normal(400)
+    wobble = 1 + 0.2 * np.random.default_rng(1).standard_normal((400, 1))
+    peers = {"… and lagged values": truth[:, None] + wobble}
+    judged = Judged(Target("heat"), truth, np.repeat(truth[:, None] + off * wobble, 3, axis=1), peers)
+    assert report._headline(judged, judged.unbeaten()).startswith(begins)
+
+
 # --- whole reports ------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,10 @@ class Judged:
             (n for n, said in self.peers.items() if not regression.pays(self.losses(said), ours)), None
         )
 
+    def loses_to(self, peer: str) -> bool:
+        """Tell whether a peer beats the model by more than chance."""
+        return regression.pays(self.losses(self.said), self.losses(self.peers[peer]))
+
     def gain_percent(self, peer: str) -> float:
         """Say how far the model's loss lies below a peer's, in per cent of the peer's."""
         return float(100 * (1 - self.losses(self.said).mean() / self.losses(self.peers[peer]).mean()))

@@ -43,15 +43,7 @@ def make(fitted: FittedEstimator, recipe: Recipe, manifest: Manifest, judged: Ju
 
 def judge(fitted: FittedEstimator, manifest: Manifest, judged: Judged) -> Verdict:
     """Put into words who wins, whether probabilities or bands hold, what storing costs, and how training went."""
-    best, unbeaten = judged.best_peer(), judged.unbeaten()
-    gain = judged.gain_percent(best)
-    beside = f"its {judged.measure} is {abs(gain):.1f} % {'below' if gain >= 0 else 'above'} that of {best}"
-    if unbeaten is None:
-        headline = f"The estimator earns its keep: {beside}, the best of its peers."
-    else:
-        headline = (
-            f"{unbeaten.capitalize()} is as good: {beside}, the best of its peers, which chance may do."
-        )
+    unbeaten = judged.unbeaten()
     notes = fitted.notes[1:]
     went, advice = trend.read([n.loss for n in notes], [n.validation_loss for n in notes])
     started = (
@@ -62,7 +54,39 @@ def judge(fitted: FittedEstimator, manifest: Manifest, judged: Judged) -> Verdic
     name = manifest.default_variant
     stored = f"Stored as {name} the loss on the test part changes by {_lost_percent(manifest, name):+.2f} %."
     said = (started, _held(manifest, judged), stored, went, UNTOLD)
-    return Verdict(MODEL if unbeaten is None else unbeaten, headline, said, (advice,))
+    return Verdict(MODEL if unbeaten is None else unbeaten, _headline(judged, unbeaten), said, (advice,))
+
+
+def _headline(judged: Judged, unbeaten: str | None) -> str:
+    best = judged.best_peer()
+    beside = (
+        f"its {judged.measure} is {_apart(judged.gain_percent(best))} that of the best peer, {_named(best)}"
+    )
+    if unbeaten is None:
+        return f"The estimator earns its keep: {beside}."
+    if judged.loses_to(best):
+        return f"The estimator loses: {beside}. That is enough here."
+    return f"A draw with {_named(unbeaten)}, which the estimator does not surely beat: {beside}."
+
+
+def _apart(gain_percent: float) -> str:
+    """Write a difference.
+
+    >>> _apart(6.4), _apart(-3), _apart(-28700)
+    ('6.4 % below', '3.0 % above', '288 times')
+    """
+    if gain_percent < -100:
+        return f"{1 - gain_percent / 100:.3g} times"
+    return f"{abs(gain_percent):.1f} % {'below' if gain_percent >= 0 else 'above'}"
+
+
+def _named(peer: str) -> str:
+    """Write out a name that stands in a table below another.
+
+    >>> _named("… and lagged values"), _named("majority")
+    ('regression, present and lagged values', 'majority')
+    """
+    return peer.replace("…", "regression, present")
 
 
 def _held(manifest: Manifest, judged: Judged) -> str:
@@ -128,11 +152,22 @@ def _page(manifest: Manifest, words: Verdict, pictures: list[Picture]) -> str:
         p.heading("Beside its peers", "Nobody here was told an earlier truth, as no device is."),
         _table(manifest), p.heading("What it tells"), show("confusion", "calibration", "estimated", "coverage"),
         p.heading("How training went"), show("loss", "gradient"), p.facts(facts),
-        p.heading("What storing it in fewer bits costs"), show("quantization"),
+        p.heading("What storing it in fewer bits costs"), p.beside(show("quantization"), _sizes(manifest)),
         p.heading("Words"), p.glossary(WORDS),
         f"<footer>{escape(f'edgeseq {manifest.version} · {manifest.label} · {manifest.created}')}</footer>",
     ]  # fmt: skip
     return p.page(f"{manifest.name}: training report", parts)
+
+
+def _sizes(manifest: Manifest) -> str:
+    rows = _variants(manifest)
+    cells = [
+        [name, f"{row['kb']}", f"{row['loss']:.4g}", f"{_lost_percent(manifest, name):+.2f}"]
+        for name, row in rows.items()
+    ]
+    return p.table(
+        ["stored as", "kB", "loss", "change, %"], cells, [list(rows).index(manifest.default_variant)]
+    )
 
 
 def _table(manifest: Manifest) -> str:
