@@ -38,7 +38,8 @@ class NodeConfig(_Table, frozen=True):
     state_dir: str | None = None
     """Folder of journal and snapshot. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/edgeseq."""
     clock: Literal["wall", "readings"] = "wall"
-    """What silence is measured by: the wall clock, or the newest reading's time (recordings played at any speed)."""
+    """What silence is measured by: the wall clock, or the newest reading's time, for recordings played at any speed;
+    a stream whose readings lie behind it by more than its own wait stays silent."""
     max_streams: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     """Most streams that are created; readings of further ones are refused and counted."""
     max_payload_bytes: Annotated[int, Meta(ge=16, le=16 * 2**20)] = 65_536

@@ -5,7 +5,7 @@
 - stuck: equal readings in a run that the stream's own history hardly ever saw.
 - silent: no reading for much longer than the stream's own rhythm.
 
-An alert opens at the reading that shows it and clears after 6 good samples (silent: at the next reading). Missing
+An alert opens at the reading that shows it and clears after 6 good samples (silent: at the next fresh reading). Missing
 data never clears an alert. What a reading does to the open step is provisional until the step is committed, so that
 several readings of one step count once.
 """
@@ -315,23 +315,36 @@ NOTHING_EXPECTED = Evidence(*(float("nan"),) * 4, is_model=0.0)
 
 
 def arrive(
-    table: Table, rows: I64, order: I64, channel: I64, clock_ns: I64, period_ns: int, silent_after_ns: int
+    table: Table,
+    rows: I64,
+    order: I64,
+    channel: I64,
+    clock_ns: I64,
+    now_ns: I64,
+    period_ns: int,
+    silent_after_ns: int,
 ) -> list[AlertEvent]:
     """Note that readings of different rows arrived: learn their rhythm, set deadlines, clear silence.
+
+    A reading that would be overdue itself ends no silence: played beside newer recordings, an old one would open
+    and clear it at every reading.
 
     Args:
         channel: (n,) channel of each reading.
         clock_ns: (n,) the clock silence is measured by (arrival, or the readings' own time).
+        now_ns: (n,) how far that clock had come, at least clock_ns; the same by the wall clock.
     """
     _learn_rhythm(table, rows, channel, clock_ns, period_ns)
     table["last_seen_ns"][rows] = np.maximum(clock_ns, table["last_seen_ns"][rows])
     table["arrivals"][rows] += 1
     judged = (table["arrivals"][rows] >= MIN_ARRIVALS) | (silent_after_ns > 0)
-    deadline = table["last_seen_ns"][rows] + _wait_ns(table, rows, period_ns, silent_after_ns)
-    table["deadline_ns"][rows] = np.where(judged, deadline, NEVER)
+    wait_ns = _wait_ns(table, rows, period_ns, silent_after_ns)
+    table["deadline_ns"][rows] = np.where(judged, table["last_seen_ns"][rows] + wait_ns, NEVER)
+    ending = table["alert_open"][rows, 0, SILENT] & (clock_ns + wait_ns >= now_ns)
+    # Not before it began, which readings a little out of order would make it.
+    ended_ns = np.clip(table["alert_ns"][rows, 0, SILENT], clock_ns, now_ns)
     return [
-        _silence_ends(table, int(rows[i]), int(order[i]), int(clock_ns[i]))
-        for i in np.flatnonzero(table["alert_open"][rows, 0, SILENT])
+        _silence_ends(table, int(rows[i]), int(order[i]), int(ended_ns[i])) for i in np.flatnonzero(ending)
     ]
 
 

@@ -144,6 +144,8 @@ def advance(state: State, readings: Readings) -> list[Event]:
     given = _are_given(state, readings)
     clock = _clock(state, readings, given)
     reached = np.maximum.accumulate(np.maximum(clock, state.clock_ns))
+    # What arrives is never stale by the clock that it arrives by, even one that was set back.
+    now = reached if state.options.clock == "readings" else clock
     earliest = _earliest_deadlines(state, readings, clock)
     start = 0
     changes = [*(np.flatnonzero(np.diff(given)) + 1).tolist(), n]
@@ -153,7 +155,7 @@ def advance(state: State, readings: Readings) -> list[Event]:
         if stop > start and given[start]:
             _give(state, readings.take(slice(start, stop)))
         elif stop > start:
-            events += _take(state, readings, clock, np.arange(start, stop))
+            events += _take(state, readings, clock, now, np.arange(start, stop))
         else:
             events += _sweep(state, int(reached[start]), order=start)
         start = stop
@@ -267,14 +269,15 @@ def _earliest_deadlines(state: State, readings: Readings, clock: I64) -> I64:
     return clock + np.array([*waits, 2**61], dtype=np.int64)[group_of]
 
 
-def _take(state: State, readings: Readings, clock: I64, order: I64) -> list[Event]:
+def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) -> list[Event]:
     """Take the readings at `order`, group by group; no deadline passes among them."""
     events: list[Event] = []
     group_of, row_of = _places(state, readings.stream_index[order])
     for index in sorted(set(group_of.tolist()) - {NO_GROUP}):
         mine = group_of == index
         own = order[mine]
-        events += _take_group(state, state.groups[index], row_of[mine], readings.take(own), clock[own], own)
+        taken = readings.take(own)
+        events += _take_group(state, state.groups[index], row_of[mine], taken, clock[own], now[own], own)
     return events
 
 
@@ -286,18 +289,18 @@ def _places(state: State, streams: I32) -> tuple[I64, I64]:
 
 
 def _take_group(
-    state: State, group: Group, rows: I64, readings: Readings, clock: I64, order: I64
+    state: State, group: Group, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
 ) -> list[Event]:
     """Take readings of one rule's streams in rounds: each stream at most once in a round."""
     events: list[Event] = []
     for picked in rounds(rows):
-        one = readings.take(picked)
-        events += _take_round(state, group, rows[picked], one, clock[picked], order[picked])
+        one, at_ns, now_ns = readings.take(picked), clock[picked], now[picked]
+        events += _take_round(state, group, rows[picked], one, at_ns, now_ns, order[picked])
     return events
 
 
 def _take_round(
-    state: State, group: Group, rows: I64, readings: Readings, clock: I64, order: I64
+    state: State, group: Group, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
 ) -> list[Event]:
     """Take one reading for each of different rows."""
     rule, table = group.rule, group.table
@@ -305,7 +308,7 @@ def _take_round(
     told = zip(order[new].tolist(), table["stream"][rows[new]].tolist(), strict=True)
     events: list[Event] = [StreamCreated(position, stream) for position, stream in told]
     channel = readings.channel.astype(np.int64)
-    events += detect.arrive(table, rows, order, channel, clock, rule.period_ns, rule.silent_after_ns)
+    events += detect.arrive(table, rows, order, channel, clock, now, rule.period_ns, rule.silent_after_ns)
     late = np.zeros(len(rows), dtype=np.bool_)
     for item in align(table, rule, group.ring, rows, readings, order, late):
         events += stepping.reset(group, item) if isinstance(item, Resets) else stepping.take(group, item)

@@ -206,7 +206,7 @@ PERIOD = 60
 def arrive(table: Table, clock: int, *, silent_after: int = 0) -> list[AlertEvent]:
     """Let one reading arrive."""
     zero = np.array([0])
-    return detect.arrive(table, zero, zero, zero, np.array([clock]), PERIOD, silent_after)
+    return detect.arrive(table, zero, zero, zero, np.array([clock]), np.array([clock]), PERIOD, silent_after)
 
 
 def waiting() -> Table:
@@ -268,6 +268,6 @@ def test_sweep_opens_once_strictly_after_the_deadline() -> None:
     assert [(e.kind, e.time_ns, e.opened_step) for e in opened] == [(AlertKind.SILENT, 100, 1)]
     assert detect.sweep(table, 0, 10**6, PERIOD) == []
     assert detect.next_deadline_ns(table) == detect.NEVER
-    cleared = detect.arrive(table, zero, zero, zero, np.array([500]), PERIOD, 100)
+    cleared = detect.arrive(table, zero, zero, zero, np.array([500]), np.array([500]), PERIOD, 100)
     assert [(e.event_type, e.opened_ns, e.cleared_ns) for e in cleared] == [("cleared", 100, 500)]
     assert detect.next_deadline_ns(table) == 600

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.types import (
@@ -13,6 +15,7 @@ from edgeseq.core.types import (
     ChannelSource,
     DataStatus,
     Event,
+    Forecast,
     Options,
     StreamRule,
     StreamStatus,
@@ -145,6 +148,69 @@ def test_recordings_from_before_1970_have_silences_like_others() -> None:
 
     shift = 80 * 365 * 86400
     assert opened(-shift) == opened(shift) != []
+
+
+YEARS_S = 5 * 365 * 86400
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_recording_of_an_older_date_is_silent_once(together: bool) -> None:
+    """By the readings' clock a recording years behind another one falls silent once, and no reading of it ends that."""
+    newer, older = wave(60, YEARS_S), wave(60, topic="t/b")
+    messages = [m for pair in zip(newer, older, strict=True) for m in pair] if together else [*newer, *older]
+    events = run(node(PLAIN), messages)
+    assert [(e.stream, e.event_type) for e in alerts(events, AlertKind.SILENT)] == [(1, "opened")]
+    assert data_statuses(events, stream=1) == [DataStatus.OK, DataStatus.SILENT]
+    assert len([e for e in events if isinstance(e, Forecast) and e.stream == 1]) == 60
+
+
+def test_older_recording_that_catches_up_ends_its_silence() -> None:
+    """The first reading that is itself no longer overdue ends a silence, at its own time."""
+    state = node(PLAIN)
+    events = run(state, [*wave(20), *wave(30, 3600, topic="t/b")])
+    assert [e.event_type for e in alerts(events, AlertKind.SILENT)] == ["opened"]
+    newest_s = 3600 + 29 * 60
+    wait_s = int(state.groups[0].table["deadline_ns"][0]) // SECOND - 19 * 60
+    stale, fresh = newest_s - wait_s - 60, newest_s - wait_s + 60
+    assert alerts(run(state, [message("t/a", stale, 10.0)]), AlertKind.SILENT) == []
+    (cleared,) = alerts(run(state, [message("t/a", fresh, 10.0)]), AlertKind.SILENT)
+    assert (cleared.event_type, cleared.time_ns) == ("cleared", fresh * SECOND)
+
+
+def test_silence_never_ends_before_it_began() -> None:
+    """A reading a little out of order, from before the deadline, ends the silence when it began."""
+    rule = msgspec.structs.replace(PLAIN, silent_after_ns=100 * SECOND)
+    sent = [message("t/a", 0, 1.0), message("t/b", 150, 1.0), message("t/a", 80, 1.0)]
+    opened, cleared = alerts(run(node(rule), sent), AlertKind.SILENT)
+    assert (opened.time_ns, cleared.time_ns) == (100 * SECOND, 100 * SECOND)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(0, 120), max_size=8), st.integers(0, 120))
+def test_recordings_of_different_dates_cut_anywhere_and_recovered_are_the_same(
+    cuts: list[int], stop: int
+) -> None:
+    """However their readings are cut into batches, and whenever a restart comes, events and state are the same."""
+    # The older one catches up by a leap, and the newer one then falls behind.
+    older = [*wave(30, topic="t/b"), *wave(30, 2 * YEARS_S, topic="t/b")]
+    messages = [m for pair in zip(wave(60, YEARS_S), older, strict=True) for m in pair]
+    whole, cut, back = node(PLAIN), node(PLAIN), node(PLAIN)
+    told = run(whole, messages)
+    assert plain(run(cut, messages, cuts)) == plain(told)
+    first = run(cut_short := node(PLAIN), messages[:stop])
+    keeping.load(back, *keeping.dump(cut_short))
+    assert plain([*first, *run(back, messages[stop:])]) == plain(told)
+    assert equal_states(whole, cut)
+    assert equal_states(whole, back)
+
+
+def test_wall_clock_set_back_still_ends_a_silence() -> None:
+    """By the wall clock any arrival ends a silence, whatever the clock says."""
+    state = node(PLAIN, options=WALL)
+    run(state, wave(20))
+    assert len(alerts(pipeline.tick(state, 100 * PERIOD), AlertKind.SILENT)) == 1
+    arrived = msgspec.structs.replace(message("t/a", 60 * 20, 10.0), received_ns=5 * PERIOD)
+    assert [e.cleared_ns for e in alerts(run(state, [arrived]), AlertKind.SILENT)] == [5 * PERIOD]
 
 
 def test_silences_are_told_in_the_order_of_their_deadlines() -> None:
