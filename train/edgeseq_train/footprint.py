@@ -1,7 +1,4 @@
-"""Peak memory of serving a bundle: a process with nothing but the device's code opens it and takes some readings.
-
-python -m edgeseq_train.footprint BUNDLE STREAMS     # prints bytes
-"""
+"""Peak memory of serving a bundle: a process with nothing but the device's code opens it and takes some readings."""
 
 from __future__ import annotations
 
@@ -25,6 +22,13 @@ RUNTIME = "litert"
 STATUS = Path("/proc/self/status")
 NOT_ON_A_DEVICE = ("rich", "pygments", "tensorflow", "polars", "matplotlib", "edgeseq_train.backtest")
 """structlog would import rich if it were there, 8 MB that no device has."""
+PROCESS = f"""
+import sys
+sys.modules.update(dict.fromkeys({NOT_ON_A_DEVICE}))  # importing one raises ImportError: it fails rather than counts
+import edgeseq.daemon  # its memory counts
+from edgeseq_train.footprint import main
+main()
+"""
 PATIENCE_S = 300
 
 
@@ -37,7 +41,7 @@ def peak_bytes(manifest: Manifest, files: Mapping[str, bytes], streams: int) -> 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.edgeseq"
         write_bundle(path, manifest, dict(files), None)
-        command = [sys.executable, "-m", "edgeseq_train.footprint", str(path), str(streams)]
+        command = [sys.executable, "-c", PROCESS, str(path), str(streams)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if done.returncode:
         raise InternalError(
@@ -48,7 +52,6 @@ def peak_bytes(manifest: Manifest, files: Mapping[str, bytes], streams: int) -> 
 
 def serve(path: Path, streams: int) -> bool:
     """Serve a bundle to so many streams as a device does → whether the model was run for each of them."""
-    import edgeseq.daemon  # noqa: F401 - its memory counts, its names are not needed
     from edgeseq.adapters.interpreter import open_stepper
 
     bundle = read_bundle(path, TrustedKeys(), allow_unsigned=True)
@@ -76,12 +79,6 @@ def own_peak_bytes() -> int:
 
 def main() -> None:
     """Serve the bundle named on the command line and print the peak."""
-    # Importing one of them now raises ImportError, and the measurement fails rather than counts it.
-    sys.modules.update(dict.fromkeys(NOT_ON_A_DEVICE))  # type: ignore[arg-type]
     if not serve(Path(sys.argv[1]), int(sys.argv[2])):
         sys.exit("the model was not run")
     print(own_peak_bytes())  # noqa: T201 - read by the parent
-
-
-if __name__ == "__main__":
-    main()
