@@ -123,13 +123,14 @@ class KnownConfig(_Table, frozen=True):
     """Where the future of a covariate comes from, written as a table."""
 
     topic: str
-    """Topic of messages that hold an array of objects, each with a time and a value; retained ones count."""
+    """Topic of messages that hold an array of objects, each with a time and a value, or an object of two arrays of one
+    length, of times and of values; retained ones count."""
     field: str | None = None
-    """JSON path of the array. Default: the payload is the array."""
+    """JSON path of that array or object. Default: the payload itself."""
     time: str = "time"
-    """JSON path of the time within an object (ISO 8601 or epoch)."""
+    """JSON path of the time within an object, or of the array of times (ISO 8601 or epoch)."""
     value: str = "value"
-    """JSON path of the value within an object."""
+    """JSON path of the value within an object, or of the array of values."""
 
 
 class StreamConfig(_Table, frozen=True):

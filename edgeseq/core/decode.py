@@ -6,37 +6,47 @@ readings beside it.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-import msgspec
-
 from edgeseq.core.instants import format_instant, parse_instant
+from edgeseq.core.parsing import (
+    Fault,
+    parse_document,
+    parse_json,
+    parse_number,
+    parse_plain_number,
+    type_name,
+)
 from edgeseq.core.registry import ABSENT, KnownPart, Part, Registry, Target, find
 from edgeseq.core.topics import MAX_TOPIC_CHARS
-from edgeseq.core.types import Message, Options, Readings, Reason, Rejection, StreamInfo, StreamRule
+from edgeseq.core.types import (
+    KnownSource,
+    Message,
+    Options,
+    Readings,
+    Reason,
+    Rejection,
+    StreamInfo,
+    StreamRule,
+)
 
 FUTURE_TOLERANCE_NS = 300 * 10**9
 """Clocks of sensors go wrong by minutes; a longer period tolerates more (stamps at the end of an interval)."""
 
 MAX_DETAIL_CHARS = 80
 
-_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_NOT_FINITE = frozenset({"nan", "inf", "infinity"})
-_NAMES = {bool: "a boolean", str: "a string", list: "an array", dict: "an object", type(None): "null"}
 _NO_VALUE_YET = "missing, and no reading before it"
 
 
-class Fault(NamedTuple):
-    """Why something was not used."""
+class _Item(NamedTuple):
+    """What a message says of one time, as it came."""
 
-    reason: Reason
-    detail: str = ""
+    time: Any
+    value: Any
 
 
 Row = tuple[int, int, int, int, float, int, bool]
@@ -93,8 +103,8 @@ def _read(registry: Registry, options: Options, message: Message) -> Iterator[Ro
 
 
 def _read_known(registry: Registry, message: Message, parts: Sequence[KnownPart]) -> Iterator[Row | Fault]:
-    """Read arrays of times and values of the future; one that cannot be used leaves the others alone."""
-    content = _parse_json(message.payload)
+    """Read times and values of the future; a covariate whose part cannot be used leaves the others alone."""
+    content = parse_json(message.payload)
     if isinstance(content, Fault):
         yield content
         return
@@ -105,36 +115,60 @@ def _read_known(registry: Registry, message: Message, parts: Sequence[KnownPart]
             items = _field(content, source.field) if isinstance(content, dict) else ABSENT
         if items is ABSENT:
             yield Fault(Reason.NO_FIELD, f"wanted {source.field}")
-        elif not isinstance(items, list):
-            yield Fault(Reason.WRONG_TYPE, f"{source.field or 'the payload'} is {_name(items)}, not an array")
+        elif not isinstance(items, list | dict):
+            found = f"{source.field or 'the payload'} is {type_name(items)}"
+            yield Fault(Reason.WRONG_TYPE, f"{found}, not an array or an object of arrays")
         else:
             yield from _read_items(registry, message, part, items)
 
 
 def _read_items(
-    registry: Registry, message: Message, part: KnownPart, items: list[Any]
+    registry: Registry, message: Message, part: KnownPart, content: list[Any] | dict[str, Any]
 ) -> Iterator[Row | Fault]:
     """Read the items of one covariate; null takes back what was said of its time."""
     source = part.source
-    for item in items:
-        if not isinstance(item, dict):
-            yield Fault(Reason.WRONG_TYPE, f"an item is {_name(item)}, not an object")
+    for item in _items(source, content):
+        if isinstance(item, Fault):
+            yield item
             continue
-        time_ns = parse_instant(_field(item, source.time))
+        time_ns = parse_instant(item.time)
         if time_ns is None:
             yield Fault(Reason.BAD_TIME, f"{source.time} of an item of {part.name}")
             continue
-        raw = _field(item, source.value)
         value = (
             Fault(Reason.NO_FIELD, f"wanted {source.value}")
-            if raw is ABSENT
-            else parse_number(raw, source.value)
+            if item.value is ABSENT
+            else parse_number(item.value, source.value)
         )
         if isinstance(value, Fault):
             yield value
             continue
         stream = registry.hidden_stream(part, message.topic, message.received_ns)
         yield stream, 0, time_ns, message.received_ns, value, 0, False
+
+
+def _items(source: KnownSource, content: list[Any] | dict[str, Any]) -> Iterator[_Item | Fault]:
+    """List times and values as they came: of an array of objects, or of an object of two arrays of one length."""
+    if isinstance(content, list):
+        for item in content:
+            if isinstance(item, dict):
+                yield _Item(_field(item, source.time), _field(item, source.value))
+            else:
+                yield Fault(Reason.WRONG_TYPE, f"an item is {type_name(item)}, not an object")
+        return
+    columns = [(name, _field(content, name)) for name in (source.time, source.value)]
+    for name, column in columns:
+        if column is ABSENT:
+            yield Fault(Reason.NO_FIELD, f"wanted {name}")
+            return
+        if not isinstance(column, list):
+            yield Fault(Reason.WRONG_TYPE, f"{name} is {type_name(column)}, not an array")
+            return
+    (_, times), (_, values) = columns
+    if len(times) != len(values):
+        yield Fault(Reason.WRONG_TYPE, f"{len(times)} of {source.time}, {len(values)} of {source.value}")
+        return
+    yield from map(_Item, times, values)
 
 
 def _read_plain(
@@ -226,101 +260,6 @@ def _admit(
     return registry.create(rule, target, message.topic, message.received_ns)
 
 
-# --- payloads -------------------------------------------------------------------------------------------------
-
-
-def parse_plain_number(payload: bytes) -> float | Fault:
-    """Read a payload that is decimal text.
-
-    >>> parse_plain_number(b" 21.5 ")
-    21.5
-    >>> parse_plain_number(b"ON").reason
-    <Reason.WRONG_TYPE: 'wrong_type'>
-    """
-    try:
-        text = payload.decode().strip()
-    except UnicodeDecodeError as error:
-        return _bad_utf8(error)
-    if text.lstrip("+-").lower() in _NOT_FINITE:
-        return Fault(Reason.NOT_FINITE, text)
-    if _DECIMAL.fullmatch(text) is None:
-        return Fault(Reason.WRONG_TYPE, f"no number: {text}" if text else "empty payload")
-    number = float(text)
-    return number if math.isfinite(number) else Fault(Reason.NOT_FINITE, text)
-
-
-def parse_document(payload: bytes) -> dict[str, Any] | Fault:
-    """Read a payload that is a JSON object."""
-    document = _parse_json(payload)
-    if isinstance(document, Fault | dict):
-        return document
-    return Fault(Reason.WRONG_TYPE, f"the payload is {_name(document)}, not an object")
-
-
-def _parse_json(payload: bytes) -> Any:
-    """Read a payload that is JSON of any kind, or say why it is none."""
-    try:
-        return msgspec.json.decode(payload)
-    except RecursionError:
-        return Fault(Reason.TOO_DEEP)
-    except UnicodeDecodeError as error:
-        return _bad_utf8(error)
-    except msgspec.DecodeError as error:
-        return _parse_odd(payload, error)
-
-
-def _parse_odd(payload: bytes, error: msgspec.DecodeError) -> Any:
-    """Read JSON that msgspec refuses: NaN and numbers beyond float are common, and spoil only their own field."""
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError as utf8_error:
-        return _bad_utf8(utf8_error)
-    malformed = Fault(Reason.MALFORMED_JSON, str(error))
-    if not ("NaN" in text or "Infinity" in text or "out of range" in str(error)):
-        return malformed
-    try:
-        # As floats, since Python refuses to read integers of more than 4300 digits.
-        return json.loads(text, parse_int=_parse_integer)
-    except RecursionError:
-        return Fault(Reason.TOO_DEEP)
-    except ValueError:
-        return malformed
-
-
-def _parse_integer(text: str) -> float:
-    """Read an integer exactly while it is short: it may be a time in ns."""
-    return int(text) if len(text) <= 20 else float(text)
-
-
-def parse_number(value: object, name: str) -> float | Fault:
-    """Take a JSON value as a reading's value. null is a reading known to be missing.
-
-    >>> parse_number(21, "temperature"), parse_number(None, "temperature")
-    (21.0, nan)
-    >>> parse_number("21", "temperature").detail
-    'temperature is a string'
-    """
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return Fault(Reason.WRONG_TYPE, f"{name} is {_name(value)}")
-    try:
-        number = float(value)
-    except OverflowError:
-        return Fault(Reason.NOT_FINITE, f"{name} is beyond float")
-    return number if math.isfinite(number) else Fault(Reason.NOT_FINITE, f"{name} is {number}")
-
-
-def _bad_utf8(error: UnicodeDecodeError) -> Fault:
-    """Tell where the bytes stop being text."""
-    return Fault(Reason.BAD_UTF8, f"byte {error.object[error.start]:#04x}")
-
-
-def _name(value: object) -> str:
-    """Name a JSON type."""
-    return _NAMES.get(type(value), "a number")
-
-
 # --- time, quality and identity -------------------------------------------------------------------------------
 
 
@@ -338,7 +277,7 @@ def _event_time(
             if raw is ABSENT
             else f"{raw!r:.40}"
             if isinstance(raw, str | int | float)
-            else _name(raw)
+            else type_name(raw)
         )
         return Fault(Reason.BAD_TIME, f"{rule.time_field}: {found}")
     if options.synchronised and time_ns > message.received_ns + max(FUTURE_TOLERANCE_NS, rule.period_ns):

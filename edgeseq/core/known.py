@@ -1,6 +1,6 @@
 """Inputs that are known for the future too: the calendar, and covariates that others forecast, such as the weather.
 
-    messages: [{time, value}, …] ─ take ─▶ value by time ─ look ─▶ value by step ─ fill, encode ─▶ (B, 1 + H, K)
+    messages: (time, value), … ─ take ─▶ value by time ─ look ─▶ value by step ─ fill, encode ─▶ (B, 1 + H, K)
 
 A value belongs to the step that its time lies in; the newest message wins, of several values in a step the latest. What
 is missing is filled, in training as on the device:

@@ -88,13 +88,13 @@ class ChannelSource(msgspec.Struct, frozen=True):
 
 
 class KnownSource(msgspec.Struct, frozen=True):
-    """Where the future values of a covariate come from: an array of objects, each with a time and a value."""
+    """Where a covariate's future comes from: an array of objects of time and value, or an object of two arrays."""
 
     topic: str
     field: str | None = None
-    """JSON path of the array, or None where the payload is the array."""
+    """JSON path of that array or object, or None where it is the payload."""
     time: str = "time"
-    """JSON path within an object of the array."""
+    """JSON path within an object of the array, or of the array of times."""
     value: str = "value"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -129,6 +130,62 @@ def test_a_payload_without_the_array_is_refused(payload: bytes, reason: Reason) 
     batch = pipeline.accept(house(), [Message("weather", payload, START_S * SECOND)])
     assert {r.reason for r in batch.rejections} == {reason}
     assert len(batch.readings) == 0
+
+
+def columns(**more: Any) -> dict[str, Any]:
+    """Make a forecast of two hours the way weather services publish it."""
+    return {"at": ["2026-03-02T01:00", START_S + 7200], "outdoor": [1.5, 2.5], "wind": [3, None], **more}
+
+
+def test_an_object_of_arrays_says_the_same_as_an_array_of_objects() -> None:
+    """Times and values in columns give the readings, and in rows: bit for bit the same, nulls included."""
+    two = columns()
+    rows = [dict(zip(two, item, strict=True)) for item in zip(*two.values(), strict=True)]
+    told = []
+    for content in (two, rows):
+        state = house()
+        sent = Message("weather", json.dumps({"hours": content}).encode(), START_S * SECOND)
+        batch = pipeline.accept(state, [sent])
+        assert batch.rejections == []
+        assert len(batch.readings) == 4
+        pipeline.advance(state, batch.readings)
+        told.append([(g.time_ns.tolist(), g.value.tolist()) for g in known_of(state).given])
+    assert told[0] == told[1] == [(hours(1, 2).tolist(), [1.5, 2.5]), (hours(1).tolist(), [3])]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (columns(outdoor=[1.5]), {(Reason.WRONG_TYPE, "2 of at, 1 of outdoor"): 1}),
+        (columns(outdoor=7), {(Reason.WRONG_TYPE, "outdoor is a number, not an array"): 1}),
+        ({"outdoor": [], "wind": []}, {(Reason.NO_FIELD, "wanted at"): 2}),
+        ({"at": [START_S], "wind": [1]}, {(Reason.NO_FIELD, "wanted outdoor"): 1}),
+        (columns(at="now"), {(Reason.WRONG_TYPE, "at is a string, not an array"): 2}),
+        (columns(outdoor=["warm", 2.5]), {(Reason.WRONG_TYPE, "outdoor is a string"): 1}),
+        (columns(at=["soon", START_S]), {
+            (Reason.BAD_TIME, "at of an item of outdoor"): 1, (Reason.BAD_TIME, "at of an item of wind"): 1,
+        }),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_used_are_counted(
+    content: dict[str, Any], found: dict[tuple[Reason, str], int]
+) -> None:
+    """Each fault of an object of arrays has its reason and words, and leaves the other covariate alone."""
+    batch = pipeline.accept(
+        house(), [Message("weather", json.dumps({"hours": content}).encode(), START_S * SECOND)]
+    )
+    assert Counter((r.reason, r.detail) for r in batch.rejections) == found
+    assert len(batch.readings) + sum(found.values()) <= 4
+
+
+def test_an_object_of_arrays_may_be_the_payload_itself() -> None:
+    """Without a field the payload is the object of arrays."""
+    source = KnownSource("sky", value="temperature")
+    rule = msgspec.structs.replace(RULE, known={"outdoor": source, "wind": source})
+    state = pipeline.new_state((rule,), {"fake": FakeStepper(known=2)}, OPTIONS, inputs={"fake": INPUTS})
+    payload = json.dumps({"time": [START_S], "temperature": [4]}).encode()
+    run(state, [Message("sky", payload, START_S * SECOND)])
+    assert [given.value.tolist() for given in known_of(state).given] == [[4], [4]]
 
 
 def test_an_array_may_be_the_payload_itself_and_may_be_retained() -> None:
