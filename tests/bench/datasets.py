@@ -71,6 +71,19 @@ def find(folder: Path) -> Iterator[tuple[str, Callable[[], DataSet]]]:
     yield "random walk", random_walk
 
 
+def rows_of(folder: Path, name: str) -> tuple[pl.DataFrame, list[str]]:
+    """Read the rows of a data set as its file has them, with a column `time`; and name what is to be forecast."""
+    if name == "occupancy":
+        return _occupancy(folder / name)[:2]
+    reader, path = next(
+        (reader, path)
+        for pattern, reader, _ in FAMILIES
+        for path in folder.glob(pattern)
+        if f"{path.relative_to(folder).parts[0]}/{path.stem}" == name
+    )
+    return reader(path)[:2]
+
+
 def load(name: str, path: Path, reader: Reader, *, counts: bool) -> DataSet:
     """Read one and put it on the grid of its median spacing."""
     table, targets, beside = reader(path)
