@@ -72,7 +72,7 @@ class Trainer:
         self.rows = rows
         forecast = ("clean", "target", "mean", "variance", "seen", "weight")
         own = [getattr(rows, name)[:, : self.spec.targets] for name in forecast]
-        own[1] = believable(*own[:2], own[3])
+        own[1] = believable(own[0], own[1], own[3])
         self.data = Constants(*map(tf.constant, (*own, rows.known, rows.features)))
         self.fixed = {k: tf.constant(a) for k, a in weights.items() if not trainable(k)}
         self.descent = Descent({k: a for k, a in weights.items() if trainable(k)}, recipe)
