@@ -197,10 +197,11 @@ def read_bundles(resolved: Resolved) -> Iterator[tuple[str, Bundle]]:
         for rule in resolved.rules:
             if rule.bundle == key:
                 check_serves(bundle.manifest, rule, "bundle")
+                check_fits(bundle.manifest, rule)
             if rule.estimate == key:
                 check_serves(bundle.manifest, rule, "estimate")
-            if key in (rule.bundle, rule.estimate):
-                check_fits(bundle.manifest, rule)
+                # Known inputs are the forecaster's: an estimator takes none.
+                check_fits(bundle.manifest, msgspec.structs.replace(rule, known={}))
         yield key, bundle
 
 

@@ -7,19 +7,22 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseq.bundle import Channel, write_bundle
+from edgeseq.bundle import Channel, bundle_id, write_bundle
 from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.commands.config import config as config_command
 from edgeseq.config import ChannelConfig, Config, StreamConfig, load_config, parse_config
 from edgeseq.config.resolve import CREDENTIAL, Resolved, resolve
 from edgeseq.config.sample import effective
+from edgeseq.core.calendar import Calendar
 from edgeseq.core.durations import format_duration, parse_duration
-from edgeseq.core.types import ChannelSource, Limits, Options, StreamRule
+from edgeseq.core.known import Covariate, KnownInputs
+from edgeseq.core.types import ChannelSource, Limits, Options, StreamRule, Target
 from edgeseq.errors import EXIT_CONFIG, ConfigError, OperatorError
 from tests.support.bundles import make_files, make_manifest
 
@@ -352,10 +355,72 @@ def test_config_check_usable_file_summarised(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
-def _write_bundle(folder: Path, **changes: object) -> None:
+ROOM = """
+[node]
+name = "attic"
+state_dir = "var/state"
+
+[[streams]]
+name = "Room 7"
+every = "10m"
+channels = { CO2 = "room/7#co2", light = "room/7#light" }
+bundle = "house.edgeseq"
+estimate = "occupancy.edgeseq"
+known = { outdoor = { topic = "weather", field = "hourly", value = "temperature_2m" } }
+
+[[streams]]
+topic = ["zigbee2mqtt/Living Room", "zigbee2mqtt/cellar/#"]
+fields = ["temperature"]
+every = "10m"
+"""
+
+
+def test_config_check_tells_all_inputs_and_where_results_go(tmp_path: Path) -> None:
+    """Covariates, known inputs, the estimator and every topic that can be named are told, each with its stream."""
+    path = tmp_path / "edgeseq.toml"
+    path.write_text(ROOM)
+    channels = (Channel("CO2", "ppm", 400.0, 90.0), Channel("light", "lx", 100.0, 50.0))
+    calendar = Calendar("Europe/Berlin", "DE-BY", 0, 10**9, ((0, 3600),))
+    inputs = KnownInputs(calendar, (Covariate("outdoor", 10.0, 5.0),))
+    network = {"kind": "dummy", "known": len(inputs.names)}
+    step = make_manifest().signatures["step"]
+    step = msgspec.structs.replace(step, inputs={"x": "x:0", "known": "k:0", **step.inputs})
+    _write_bundle(
+        tmp_path, channels=channels, covariates=1, inputs=inputs, known=inputs.names, network=network,
+        bundle_id=bundle_id(b"weights", network), signatures={"step": step},
+    )  # fmt: skip
+    target = Target("occupancy", classes=("empty", "occupied"))
+    _write_bundle(
+        tmp_path,
+        "occupancy.edgeseq",
+        channels=channels,
+        horizon=1,
+        target=target,
+        levels=(),
+        name="occupancy",
+    )
+    told = [line.strip() for line in run("check", "--config", str(path)).splitlines()]
+    room = told.index("streams:   Room 7 by house.edgeseq")
+    other = told.index("streams:   zigbee2mqtt/Living Room by the baseline")
+    assert told[room + 1 : other] == [
+        "inputs:    light: covariates, not forecast",
+        "known:     outdoor from weather (time and temperature_2m of hourly)",
+        "known:     local time of Europe/Berlin, holidays of DE-BY",
+        "estimate:  occupancy (a class, empty or occupied) by occupancy.edgeseq",
+        "publish:   edgeseq/attic/room-7-m4eck/#",
+        "edgeseq/attic/room-7-m4eck/co2-4jeh2/# for CO2",
+    ]
+    slug = "zigbee2mqtt-living-room-temperature-pf7hx"
+    assert told[other + 1 : other + 3] == [
+        f"publish:   edgeseq/attic/{slug}/# for zigbee2mqtt/Living Room, temperature",
+        "publish:   edgeseq/attic/+/# for each topic and field that comes",
+    ]
+
+
+def _write_bundle(folder: Path, file: str = "house.edgeseq", /, **changes: object) -> None:
     key = load_signing_key(folder / "keys" / "signing.key")
     manifest = make_manifest(**changes)
-    write_bundle(folder / "house.edgeseq", manifest, make_files(manifest), key)
+    write_bundle(folder / file, manifest, make_files(manifest), key)
     write_public_key(key.public_key(), folder / "trusted_keys")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from edgeseq.commands.overview import overview
 from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
-from edgeseq.config.resolve import Resolved, resolve
+from edgeseq.config.resolve import resolve
 from edgeseq.config.sample import effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
 from edgeseq.store import check_folder
@@ -37,11 +38,10 @@ def check(path: Path) -> None:
     As this user; no model is run, and no broker called. Exit code 78 says that a human must change something.
     """
     resolved = resolve(load_config(path), path.parent, name=path.name)
-    if resolved.bundles:
-        for _ in read_bundles(resolved):
-            pass
+    bundles = read_bundles(resolved) if resolved.bundles else ()
+    manifests = {key: bundle.manifest for key, bundle in bundles}
     check_folder(resolved.state_dir)
-    click.echo(_summary(path, resolved))
+    click.echo(overview(path, resolved, manifests))
 
 
 @config.command()
@@ -66,16 +66,3 @@ def schema(message: str | None, *, messages: bool) -> None:
     else:
         raise click.BadParameter(f"{message!r} is none of {', '.join(message_names())}", param_hint="MESSAGE")
     click.echo(json.dumps(described, indent=2, ensure_ascii=False))
-
-
-def _summary(path: Path, resolved: Resolved) -> str:
-    """Say what a configuration amounts to."""
-    lines = [f"{path} is usable", f"  broker:    {resolved.config.mqtt.host}:{resolved.port}"]
-    lines += [f"  state:     {resolved.state_dir}"]
-    lines += [f"  subscribe: {topic_filter}" for topic_filter in resolved.filters]
-    lines += [f"  streams:   {rule.key} by {rule.bundle or 'the baseline'}" for rule in resolved.rules]
-    if resolved.bundles:
-        lines += [
-            "  not run:   the bundles' golden roll-out; `edgeseq bundle verify FILE` does, and so does the daemon"
-        ]
-    return "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from edgeseq.core.topics import MAX_TOPIC_CHARS, is_match, slug
+from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
 from edgeseq.core.types import KnownSource, StreamInfo, StreamRule
 
 MAX_ROUTES = 4096
@@ -173,6 +173,25 @@ class Registry:
             parts = (*parts, "")
             stream_id = slug(*parts, distinct=True)
         return stream_id
+
+
+def nameable(rules: Sequence[StreamRule]) -> dict[str, list[StreamInfo]]:
+    """Name the streams that are known before a message has come: key of a rule → streams.
+
+    Those are the streams of channels, and of topics without wildcards. Where two sources share a plain slug the order
+    of the rules stands in for that of the first readings.
+    """
+    registry = Registry(rules)
+    for rule in rules:
+        if rule.channels:
+            registry.create(rule, _target(rule, "", None, 0), "", 0)
+        for topic in rule.topics:
+            if has_wildcard(topic):
+                continue
+            targets = (t for part in registry.route(topic) if part.rule is rule for t in part.targets)
+            for target in targets:
+                registry.create(rule, target, topic, 0)
+    return {rule.key: [info for info in registry.infos if info.rule == rule.key] for rule in rules}
 
 
 def find(document: Mapping[str, Any], path: str, keys: Sequence[str]) -> Any:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgeseq.core.decode import MAX_DETAIL_CHARS, decode
 from edgeseq.core.instants import LIMIT_NS, format_instant, parse_instant
-from edgeseq.core.registry import Registry
+from edgeseq.core.registry import Registry, nameable
 from edgeseq.core.types import (
     ChannelSource,
     Message,
@@ -141,6 +141,18 @@ def test_decode_more_streams_than_allowed_rejected_known_ones_go_on() -> None:
     assert readings.message_index.tolist() == [0, 1, 3]
     assert [(r.message_index, r.reason) for r in rejections] == [(2, Reason.TOO_MANY_STREAMS)]
     assert len(created) == 2
+
+
+def test_nameable_streams_are_named_as_their_first_readings_will_name_them() -> None:
+    """Streams of channels and of plain topics have their later names; excluded and taken ones are left out."""
+    both = StreamRule(key="b", period_ns=S, topics=("a/B", "a-b", "a/+"), exclude=("a-b",), fields=("x", "y"))
+    later = StreamRule(key="l", period_ns=S, topics=("a/B",), fields=("y", "z"))
+    rules = (both, later, RAW, PUMP)
+    told = nameable(rules)
+    payload = {"x": 1, "y": 2, "z": 3}
+    _, _, created = read(message("a/B", payload), message("p1/flow", "1"), rules=rules)
+    assert [info.id for infos in told.values() for info in infos] == [info.id for info in created]
+    assert [len(told[rule.key]) for rule in rules] == [2, 1, 0, 1]
 
 
 def test_registry_recovered_stream_keeps_index_and_id() -> None:
