@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -46,13 +46,24 @@ def _table(heading: str, table: msgspec.Struct, *, is_sample: bool) -> str:
     for key in msgspec.structs.fields(table):
         value = getattr(table, key.name)
         if is_sample:
-            lines += [f"# {line}" for line in textwrap.wrap(docs.get(key.name, ""), WIDTH - 2)]
+            explained = [*textwrap.wrap(docs.get(key.name, ""), WIDTH - 2), *_choices(key.type)]
+            lines += [f"# {line}" for line in explained]
             is_default = not key.required and value == getattr(untouched, key.name)
             shown = "…" if value is None else toml(value)
             lines.append(f"{'#' if is_default else ''}{key.name} = {shown}")
         elif value is not None:
             lines.append(f"{key.name} = {toml(value)}")
     return "\n".join(lines)
+
+
+def _choices(hint: Any) -> list[str]:
+    """Say in a line which values a key may have, where they are a closed set.
+
+    >>> _choices(Literal[0, 1]), _choices(int), _choices(Literal["last", "mean"] | None)
+    (['One of 0 | 1.'], [], ['One of "last" | "mean".'])
+    """
+    parts = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    return [f"One of {' | '.join(map(toml, get_args(part)))}." for part in parts]
 
 
 def _required(table: msgspec.Struct) -> list[str]:

@@ -62,6 +62,28 @@ def test_sample_explains_every_key() -> None:
     assert resolve(parse_config(printed), Path("/etc/edgeseq")).rules
 
 
+def test_sample_names_all_choices_of_a_setting() -> None:
+    """Where a setting has a closed set of values, the comment above it lists them all."""
+    explained = {}
+    comment = ""
+    for line in sample().splitlines():
+        if line.startswith("# "):
+            comment += f" {line[2:]}"
+            continue
+        explained[line.lstrip("#").partition(" = ")[0]] = comment
+        comment = ""
+    assert 'One of "wall" | "readings".' in explained["clock"]
+    assert "One of 0 | 1." in explained["qos"]
+    closed = {
+        f.name: f.type for table in TABLES for f in msgspec.structs.fields(table) if "Literal" in str(f.type)
+    }
+    assert len(closed) >= 9
+    for key, hint in closed.items():
+        values = [*re.findall(r"'([^']+)'", str(hint)), *re.findall(r"\b\d\b(?=[,\]])", str(hint))]
+        assert values
+        assert all(value in explained[key].partition("One of ")[2] for value in values), key
+
+
 def test_sample_with_defaults_uncommented_means_the_same() -> None:
     """The values shown as defaults are the defaults."""
     shown = re.sub(r"^#(\w+ = (?!…))", r"\1", sample(), flags=re.MULTILINE)
