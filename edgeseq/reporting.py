@@ -13,8 +13,10 @@ from edgeseq.compose import Node
 from edgeseq.core.bridge import bridge_health, bridge_info
 from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo
+from edgeseq.core.pipeline import mean_gap_ns
 from edgeseq.core.types import (
     AlertEvent,
+    DataStatus,
     Event,
     InputsFilled,
     Outgoing,
@@ -22,6 +24,7 @@ from edgeseq.core.types import (
     Rejection,
     StreamCreated,
     StreamReset,
+    StreamStatus,
 )
 
 
@@ -71,7 +74,11 @@ def health(node: Node, payload: HealthPayload) -> Outgoing:
 
 
 def tell_events(log: Log, node: Node, events: Iterable[Event]) -> None:
-    """Log what an operator wants to find later: alerts, new streams, resets. Never forecasts."""
+    """Log what an operator wants to find later: alerts, new streams, resets. Never forecasts.
+
+    To be called before the events are rendered: what subscribers were told so far says what is new.
+    """
+    statuses: dict[int, DataStatus] = {}
     for event in events:
         match event:
             case AlertEvent() if event.event_type != "updated":
@@ -84,12 +91,46 @@ def tell_events(log: Log, node: Node, events: Iterable[Event]) -> None:
                 log("stream.created", stream=info_.id, topic=info_.topic, field=info_.field)
             case StreamReset():
                 log("stream.reset", stream=node.context.infos[event.stream].id, gap_steps=event.gap_steps)
-            case InputsFilled(leads=0):
-                log("inputs.given", stream=node.context.infos[event.stream].id)
+            case StreamStatus():
+                before = statuses.get(event.stream, node.render_state.view(event.stream).status.data)
+                statuses[event.stream] = event.data
+                if event.data is DataStatus.MISMATCH is not before:
+                    _tell_mismatch(log, node, event.stream)
             case InputsFilled():
-                log("inputs.filled", stream=node.context.infos[event.stream].id, leads=event.leads)
+                _tell_inputs(log, node, event)
             case _:
                 pass
+
+
+def _tell_mismatch(log: Log, node: Node, stream: int) -> None:
+    """Log that readings do not come as the configuration says, and what to do about it."""
+    every_ns = node.context.rule_of(stream).period_ns
+    gap_ns = mean_gap_ns(node.state, stream)
+    do = (
+        'set every to about that, or on_gap = "hold" for a sensor that reports only changes'
+        if gap_ns > every_ns
+        else 'most readings are lost: set another aggregate than last, such as "mean", or a shorter every'
+    )
+    log(
+        "stream.mismatch",
+        stream=node.context.infos[stream].id,
+        data=str(DataStatus.MISMATCH),
+        every_s=_seconds(every_ns),
+        readings_every_s=float(f"{gap_ns / 1e9:.3g}"),
+        do=do,
+    )
+
+
+def _tell_inputs(log: Log, node: Node, event: InputsFilled) -> None:
+    """Log that forecasts begin or cease to stand on known covariates that no message gave."""
+    stream = node.context.infos[event.stream].id
+    if not event.leads:
+        log("inputs.given", stream=stream)
+        return
+    sources = node.context.rule_of(event.stream).known.values()
+    topics = sorted({source.topic for source in sources})
+    detail = "no message gives the known covariates of so many leads: older values stand in"
+    log("inputs.filled", stream=stream, leads_filled=event.leads, topics=topics, detail=detail)
 
 
 def tell_rejections(

@@ -98,13 +98,15 @@ class _Scalars(Payload, frozen=True, kw_only=True):
     quality: Literal["ok", "missing"]
     """Whether there was a reading at the origin."""
     source: Source
-    """What made the forecast."""
+    """What made the forecast: the bundle's model where it has been better than the baseline, also while `learning`."""
     skill: float | None
     """1 - error of what serves / error of the baseline; null while unknown."""
     bundle: str | None
     """The model's name and digest; null for the baseline."""
     leads_filled: int | UnsetType = UNSET
-    """Leads whose known covariates no message has given, so that older values stood in; absent where all are given."""
+    """So many leads had a known covariate that no message has given for their time. Stood in has the value of the same
+    time of day on the nearest of the 7 days before, else the last one, else the mean of training, so these leads are
+    less certain than their intervals say. Absent where all are given."""
 
 
 class ForecastPayload(_Scalars, frozen=True, kw_only=True):
@@ -129,11 +131,14 @@ class StatusPayload(Payload, frozen=True, kw_only=True):
     """<stream>/status, retained: when it changes."""
 
     phase: Phase
-    """Whether the stream's own calibration holds yet."""
+    """Whether the stream's own calibration holds yet. `learning` until each channel has had 336 outcomes and a season:
+    no spike or stuck alerts before. Of intervals and alerts only: a model may serve from the beginning (`source`)."""
     data: DataStatus
-    """How its data arrives."""
+    """How its data arrives. `silent`: no reading for much longer than its rhythm. `stuck`: one value for longer than it
+    ever had. `mismatch`: readings do not come as `every` says: on average more than two periods apart, or more than
+    four in a period of which only the last counts; not told where gaps are held. `off` is not told by this version."""
     alert: Literal["none", "watch", "alert"]
-    """Whether an alert is open or near."""
+    """Whether an alert is open. `watch` is not told by this version."""
 
 
 class EstimatePayload(Payload, frozen=True, kw_only=True):

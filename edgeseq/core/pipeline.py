@@ -197,6 +197,11 @@ def describe(state: State) -> list[Event]:
     return events
 
 
+def mean_gap_ns(state: State, stream: int) -> float:
+    """Give the mean time between readings of a stream's channels, as its status judges it."""
+    return float(state.groups[state.group_of[stream]].table["mean_gap_ns"][state.row_of[stream]])
+
+
 def add_rows(state: State, until: int | None = None) -> None:
     """Give newly registered streams, up to index `until`, a row in their rule's table."""
     index_of = {group.rule.key: index for index, group in enumerate(state.groups)}

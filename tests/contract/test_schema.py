@@ -55,6 +55,24 @@ def test_message_schema_carries_docstrings() -> None:
     assert all("description" in described for described in properties.values())
 
 
+@pytest.mark.parametrize(
+    ("message", "field", "words"),
+    [
+        ("status", "data", ("mismatch", "silent", "stuck", "every", "off")),
+        ("status", "phase", ("learning", "model", "source")),
+        ("forecast", "source", ("learning", "baseline")),
+        ("forecast", "leads_filled", ("known covariate", "day", "mean")),
+    ],
+)
+def test_message_schema_explains_words_that_nobody_can_guess(
+    message: str, field: str, words: tuple[str, ...]
+) -> None:
+    """What a value means stands where a subscriber looks it up."""
+    schema = message_schema(message)
+    said = schema["$defs"][schema["$ref"].rpartition("/")[2]]["properties"][field]["description"]
+    assert [word for word in words if word not in said] == []
+
+
 def test_config_schema_takes_the_sample_and_no_typo() -> None:
     """The schema of the file accepts the sample and refuses an unknown key."""
     schema = config_schema()

@@ -368,10 +368,10 @@ def test_the_log_tells_when_inputs_are_filled_and_given_again() -> None:
     Node.context = RenderContext("e", "n", state.registry.infos, state.registry.rules, {})
     events: list[Event] = [InputsFilled(0, 0, 3), InputsFilled(0, 0, 0)]
     tell_events(lambda event, **fields: lines.append((event, fields)), Node(), events)  # type: ignore[arg-type]
-    assert [(name, fields.get("leads")) for name, fields in lines] == [
-        ("inputs.filled", 3),
-        ("inputs.given", None),
-    ]
+    (filled, said), (again, _) = lines
+    assert (filled, again) == ("inputs.filled", "inputs.given")
+    assert (said["leads_filled"], said["topics"]) == (3, ["weather"])
+    assert "older values" in said["detail"]
     assert {name for name, _ in lines} <= set(CATALOGUE)
 
 
