@@ -228,9 +228,11 @@ def _restore(node: Node, found: Found, log: Log) -> None:
             log("state.carried", found=found.snapshot.fingerprint, here=node.fingerprint)
     # What subscribers were told before is not told again, only remembered.
     node.render(pipeline.describe(node.state))
-    readings = 0
+    held = {
+        "snapshot_streams": node.state.registry.streams,
+        "snapshot_readings": sum(int(group.table["arrivals"].sum()) for group in node.state.groups),
+    }
     for record in found.records:
-        readings += len(record.readings())
         for out in node.render(_recover(node.state, record)):
             waiting[_identity(out)] = out
     node.backlog = list(waiting.values())
@@ -238,7 +240,11 @@ def _restore(node: Node, found: Found, log: Log) -> None:
     node.had_session = bool(found.records) or content["had_session"]
     # Counters tell what this process did.
     node.state.counts = Counts()
-    log("state.restored", streams=node.state.registry.streams, readings=readings, records=len(found.records))
+    replayed = {
+        "journal_readings": sum(len(record.readings()) for record in found.records),
+        "journal_records": len(found.records),
+    }
+    log("state.restored", streams=node.state.registry.streams, **held, **replayed)
 
 
 def _identity(out: Outgoing) -> tuple[str, bytes]:

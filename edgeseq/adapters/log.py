@@ -61,7 +61,10 @@ CATALOGUE: Mapping[str, Entry] = {
         "warning", "Another version, runtime or machine made the state: equal within tolerance."
     ),
     "state.lost": Entry("error", "No snapshot checks: all streams begin anew."),
-    "state.restored": Entry("info", "Snapshot and journal are read back."),
+    "state.restored": Entry(
+        "info",
+        "The snapshot's streams, which have taken so many readings, and the journal's later ones are back.",
+    ),
     "storage.failed": Entry("error", "The disk refuses: nothing is acknowledged until it works again."),
     "storage.recovered": Entry("info", "The disk works again; nothing was lost."),
     "stream.created": Entry("info", "A stream was seen for the first time."),
