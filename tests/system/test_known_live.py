@@ -120,7 +120,7 @@ def test_covariates_and_calendar_survive_a_crash_and_give_the_state_of_a_replay(
     topics = {m.topic for m in subscriber.received}
     assert "edgeseq/n/room/kitchen/forecast" in topics
     assert not any("c1" in topic or "weather" in topic for topic in topics)
-    assert [event["leads"] for event in node.events("inputs.filled")][-1] > 0
+    assert [event["leads_filled"] for event in node.events("inputs.filled")][-1] > 0
     assert {event["streams"] for event in node.events("state.restored")} == {0, 1}
 
     replayed = r.open_for_replay(node.config, None, save_state=False)
