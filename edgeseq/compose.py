@@ -118,7 +118,7 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
 
 def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
     steppers, estimators, manifests = _open_steppers(resolved, cache_folder, log)
-    resolved = replace(resolved, rules=tuple(_served(rule, manifests) for rule in resolved.rules))
+    resolved = replace(resolved, rules=tuple(served(rule, manifests) for rule in resolved.rules))
     inputs = {key: manifest.inputs for key, manifest in manifests.items()}
     state = pipeline.new_state(resolved.rules, steppers, resolved.options, estimators, inputs)
     context = RenderContext(
@@ -136,11 +136,14 @@ def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
     return Node(resolved, steppers, state, context)
 
 
-def _served(rule: StreamRule, manifests: Mapping[str, Manifest]) -> StreamRule:
-    """Tell a rule which of its channels its bundle only takes as inputs."""
+def served(rule: StreamRule, manifests: Mapping[str, Manifest]) -> StreamRule:
+    """Tell a rule what its bundle knows: which channels are only inputs, and units that it names none for."""
     if rule.bundle is None:
         return rule
-    return msgspec.structs.replace(rule, covariates=manifests[rule.bundle].covariates)
+    manifest = manifests[rule.bundle]
+    known = {name: c.unit for name, c in zip(rule.channel_names, manifest.channels, strict=True) if c.unit}
+    units = {name: unit for name in rule.channel_names if (unit := rule.unit_of(name) or known.get(name))}
+    return msgspec.structs.replace(rule, covariates=manifest.covariates, units=units)
 
 
 def _open_steppers(

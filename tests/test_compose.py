@@ -1,15 +1,19 @@
-"""What a start tells of the state that it found."""
+"""What a start takes from bundles, and what it tells of the state that it found."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from edgeseq.compose import Node, open_node
+import msgspec
+
+from edgeseq.bundle import Channel
+from edgeseq.compose import Node, open_node, served
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
 from edgeseq.core.pipeline import accept, advance
-from edgeseq.core.types import Message
+from edgeseq.core.types import ChannelSource, Message, StreamRule
+from tests.support.bundles import make_manifest
 
 CONFIG = '[[streams]]\ntopic = "t/+"\nevery = "1m"\n'
 MINUTE_NS = 60 * 10**9
@@ -38,6 +42,23 @@ def close(node: Node) -> None:
     """Let go of the state folder without another word, as a kill would."""
     assert node.store is not None
     node.store.close()
+
+
+def test_units_are_the_configurations_else_the_bundles() -> None:
+    """A channel without a unit in the configuration has that of the bundle's channel; a configured one stays."""
+    channels = (Channel("value", "ppm"), Channel("b", "lx"), Channel("c"))
+    manifests = {"x": make_manifest(channels=channels, covariates=1)}
+    sources = {name: ChannelSource("t", name) for name in ("CO2", "b", "c")}
+    rule = StreamRule(
+        key="r", name="r", period_ns=MINUTE_NS, channels=sources, bundle="x", units={"b": "kLx"}
+    )
+    found = served(rule, manifests)
+    assert [found.unit_of(name) for name in sources] == ["ppm", "kLx", None]
+    assert found.forecast_names == ("CO2", "b")
+    shared = served(msgspec.structs.replace(rule, unit="%"), manifests)
+    assert [shared.unit_of(name) for name in sources] == ["%", "kLx", "%"]
+    bare = msgspec.structs.replace(rule, bundle=None)
+    assert served(bare, {}) == bare
 
 
 def test_restored_state_is_told_by_what_the_snapshot_held_and_the_journal_added(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ class StreamConfig(_Table, frozen=True):
     kind: Kind = "gauge"
     """gauge: the value itself; counter: differences of an ever rising count, resets handled."""
     unit: str | dict[str, str] | None = None
-    """Unit, passed on to subscribers; for channels of different units a table of them. Default: none."""
+    """Unit, passed on to subscribers; for channels of different units a table. Default: the bundle's, if any."""
     horizon: str | None = None
     """How far the baseline forecasts; a bundle brings its own. Default: 24 periods."""
     season: str | None = None

@@ -82,7 +82,7 @@ class _Scalars(Payload, frozen=True, kw_only=True):
     period_s: Seconds
     """Length of a step (s)."""
     unit: str | None
-    """Unit of the numbers, as configured."""
+    """Unit of the numbers, as configured, else as in the bundle; null where neither says one."""
     observed: float | None
     """The reading of that step; null where it is missing."""
     value: float | None
@@ -219,7 +219,7 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     upper: float | None
     """Upper end of the range that raises no alert of this kind; null where it has none."""
     unit: str | None
-    """Unit of the numbers, as configured."""
+    """Unit of the numbers, as configured, else as in the bundle; null where neither says one."""
     p_value: float | None
     """Small for what is unlikely; null where the kind has none."""
     acknowledged: bool = False

@@ -18,16 +18,19 @@ _STATES = {
 
 
 def sentence(event: AlertEvent, label: str, unit: str | None, limits: Limits) -> str:
-    """Say what happened, such as "pump1 vibration 7.9 mm/s, expected 3.6 to 4.7, since 14:05 UTC"."""
-    since = _clock(event.opened_ns, event.time_ns)
+    """Say what happened: "pump1 vibration 7.9 mm/s, expected 3.6 to 4.7 mm/s, since 2026-03-01 14:05 UTC"."""
+    since = _moment(event.opened_ns)
     if event.event_type == "cleared":
-        until = _clock(event.time_ns, event.time_ns)
-        return f"{label} no longer {_STATES[event.kind]} at {until}, it began at {since}"
+        return (
+            f"{label} no longer {_STATES[event.kind]} since {_moment(event.time_ns)}, "
+            f"it began at {_moment(event.opened_ns, event.time_ns)}"
+        )
     observed = quantity(event.observed, unit)
     if event.kind is AlertKind.SPIKE:
-        return f"{label} {observed}, expected {number(event.lower)} to {number(event.upper)}, since {since}"
+        expected = f"{number(event.lower)} to {quantity(event.upper, unit)}"
+        return f"{label} {observed}, expected {expected}, since {since}"
     if event.kind is AlertKind.OUT_OF_RANGE:
-        return f"{label} {observed}, allowed {_range(limits)}, since {since}"
+        return f"{label} {observed}, allowed {_range(limits, unit)}, since {since}"
     if event.kind is AlertKind.STUCK:
         return f"{label} stuck at {observed}, noticed at {since}"
     return f"{label} silent, readings overdue since {since}"
@@ -50,17 +53,17 @@ def number(value: float) -> str:
     return text
 
 
-def _range(limits: Limits) -> str:
+def _range(limits: Limits, unit: str | None) -> str:
     """Write the configured limits."""
     if limits.min is not None and limits.max is not None:
-        return f"{number(limits.min)} to {number(limits.max)}"
+        return f"{number(limits.min)} to {quantity(limits.max, unit)}"
     if limits.max is not None:
-        return f"at most {number(limits.max)}"
-    return f"at least {number(limits.min)}" if limits.min is not None else "by the configuration"
+        return f"at most {quantity(limits.max, unit)}"
+    return f"at least {quantity(limits.min, unit)}" if limits.min is not None else "by the configuration"
 
 
-def _clock(time_ns: int, now_ns: int) -> str:
-    """Write a time of day, with its date where that is not the day of `now_ns`."""
+def _moment(time_ns: int, said_ns: int | None = None) -> str:
+    """Write a time with its date: a sentence is read days later, and of recordings. Not twice the date of `said_ns`."""
     day, _, clock = format_instant(time_ns).partition("T")
-    is_today = format_instant(now_ns).startswith(day)
-    return f"{clock[:5]} UTC" if is_today else f"{day} {clock[:5]} UTC"
+    is_said = said_ns is not None and format_instant(said_ns).startswith(day)
+    return f"{clock[:5]} UTC" if is_said else f"{day} {clock[:5]} UTC"

@@ -294,29 +294,29 @@ def test_render_silent_alert_concerns_the_whole_stream() -> None:
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        (alert(), "pump1 Vib X 7.9 mm/s, expected 3.6 to 4.7, since 10:00 UTC"),
-        (alert(AlertKind.STUCK), "pump1 Vib X stuck at 7.9 mm/s, noticed at 10:00 UTC"),
+        (alert(), "pump1 Vib X 7.9 mm/s, expected 3.6 to 4.7 mm/s, since 2026-03-01 10:00 UTC"),
+        (alert(AlertKind.STUCK), "pump1 Vib X stuck at 7.9 mm/s, noticed at 2026-03-01 10:00 UTC"),
         (
             alert(AlertKind.OUT_OF_RANGE, observed=12.0),
-            "pump1 Vib X 12 mm/s, allowed at most 11, since 10:00 UTC",
+            "pump1 Vib X 12 mm/s, allowed at most 11 mm/s, since 2026-03-01 10:00 UTC",
         ),
-        (alert(AlertKind.SILENT, channel=0), "pump1 silent, readings overdue since 10:00 UTC"),
+        (alert(AlertKind.SILENT, channel=0), "pump1 silent, readings overdue since 2026-03-01 10:00 UTC"),
         (
             alert(event_type="cleared"),
-            "pump1 Vib X no longer outside the expected range at 11:05 UTC, it began at 10:00 UTC",
+            "pump1 Vib X no longer outside the expected range since 2026-03-01 11:05 UTC, it began at 10:00 UTC",
         ),
         (
             alert(AlertKind.STUCK, "cleared", time_ns=NOW_NS + 86_400 * S),
-            "pump1 Vib X no longer stuck at 10:00 UTC, it began at 2026-03-01 10:00 UTC",
+            "pump1 Vib X no longer stuck since 2026-03-02 10:00 UTC, it began at 2026-03-01 10:00 UTC",
         ),
         (
             alert(stream=CELLAR, channel=0, observed=1.25e-4, lower=-0.5, upper=1e6),
-            "cellar-temperature 0.000125 °C, expected -0.5 to 1000000, since 10:00 UTC",
+            "cellar-temperature 0.000125 °C, expected -0.5 to 1000000 °C, since 2026-03-01 10:00 UTC",
         ),
     ],
 )
 def test_render_alert_message_is_a_sentence(event: AlertEvent, message: str) -> None:
-    """An alert says in words what, how much, what was expected and since when."""
+    """An alert says in words what, how much, what was expected, in which unit, and since which day and time."""
     found = published(event)
     assert next(p["message"] for t, p in found.items() if t.endswith("/alert")) == message
 
