@@ -6,8 +6,10 @@ import io
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +308,22 @@ def test_watch_command_prints_what_is_published(tmp_path: Path) -> None:
                 watching.send_signal(signal.SIGINT)
                 sensor.close()
         assert watching.returncode == 0
+
+
+def test_broker_that_refuses_is_an_error_that_says_what_to_give() -> None:
+    """A connection that the broker does not want is told with its reason and the options for a log-in."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1024)
+                peer.sendall(b"\x20\x02\x00\x05")  # CONNACK: not authorised (MQTT 3.1.1, section 3.2)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with pytest.raises(BrokerError, match="refuses the connection") as caught:
+            connect(Broker("127.0.0.1", server.getsockname()[1]), ["#"], queue.Queue())
+        thread.join()
+    assert "authori" in str(caught.value.found)
+    assert "--username" in str(caught.value.do)

@@ -45,24 +45,8 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox) -> mqtt.Client:
     Raises:
         BrokerError: the first connection failed.
     """
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-    if broker.username is not None:
-        client.username_pw_set(broker.username, _password(broker.password_file))
-    if broker.ca_file is not None:
-        client.tls_set(ca_certs=str(broker.ca_file))
-    client.reconnect_delay_set(1, 10)
-    wanted = [(topic, 1) for topic in topics]
     answers: queue.Queue[str] = queue.Queue()
-
-    def on_connect(client: mqtt.Client, _data: object, _flags: object, reason: object, _p: object) -> None:
-        if getattr(reason, "is_failure", False):
-            answers.put(str(reason))
-            return
-        client.subscribe(wanted)
-
-    client.on_connect = on_connect
-    client.on_subscribe = lambda *_: answers.put("")
-    client.on_message = lambda _client, _data, message: inbox.put((message.topic, bytes(message.payload)))
+    client = _subscriber(broker, topics, inbox, answers)
     where = f"{broker.host}:{broker.port}"
     try:
         client.connect(broker.host, broker.port, keepalive=20)
@@ -85,6 +69,30 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox) -> mqtt.Client:
             found=refused,
             do="give --username and --password-file",
         )
+    return client
+
+
+def _subscriber(
+    broker: Broker, topics: Iterable[str], inbox: Inbox, answers: queue.Queue[str]
+) -> mqtt.Client:
+    """Make a client that subscribes at each connection; each answer is why it was refused, or empty."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+    if broker.username is not None:
+        client.username_pw_set(broker.username, _password(broker.password_file))
+    if broker.ca_file is not None:
+        client.tls_set(ca_certs=str(broker.ca_file))
+    client.reconnect_delay_set(1, 10)
+    wanted = [(topic, 1) for topic in topics]
+
+    def on_connect(client: mqtt.Client, _data: object, _flags: object, reason: object, _p: object) -> None:
+        if getattr(reason, "is_failure", False):
+            answers.put(str(reason))
+            return
+        client.subscribe(wanted)
+
+    client.on_connect = on_connect
+    client.on_subscribe = lambda *_: answers.put("")
+    client.on_message = lambda _client, _data, message: inbox.put((message.topic, bytes(message.payload)))
     return client
 
 
