@@ -313,10 +313,18 @@ class Daemon:
         for out in (info(node), *announce(node.context, node.render_state)):
             self.send(out)
 
+    def shed(self) -> None:
+        """Count what still waits and nobody will send again: of QoS 0; the rest was not acknowledged."""
+        while items := self.inbox.take(MAX_BATCH):
+            lost = sum(isinstance(item, mqtt.Delivery) and not item.message.mid for item in items)
+            self.node.state.counts.received += lost
+            self.node.state.counts.shed += lost
+
     def stop(self) -> None:
         """Tell everybody, keep the state, and go. Raises StorageError where the state could not be kept at all."""
         self.notifier.stopping()
         self.schedule.stop()
+        self.shed()
         self.report(is_last=True)
         self.link.close([bridge_state(self.node.context.root, "stopped")])
         is_kept = self.take_snapshot() or is_journaling(self.node.resolved)

@@ -276,7 +276,7 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     open_alerts: int
     """Alerts that are open."""
     received: int
-    """Readings and rejections."""
+    """Readings and rejections: received = applied + late + duplicate + all of rejected + shed, at all times."""
     applied: int
     """Readings that moved a stream."""
     late: int
@@ -285,6 +285,8 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     """Readings that had been applied already."""
     rejected: dict[str, int]
     """Reason → count of what could not be used."""
+    shed: int = 0
+    """Messages given up unread: those of QoS 0 that still waited when the node was stopped."""
     rss_bytes: int | None = None
     """Resident memory (bytes); null where unknown."""
     inbox_messages: int = 0

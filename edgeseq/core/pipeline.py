@@ -114,7 +114,7 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
     counts.received += len(readings) + len(rejections)
     counts.duplicate += int(duplicate.sum())
     for rejection in rejections:
-        counts.rejected[rejection.reason] = counts.rejected.get(rejection.reason, 0) + 1
+        counts.reject(rejection.reason)
     for i in np.flatnonzero(duplicate):
         index = int(readings.message_index[i])
         rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
@@ -278,6 +278,8 @@ def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) ->
     """Take the readings at `order`, group by group; no deadline passes among them."""
     events: list[Event] = []
     group_of, row_of = _places(state, readings.stream_index[order])
+    if nowhere := int((group_of == NO_GROUP).sum()):
+        state.counts.reject(Reason.UNKNOWN_TOPIC, nowhere)
     for index in sorted(set(group_of.tolist()) - {NO_GROUP}):
         mine = group_of == index
         own = order[mine]

@@ -425,10 +425,25 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Counts:
-    """What happened to readings since the process started."""
+    """What happened to readings since the process started.
+
+    received = applied + late + duplicate + rejected + shed, after every `advance` of what `accept` gave.
+    """
 
     received: int = 0
     applied: int = 0
     late: int = 0
     duplicate: int = 0
     rejected: dict[Reason, int] = field(default_factory=dict)
+    shed: int = 0
+    """Messages given up unread."""
+
+    @property
+    def pending(self) -> int:
+        """Count the readings that were accepted and not advanced yet."""
+        settled = self.applied + self.late + self.duplicate + self.shed
+        return self.received - settled - sum(self.rejected.values())
+
+    def reject(self, reason: Reason, readings: int = 1) -> None:
+        """Count what could not be used."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + readings

@@ -243,7 +243,8 @@ def test_bad_messages_through_the_broker_counted_exactly(node: Node, watcher: Pe
     expected = {str(reason): 2 for _, reason in bad} | {"retained": 1, "not_finite": 4}
     assert health["rejected"] == expected
     assert (health["applied"], health["late"], health["duplicate"]) == (21, 1, 1)
-    assert health["received"] == 21 + 1 + 1 + sum(expected.values())
+    assert health["received"] == 21 + 1 + 1 + sum(expected.values()) + health["shed"]
+    assert health["shed"] == 0
     told = {line["reason"] for line in node.events("reading.rejected")}
     assert told == {*expected, "late", "duplicate"}
     observed = [json.loads(p)["observed"] for p in watcher.texts("edgeseq/n/plant-a-value/forecast")]
