@@ -18,7 +18,7 @@ from edgeseq_train.fit import Fitted, fit
 from edgeseq_train.peers import make_panel
 from edgeseq_train.recipe import Recipe, SplitRecipe
 from tests.bench.datasets import DataSet
-from tests.bench.model import TAIL_STEPS, in_z, recording_of, shown
+from tests.bench.model import in_z, recording_of, shown, tail_steps
 
 TRAINING_BEGINS = "training on"
 """What training says when all before it is done."""
@@ -26,7 +26,7 @@ TRAINING_BEGINS = "training on"
 
 def measure(d: DataSet, recipe: Recipe, horizon: int) -> dict[str, Any]:
     """Train on the rows before the test part; forecast from every origin of it."""
-    tail = horizon + TAIL_STEPS
+    tail = tail_steps(d, d.validation, horizon)
     recipe = msgspec.structs.replace(
         recipe, name="bench", every=f"{d.period_s}s", horizon=f"{horizon * d.period_s}s",
         split=SplitRecipe(train=d.train, validation=d.validation - d.train, test=tail),

@@ -23,7 +23,7 @@ from tests.bench.datasets import DataSet
 VARIANTS = ("int8_weights", "float32")
 """The one that counts, and the one it is compared with."""
 TAIL_STEPS = 400
-"""Origins of the part that training measures itself on: more than a sensor is silent for at a time."""
+"""Origins of the part that training measures itself on, at least."""
 
 
 class Rolled(NamedTuple):
@@ -42,7 +42,7 @@ def forecast(
     Training is handed no row of the scored part: where it wants a test part it gets the last rows of the validation
     part once more.
     """
-    tail = horizon + TAIL_STEPS
+    tail = tail_steps(d, panel.validation, horizon)
     recipe = msgspec.structs.replace(
         recipe, name="bench", every=f"{d.period_s}s", horizon=f"{horizon * d.period_s}s",
         covariates=d.covariate_names if covariates else (),
@@ -84,6 +84,14 @@ def recording_of(d: DataSet, recipe: Recipe, beyond: int) -> Recording:
         start_ns=d.start_ns, channels=names if recipe.covariates else (),
     )  # fmt: skip
     return exogenous.arrange(taken, recipe)
+
+
+def tail_steps(d: DataSet, end: int, horizon: int) -> int:
+    """Count the rows before `end` that give training something to measure itself on: every target has values there."""
+    tail = horizon + TAIL_STEPS
+    while tail < end // 2 and not np.isfinite(d.targets[end - tail : end - horizon]).any(axis=0).all():
+        tail *= 2
+    return tail
 
 
 def shown(whole: Recording, end: int, tail: int) -> Recording:
