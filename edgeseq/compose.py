@@ -26,6 +26,7 @@ from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Counts, Event, Outgoing, StreamRule, Target
+from edgeseq.disk import Disk
 from edgeseq.store import Found, Store, make_folder, open_store
 
 
@@ -77,13 +78,14 @@ def is_journaling(resolved: Resolved) -> bool:
     return resolved.config.journal.durability != "none"
 
 
-def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log) -> Node:
+def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log, disk: Disk | None = None) -> Node:
     """Verify the bundles, make the streams' state and read it back.
 
     Args:
         resolved: the configuration.
         state_dir: folder of snapshot and journal, or None to begin with nothing and keep nothing.
         log: called with the name of an event and its fields.
+        disk: another than the real one, in tests.
 
     Raises:
         BundleError: a bundle cannot be trusted, read or run.
@@ -93,7 +95,7 @@ def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log) -> Node:
     node = _new_node(resolved, state_dir, log)
     if state_dir is None:
         return node
-    store, found = open_store(state_dir, is_journaling=is_journaling(resolved), notify=log)
+    store, found = open_store(state_dir, is_journaling=is_journaling(resolved), notify=log, disk=disk)
     node.store = store
     _restore(node, found, log)
     return node
