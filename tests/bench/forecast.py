@@ -28,7 +28,7 @@ from rich.console import Console
 from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq_train import scores
 from edgeseq_train.peers import PEERS, make_panel
-from edgeseq_train.recipe import read_recipe
+from edgeseq_train.recipe_files import read_recipe
 from tests.bench import cells, datasets, kept
 
 HORIZON = max(cells.HORIZONS)

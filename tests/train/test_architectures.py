@@ -30,7 +30,8 @@ from edgeseq_train.course import train
 from edgeseq_train.fit import Fitted
 from edgeseq_train.initial import initial_weights, trainable
 from edgeseq_train.loop import Trainer
-from edgeseq_train.recipe import Recipe, TrainingRecipe, read_recipe, write_recipe
+from edgeseq_train.recipe import Recipe, TrainingRecipe
+from edgeseq_train.recipe_files import read_recipe, write_recipe
 from edgeseq_train.tf_ops import TENSORFLOW
 from tests.support.other_runtime import roll_on_tflite_runtime
 from tests.train.conftest import HOUR_NS, make_series, small_recipe, train_small

@@ -26,7 +26,8 @@ from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest.device import serve
 from edgeseq_train.backtest.entrant import Forecasts, score
 from edgeseq_train.fit import Recording, Split
-from edgeseq_train.recipe import Recipe, write_recipe
+from edgeseq_train.recipe import Recipe
+from edgeseq_train.recipe_files import write_recipe
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
 
 pytestmark = pytest.mark.training

@@ -17,7 +17,8 @@ from edgeseq.core.types import F64, Message, Options, StreamRule
 from edgeseq.errors import BundleError, ConfigError
 from edgeseq_train import exogenous, prepare, recording
 from edgeseq_train.cli import resolve, train
-from edgeseq_train.recipe import Recipe, RecordingRecipe, read_recipe
+from edgeseq_train.recipe import Recipe, RecordingRecipe
+from edgeseq_train.recipe_files import read_recipe
 from tests.support.bundles import make_manifest
 from tests.train.conftest import HOUR_NS
 from tests.train.test_train_command import LoggingStepper
@@ -149,5 +150,5 @@ def test_unknown_kind_is_refused(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "'meter' is not one of 'gauge', 'counter'" in done.output
     (tmp_path / "r.toml").write_text('[recording]\nkind = "meter"\n')
-    with pytest.raises(ConfigError, match="the recipe cannot be used"):
+    with pytest.raises(ConfigError, match=r"recording\.kind has a wrong value"):
         read_recipe(tmp_path / "r.toml")

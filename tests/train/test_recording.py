@@ -12,7 +12,8 @@ from edgeseq.core.layers import LayerSpec
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import recording
 from edgeseq_train.fit import split_rows
-from edgeseq_train.recipe import Recipe, SplitRecipe, read_recipe, write_recipe
+from edgeseq_train.recipe import Recipe, SplitRecipe
+from edgeseq_train.recipe_files import read_recipe, write_recipe
 from tests.train.conftest import HOUR_NS
 
 
@@ -198,7 +199,7 @@ def test_wrong_recipe_names_the_key(tmp_path: Path, text: str, found: str) -> No
     """An unknown key, a wrong value and broken TOML are ConfigErrors that say which."""
     path = tmp_path / "r.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match="the recipe cannot be used") as raised:
+    with pytest.raises(ConfigError, match=r"unknown key|wrong value|no TOML") as raised:
         read_recipe(path)
     assert found in str(raised.value)
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from edgeseq.bundle import Bundle, Channel, TrustedKeys, read_bundle
 from edgeseq.commands.bundle import bundle as bundle_command
 from edgeseq_train.cli import _bundle_path, resolve, train
-from edgeseq_train.recipe import Recipe, RecordingRecipe, read_recipe, write_recipe
+from edgeseq_train.recipe import Recipe, RecordingRecipe
+from edgeseq_train.recipe_files import read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, reading_of
 from tests.train.conftest import make_series
 

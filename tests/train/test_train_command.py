@@ -25,7 +25,7 @@ from edgeseq.core.types import F32, F64, Message, Options, StreamRule
 from edgeseq.errors import EXIT_USAGE, ConfigError
 from edgeseq_train import prepare, recording
 from edgeseq_train.cli import train
-from edgeseq_train.recipe import read_recipe
+from edgeseq_train.recipe_files import read_recipe
 from edgeseq_train.report import Watch
 from tests.train.conftest import HOUR_NS, make_series
 

@@ -20,7 +20,8 @@ from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.fit import fit, split_rows
 from edgeseq_train.lengths import check_measurable
-from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe, moved, read_recipe, write_recipe
+from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe
+from edgeseq_train.recipe_files import check, moved, read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, tuple_of
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.sources import title_of
@@ -209,7 +210,11 @@ def _verdict(manifest: Manifest) -> str:
 
 
 def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
-    """Let the command line win over the recipe."""
+    """Let the command line win over the recipe.
+
+    Raises:
+        ConfigError: a wrong value.
+    """
     given = {
         k: options[k] for k in ("every", "horizon", "aggregate", "name", "seed") if options[k] is not None
     }
@@ -224,7 +229,7 @@ def resolve(recipe: Recipe, data: Path, options: dict[str, Any]) -> Recipe:
     if options["split"]:
         given["split"] = _split(options["split"], recipe)
     recipe = msgspec.structs.replace(recipe, **given)
-    return msgspec.structs.replace(recipe, name=recipe.name or title_of(data))
+    return check(msgspec.structs.replace(recipe, name=recipe.name or title_of(data)))
 
 
 def _calendar(holidays: str, time_zone: str | None, recipe: Recipe) -> CalendarRecipe:

@@ -1,22 +1,21 @@
-"""The recipe of a training run: TOML in, frozen structs out; every field has a default and a meaning."""
+"""The recipe of a training run: every field has a default and a meaning; `recipe_files` reads and writes it."""
 
 from __future__ import annotations
 
-import os
-import runpy
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from edgeseq.core.decoder import DecoderSpec
-from edgeseq.core.layers import LayerSpec, kind_of
+from edgeseq.core.layers import LayerSpec
 from edgeseq.core.types import Aggregate, Kind, OnGap
-from edgeseq.errors import ConfigError
 
 COUNTED: Aggregate = "sum"
 """How the increments of a counter become one, unless told otherwise."""
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Season = Annotated[int, msgspec.Meta(ge=2)]
+MOST_SEED = 2**31 - 1
 VariantName = Literal["float32", "float16", "int8_weights", "dynamic"]
 
 
@@ -25,7 +24,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class SplitRecipe(_Table, frozen=True):
-    """[split]: by time. Fractions of the rows, or counts of rows where all are > 1."""
+    """[split]: by time. Fractions of the rows, or counts of rows where none is below 1."""
 
     train: float = 0.6
     validation: float = 0.2
@@ -52,11 +51,11 @@ class RecordingRecipe(_Table, frozen=True):
 class FrontRecipe(_Table, frozen=True):
     """[front]: what is computed before anything is learned."""
 
-    seasons: tuple[int, ...] | None = None
+    seasons: tuple[Season, ...] | None = None
     """Season lengths in steps; default: found by autocorrelation among the day and the week."""
-    ring: int | None = None
+    ring: Annotated[int, msgspec.Meta(ge=2)] | None = None
     """Steps kept; default: chosen by validation among sensible ones."""
-    half_life: float | None = None
+    half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """Of the running mean and scale in steps; default min(7 seasons, rows / 8)."""
 
 
@@ -64,31 +63,31 @@ class CellRecipe(_Table, frozen=True):
     """[cell]: the recurrent part."""
 
     kind: Literal["gru", "lstm", "rnn"] = "gru"
-    layers: int = 1
-    units: int = 48
+    layers: Positive = 1
+    units: Positive = 48
 
 
 class TrainingRecipe(_Table, frozen=True):
     """[training]: truncated back-propagation through time with carried state."""
 
-    steps: int = 1000
+    steps: Positive = 1000
     """Most optimizer steps."""
-    patience: int = 250
+    patience: Positive = 250
     """Stop after so many steps without a better validation loss."""
-    validate_every: int = 25
-    lanes: int = 48
+    validate_every: Positive = 25
+    lanes: Positive = 48
     """Segments per step; each goes on where it stopped, with its state."""
     segment: Annotated[int, msgspec.Meta(ge=0)] = 32
     """Steps of time per segment, through which gradients flow; 0: whole runs (full back-propagation through time)."""
-    loss_stride: int = 4
+    loss_stride: Positive = 4
     """The loss is taken at every n-th step of a segment, from a random offset."""
-    learning_rate: float = 3e-3
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
     schedule: Literal["one_cycle", "cosine", "constant", "plateau"] = "one_cycle"
     """Of the learning rate; plateau: halved whenever validation has not improved for `plateau_steps`."""
-    plateau_steps: int = 75
-    highway_rate: float = 0.2
+    plateau_steps: Positive = 75
+    highway_rate: Annotated[float, msgspec.Meta(ge=0)] = 0.2
     """Learning rate of the highway as a share of the others'."""
-    weight_decay: float = 1e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
     dropout: Share = 0.25
     """Of each layer's outputs."""
     recurrent_dropout: Share = 0.0
@@ -101,11 +100,11 @@ class TrainingRecipe(_Table, frozen=True):
     """Share of the steps up to which it is always fed the truth …"""
     teacher_forcing_end: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """… and from which on it is fed its own output only, where `linear`."""
-    median_weight: float = 4.0
+    median_weight: Annotated[float, msgspec.Meta(gt=0)] = 4.0
     """Weight of the median in the loss, as a multiple of that of each other level."""
     average: Share = 0.98
     """Decay of the running average of the weights that is validated and shipped; 0: no average."""
-    cold_share: float = 0.1
+    cold_share: Share = 0.1
     """Share of lanes that start cold, with an empty ring."""
 
 
@@ -150,7 +149,7 @@ class Recipe(_Table, frozen=True):
     """Columns whose future is known: on the device a topic brings them. What was measured may stand for forecasts."""
     calendar: CalendarRecipe | None = None
     levels: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=MOST_SEED)] = 0
     estimate: str | None = None
     """Column to be estimated from the others at each step: a number that no device will see."""
     classify: str | None = None
@@ -173,78 +172,3 @@ class Recipe(_Table, frozen=True):
     """[decoder]: makes it an encoder-decoder, with the layers as its encoder."""
     training: TrainingRecipe = TrainingRecipe()
     quantization: QuantizationRecipe = QuantizationRecipe()
-
-
-def read_recipe(path: Path | None) -> Recipe:
-    """Read a recipe, or take the defaults.
-
-    Raises:
-        ConfigError: unreadable file, unknown key or wrong value.
-    """
-    if path is None:
-        return Recipe()
-    try:
-        text = path.read_bytes()
-        recipe = msgspec.toml.decode(text, type=Recipe)
-    except OSError as error:
-        raise ConfigError("cannot read the recipe", where=str(path), found=str(error)) from error
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise ConfigError(
-            "the recipe cannot be used",
-            where=str(path),
-            found=str(error),
-            do="see train/recipes for examples",
-        ) from error
-    if recipe.recording.kind == "counter" and "aggregate" not in msgspec.toml.decode(text):
-        recipe = msgspec.structs.replace(recipe, aggregate=COUNTED)
-    _load(recipe.modules, path.parent)
-    for layer in recipe.layers:
-        kind_of(layer)
-    return recipe
-
-
-def _load(modules: tuple[str, ...], folder: Path) -> None:
-    """Run Python files that define layers of one's own."""
-    for name in modules:
-        file = folder / name
-        if not file.is_file():
-            raise ConfigError(
-                "no such Python file",
-                where="recipe: modules",
-                found=str(file),
-                wanted="a path from the recipe on",
-            )
-        runpy.run_path(str(file))
-
-
-def moved(recipe: Recipe, origin: Path | None, target: Path) -> Recipe:
-    """Let a recipe that is written elsewhere find the Python files beside the one it was read from."""
-    if origin is None:
-        return recipe
-    modules = tuple(os.path.relpath(origin.parent / m, target.parent) for m in recipe.modules)
-    return msgspec.structs.replace(recipe, modules=modules)
-
-
-def write_recipe(recipe: Recipe) -> str:
-    """Write a recipe as TOML; what is unset is left out.
-
-    >>> read = msgspec.toml.decode(write_recipe(Recipe(every="10m")), type=Recipe)
-    >>> read == Recipe(every="10m")
-    True
-    """
-    scalars, tables = [], []
-    for key, value in msgspec.to_builtins(recipe).items():
-        if isinstance(value, dict):
-            tables.append("\n".join(["", f"[{key}]", *_lines(value)]))
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
-            tables += ["\n".join(["", f"[[{key}]]", *_lines(row)]) for row in value]
-        else:
-            scalars += _lines({key: value})
-    return "\n".join([*scalars, *tables, ""])
-
-
-def _lines(values: dict[str, object]) -> list[str]:
-    # JSON strings, numbers, true/false and arrays of them are TOML too.
-    return [
-        f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items() if value is not None
-    ]

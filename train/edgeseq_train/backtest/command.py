@@ -21,7 +21,8 @@ from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bun
 from edgeseq_train.backtest.models import check_fits
 from edgeseq_train.cli import PATH, horizon_steps, length_ns, make_console, resolve
 from edgeseq_train.fit import Recording
-from edgeseq_train.recipe import Recipe, read_recipe
+from edgeseq_train.recipe import Recipe
+from edgeseq_train.recipe_files import read_recipe
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.shared_options import layout_options
 

@@ -25,7 +25,8 @@ from sqlalchemy.exc import DatabaseError
 
 from edgeseq.errors import ConfigError
 from edgeseq_train.fit import Recording, split_rows
-from edgeseq_train.recipe import Recipe, write_recipe
+from edgeseq_train.recipe import Recipe
+from edgeseq_train.recipe_files import write_recipe
 from edgeseq_train.tuning import trial as trials
 from edgeseq_train.tuning.space import recipe_of, space_of, start_of
 from edgeseq_train.tuning.trial import REASON, START, Cut, Limits, Pruned, Task
