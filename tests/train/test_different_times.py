@@ -14,7 +14,7 @@ from edgeseq.errors import InputError
 from edgeseq_train import exogenous, recording
 from edgeseq_train.fit import Recording, fit, split_rows
 from edgeseq_train.lengths import check_parts
-from edgeseq_train.recipe import CalendarRecipe, Recipe, RecordingRecipe
+from edgeseq_train.recipe import CalendarRecipe, Recipe, RecordingRecipe, SplitRecipe
 from tests.train.conftest import HOUR_NS, make_series, small_recipe
 
 MONTHS = {
@@ -125,3 +125,12 @@ def test_long_table_of_streams_that_overlap_keeps_their_times() -> None:
     taken = recording.from_frame(frame, HOUR_NS, **exogenous.reading(Recipe()))
     assert np.isnan(taken.values[:300, taken.names.index("attic"), 0]).all()
     assert len(taken.values) == 600
+
+
+def test_a_part_shorter_than_the_horizon_names_the_steps_it_needs() -> None:
+    """No forecast fits into such a part: its length and the least one are told, not a time without values."""
+    taken = Recording(np.random.default_rng(0).standard_normal((900, 1, 1)), ("load",), HOUR_NS)
+    with pytest.raises(InputError, match="the test part is shorter than the horizon") as raised:
+        check_parts(taken, split_rows(900, SplitRecipe(train=700, validation=197, test=3)), 6)
+    assert raised.value.found == "3 steps of 6"
+    assert str(raised.value.wanted).startswith("at least 6 steps")

@@ -257,3 +257,10 @@ def test_an_instant_of_the_command_line_must_be_one(tmp_path: Path) -> None:
     result = CliRunner().invoke(train, [str(_write(tmp_path, LONG)), *asked])
     assert "since is no time" in str(result.exception)
     assert "--since" in str(result.exception)
+
+
+def test_a_ring_longer_than_the_training_part_is_refused() -> None:
+    """A ring that no training part fills is told, instead of asking for its square of memory."""
+    with pytest.raises(InputError, match="the training part is too short") as raised:
+        check_length(900, 540, HOUR_NS, 6, None, 100_000)
+    assert "a ring of 100000" in str(raised.value.wanted)

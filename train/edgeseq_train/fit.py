@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -106,7 +106,7 @@ class Fitted:
 
 
 def split_rows(rows: int, recipe: SplitRecipe) -> Split:
-    """Cut by time. Fractions of the rows, or row counts where all are > 1.
+    """Cut by time. Fractions of the rows, or row counts where none is below 1.
 
     >>> split_rows(100, SplitRecipe())
     Split(train=60, validation=80, test=100)
@@ -116,7 +116,15 @@ def split_rows(rows: int, recipe: SplitRecipe) -> Split:
         raise ConfigError(
             "a part of the split is empty", where="recipe: [split]", found=str(sizes), wanted="all > 0"
         )
-    if all(s > 1 for s in sizes):
+    if any(s > 1 for s in sizes) and any(s < 1 for s in sizes):
+        raise ConfigError(
+            "the split mixes counts and shares",
+            where="--split, or recipe: [split]",
+            found=", ".join(f"{s:g}" for s in sizes),
+            wanted="three shares such as 0.6,0.2,0.2, or three counts of steps such as 8640,2880,2880",
+            do=f"there are {rows} steps",
+        )
+    if all(s >= 1 for s in sizes):
         a, b, c = (int(s) for s in sizes)
     else:
         a, b, c = (round(rows * s) for s in sizes)
@@ -165,21 +173,19 @@ def fit(
     """
     begun = time.perf_counter()
     split = split_rows(len(recording.values), recipe.split)
-    check_length(len(recording.values), split.train, recording.period_ns, horizon, recipe.front.seasons)
+    check_length(
+        len(recording.values),
+        split.train,
+        recording.period_ns,
+        horizon,
+        recipe.front.seasons,
+        recipe.front.ring,
+    )
     check_parts(recording, split, horizon)
     choices = _lag_choices(recording, split, horizon, recipe)
-    anchor, unit = _settled(recording, split, horizon, choices[-1][0][-1][1])
-    x = features.normalise(recording.values[: split.validation], anchor, unit)
-    front = _front(x, split, horizon, choices, recipe, recording.target_channels)
-    found = _settled(recording, split, horizon, front.spec.ring)
-    if not np.array_equal(found, (anchor, unit)):
-        # A device that keeps less history than the longest lags tried settles elsewhere.
-        anchor, unit = found
-        x = features.normalise(recording.values[: split.validation], anchor, unit)
-        choices = [(front.spec.segments or ((0, front.spec.ring),), front.spec.seasons)]
-        front = _front(x, split, horizon, choices, recipe, recording.target_channels)
-    spec, solution = front.spec, front.solution
-    weights, rows = _rows(front, x, split, recipe, recording)
+    settled = _settled_front(recording, split, horizon, choices, recipe)
+    solution = settled.front.solution
+    weights, rows = _rows(settled.front, settled.x, split, recipe, recording)
     spec = rows.spec
     reach = f"{len(spec.lags)} lags" if spec.segments else f"{spec.ring} lags"
     say(f"ridge on {reach}, seasons {list(spec.seasons)}, {time.perf_counter() - begun:.1f} s")
@@ -195,17 +201,21 @@ def fit(
     trainer = Trainer(rows, weights, solution.error, recipe.training, recipe.seed)
     shown(trainer)
     best, notes = train(trainer, progress, say, checkpoint)
+    summary = _summary(best, notes, time.perf_counter() - begun)
+    return Fitted(spec, best, settled.anchor, settled.unit, solution, summary, notes)
+
+
+def _summary(best: dict[str, F32], notes: list[Note], seconds: float) -> dict[str, object]:
+    """Say what training came to, as the manifest holds it."""
     first, last = notes[0].validation_loss, min(n.validation_loss for n in notes)
-    parameters = sum(a.size for a in best.values())
-    summary: dict[str, object] = {
-        "parameters": parameters,
+    return {
+        "parameters": sum(a.size for a in best.values()),
         "steps": notes[-1].step,
         "validation_loss": last,
         "ridge_validation_loss": first,
         "recurrent": last < first,
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds": round(seconds, 1),
     }
-    return Fitted(spec, best, anchor, unit, solution, summary, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +229,33 @@ class Front:
     """Of the target channels."""
     running: list[F64]
     """Running scale of each part (T,)."""
+
+
+class SettledFront(NamedTuple):
+    """A front, and the scales its values are in."""
+
+    front: Front
+    x: F32
+    """(T, S, C) of training and validation part."""
+    anchor: F64
+    unit: F64
+
+
+def _settled_front(
+    recording: Recording, split: Split, horizon: int, choices: list[Choice], recipe: Recipe
+) -> SettledFront:
+    """Choose the front with the scales of the longest lags, then settle as a device with its ring does."""
+    anchor, unit = _settled(recording, split, horizon, choices[-1][0][-1][1])
+    x = features.normalise(recording.values[: split.validation], anchor, unit)
+    front = _front(x, split, horizon, choices, recipe, recording.target_channels)
+    found = _settled(recording, split, horizon, front.spec.ring)
+    if not np.array_equal(found, (anchor, unit)):
+        # A device that keeps less history than the longest lags tried settles elsewhere.
+        anchor, unit = found
+        x = features.normalise(recording.values[: split.validation], anchor, unit)
+        choices = [(front.spec.segments or ((0, front.spec.ring),), front.spec.seasons)]
+        front = _front(x, split, horizon, choices, recipe, recording.target_channels)
+    return SettledFront(front, x, anchor, unit)
 
 
 def _settled(recording: Recording, split: Split, horizon: int, ring: int) -> tuple[F64, F64]:

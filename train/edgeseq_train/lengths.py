@@ -20,7 +20,14 @@ SEASONS_SEEN = 3
 """A season must have passed so often before it can be learned, as it must before it is found."""
 
 
-def check_length(steps: int, train: int, period_ns: int, horizon: int, seasons: Sequence[int] | None) -> None:
+def check_length(
+    steps: int,
+    train: int,
+    period_ns: int,
+    horizon: int,
+    seasons: Sequence[int] | None,
+    ring: int | None = None,
+) -> None:
     """Refuse a recording whose training part is too short.
 
     Args:
@@ -29,24 +36,29 @@ def check_length(steps: int, train: int, period_ns: int, horizon: int, seasons: 
         period_ns: grid period.
         horizon: steps to forecast.
         seasons: steps, as the recipe asks for them; None: found from what there is.
+        ring: steps that the recipe wants kept; None: chosen among what there is.
 
     Raises:
-        InputError: too short for the horizon or a season.
+        InputError: too short for the horizon, the ring or a season.
     """
     _check(steps, train, period_ns, 4 * horizon + 200, f"a horizon of {horizon}", "forecast less far")
+    if ring:
+        _check(steps, train, period_ns, ring + horizon, f"a ring of {ring}", "set a shorter [front] ring")
     for season in seasons or ():
         least, shorter = SEASONS_SEEN * season, "leave the season out of [front] seasons"
         _check(steps, train, period_ns, least, f"{SEASONS_SEEN} seasons of {season}", shorter)
 
 
 def check_parts(recording: Recording, split: Split, horizon: int) -> None:
-    """Refuse series to be forecast that have no value in one of the parts: nothing could be learned or measured.
+    """Refuse parts shorter than the horizon, and series to be forecast that have no value in one of them.
+
+    Nothing could be learned or measured.
 
     A test part without any value at all is one that was taken out, as a search for the best recipe does: see
     `check_measurable`.
 
     Raises:
-        InputError: a series without a value in a part.
+        InputError: a part is too short, or a series has no value in it.
     """
     S, C = recording.values.shape[1:]
     targets = [k for k in range(S * C) if k % C < recording.target_channels]
@@ -60,6 +72,8 @@ def check_parts(recording: Recording, split: Split, horizon: int) -> None:
     if not known[split.validation :].any():
         del parts["test"]
     for part, (start, stop) in parts.items():
+        if part != "training":
+            _check_reach(part, stop + reach - start, horizon)
         lacking = [k for k in targets if not known[start:stop, k].any()]
         if lacking:
             raise InputError(
@@ -72,6 +86,18 @@ def check_parts(recording: Recording, split: Split, horizon: int) -> None:
                 do="cut all to the time they share with --since and --until, leave these out with --without, or train"
                 " them by themselves",
             )
+
+
+def _check_reach(part: str, steps: int, horizon: int) -> None:
+    if steps >= horizon:
+        return
+    raise InputError(
+        f"the {part} part is shorter than the horizon",
+        where="--split, or recipe: [split]",
+        found=f"{steps} {'step' if steps == 1 else 'steps'} of {horizon}",
+        wanted=f"at least {horizon} steps, and several times as many for figures that mean something",
+        do="give it more with --split, record for longer, or forecast less far",
+    )
 
 
 def check_measurable(recording: Recording, split: Split) -> None:
