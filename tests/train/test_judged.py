@@ -86,3 +86,14 @@ def test_what_a_broken_sensor_says_once_rules_neither_scale_nor_loss() -> None:
     target = believable(clean, wild[:, 0], variance)
     assert np.flatnonzero(np.isnan(target)).tolist() == [100]
     assert np.array_equal(np.delete(target, 100), np.delete(plain[:, 0], 100))
+
+
+def test_a_grid_finer_than_the_readings_hides_no_season() -> None:
+    """Where two thirds of all steps are empty, what is known still shows the day; so few pairs that they tell nothing
+    show none.
+    """
+    values = make_series(24 * 40)
+    values[np.random.default_rng(2).random(values.shape) < 0.65] = np.nan
+    assert detect(values, HOUR_NS) == (24,)
+    values[np.random.default_rng(3).random(values.shape) < 0.9] = np.nan
+    assert detect(values, HOUR_NS) == ()

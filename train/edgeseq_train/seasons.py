@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ RING_LIMIT = 512
 """Longest ring that is looked at whole: 2 kB of state per channel, and a row of highway weights per lag."""
 PEAK = 0.05
 """How far the autocorrelation at a season must stand above that half a season away."""
+LEAST_PAIRS = 200
+"""Of values one lag apart, from which a correlation is told."""
 WILD = 50.0
 """Median deviations from the median; farther off nothing is weather or load: the worst smog is at 20."""
 
@@ -33,11 +36,17 @@ def candidates(period_ns: int) -> tuple[int, ...]:
 
 
 def autocorrelation(values: F64, lag: int) -> float:
-    """Correlate a series with itself `lag` steps later, over the pairs where both are known."""
+    """Correlate a series with itself `lag` steps later, over the pairs where both are known.
+
+    0 where the series is shorter than three lags; NaN where it has too few pairs to tell. On a grid finer than its
+    readings a series may lack most steps, and yet show its day.
+    """
+    if len(values) < 3 * lag:
+        return 0.0
     a, b = values[:-lag], values[lag:]
     known = np.isfinite(a) & np.isfinite(b)
-    if known.sum() < 2 * lag or a[known].std() == 0 or b[known].std() == 0:
-        return 0.0
+    if known.sum() < min(2 * lag, LEAST_PAIRS) or a[known].std() == 0 or b[known].std() == 0:
+        return math.nan
     return float(np.corrcoef(a[known], b[known])[0, 1])
 
 
@@ -83,7 +92,8 @@ def _tamed(column: F64) -> F64:
 def _shows(column: F64, season: int, *, weekly: bool) -> bool:
     day = season // WEEK_DAYS
     away = (season - day, season + day, season - 3 * day) if weekly else (season // 2, season + season // 2)
-    return autocorrelation(column, season) > max(autocorrelation(column, lag) for lag in away) + PEAK
+    # A comparison with NaN is false.
+    return all(autocorrelation(column, season) > autocorrelation(column, lag) + PEAK for lag in away)
 
 
 DENSE, WIDE = 96, 336
