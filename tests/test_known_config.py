@@ -73,7 +73,7 @@ def test_a_bundle_wants_all_its_known_covariates_and_no_other(names: tuple[str, 
     """A missing or another covariate is told with what the bundle was trained on."""
     manifest = make_manifest(inputs=WEATHER)
     rule = msgspec.structs.replace(RULE, known={name: KnownSource("weather") for name in names})
-    with pytest.raises(BundleError, match="trained for another known") as caught:
+    with pytest.raises(BundleError, match="trained for another set of known") as caught:
         check_fits(manifest, rule)
     assert caught.value.wanted == wanted
     check_fits(manifest, msgspec.structs.replace(RULE, known={"outdoor": KnownSource("weather")}))
@@ -91,7 +91,7 @@ def test_the_target_may_be_called_otherwise_and_covariates_may_not() -> None:
 
     check_fits(manifest, rule("kitchen", "outdoor", "sun"))
     for wrong in (("kitchen", "sun", "outdoor"), ("kitchen", "outdoor"), ("outdoor", "sun", "kitchen")):
-        with pytest.raises(BundleError, match="trained for another channels"):
+        with pytest.raises(BundleError, match="trained for another set of channels"):
             check_fits(manifest, rule(*wrong))
 
 

@@ -157,7 +157,7 @@ def test_hourly_rows_stand_twice_in_the_hour_that_comes_twice() -> None:
         pl.DataFrame({"time": [*walls[:2], walls[3]], "a": [1.0, 2.0, 4.0]}), time_zone="Europe/Berlin"
     )
     np.testing.assert_array_equal(taken.values.ravel(), [1, 2, np.nan, 4])
-    assert said[0].endswith("comes twice: its 1 rows never go back, so they are read as of the first")
+    assert said[0].endswith("comes twice: its one row is read as of the first")
 
 
 def test_a_time_of_the_skipped_hour_is_read_as_before_the_change() -> None:

@@ -45,6 +45,9 @@ def reading(recipe: Recipe, **given: Unpack[Options]) -> Options:
         **asked, "columns": wanted(asked["columns"], recipe), "multichannel": needs_channels(recipe),
         # They come to the device by topics of their own, as they are.
         "gauges": recipe.known,
+        "asked_by": {
+            **dict.fromkeys(recipe.covariates, "--covariates"), **dict.fromkeys(recipe.known, "--known"),
+        },
         # A calendar is of one time.
         "own_times": recipe.calendar is None,
     }  # fmt: skip

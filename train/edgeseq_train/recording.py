@@ -14,6 +14,7 @@ from edgeseq_train.fit import Recording
 from edgeseq_train.recordings import grid, sources
 from edgeseq_train.recordings.choose import choose
 from edgeseq_train.recordings.layout import part_of
+from edgeseq_train.recordings.numbers import UNITS_TOLD
 from edgeseq_train.recordings.request import Options, Request
 from edgeseq_train.recordings.series import Candidate, Series
 from edgeseq_train.recordings.tables import Table, check_rows
@@ -72,7 +73,7 @@ def from_frame(
 
 
 def _read(candidates: Sequence[Candidate], request: Request, where: str) -> Recording:
-    chosen = choose(candidates, request.columns, request.without, where)
+    chosen = choose(candidates, request.columns, request.without, where, request.asked_by)
     series, left = [], {}
     for k, candidate in enumerate(chosen):
         request.progress(f"reading {candidate.name}", k / len(chosen))
@@ -87,7 +88,9 @@ def _read(candidates: Sequence[Candidate], request: Request, where: str) -> Reco
             where=where,
             found="; ".join(f"{name}: {cells}" for name, cells in left.items())[:300],
             wanted="columns, series or entities of numbers",
-            do="name those that are measured, with --columns",
+            do="write units into a column of their own, and one unit for each column"
+            if any(UNITS_TOLD in cells for cells in left.values())
+            else "name those that are measured, with --columns",
         )
     if left:
         request.say(f"left out, for they hold no numbers: {', '.join(left)}")

@@ -131,7 +131,7 @@ def _labelled_table(table: tables.Table, request: Request, target: str, task: Ta
 def _labelled(
     candidates: Sequence[Candidate], request: Request, where: str, target: str, task: Task, names: tuple[str, ...]
 ) -> Labelled:  # fmt: skip
-    (wanted,) = choose(candidates, [target], (), where)[:1]
+    (wanted,) = choose(candidates, [target], (), where, {target: f"--{task}"})[:1]
     others = [c for c in candidates if c is not wanted]
     loaded = {c.name: c.load() for c in choose(others, request.columns, request.without, where)}
     inputs = [s for s in loaded.values() if isinstance(s, Series)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from edgeseq.errors import InputError
@@ -14,7 +14,11 @@ _PATTERN = frozenset("*?[")
 
 
 def choose(
-    candidates: Sequence[Candidate], wanted: Sequence[str], without: Sequence[str], where: str
+    candidates: Sequence[Candidate],
+    wanted: Sequence[str],
+    without: Sequence[str],
+    where: str,
+    asked_by: Mapping[str, str] | None = None,
 ) -> list[Candidate]:
     """Pick candidates by name or pattern, in the order they are asked for.
 
@@ -23,13 +27,14 @@ def choose(
         wanted: names or patterns; none means all.
         without: names or patterns of what is left out again.
         where: the recording, for errors.
+        asked_by: options that named columns, where it was not --columns.
 
     Raises:
         InputError: a name or pattern that nothing fits, or nothing is left.
     """
     picked: dict[int, Candidate] = {}
     for name in wanted or ("*",):
-        picked |= dict(_matching(candidates, name, "--columns", where))
+        picked |= dict(_matching(candidates, name, (asked_by or {}).get(name, "--columns"), where))
     for name in without:
         for k, _ in _matching(candidates, name, "--without", where):
             picked.pop(k, None)

@@ -18,7 +18,7 @@ import polars as pl
 
 from edgeseq.errors import InputError
 from edgeseq_train.recordings.choose import listed
-from edgeseq_train.recordings.kinds import opened, unreadable
+from edgeseq_train.recordings.kinds import is_timeless, opened, unreadable
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.series import Candidate, Series, make_series
 from edgeseq_train.recordings.times import from_epoch
@@ -146,6 +146,14 @@ def _fields(lines: pl.Series, line: int, path: Path) -> pl.DataFrame:
 
 def _no_point(lines: pl.Series, line: int, wrong: pl.Series, path: Path) -> InputError:
     row = int(wrong[0])
+    if is_timeless(lines[row].strip()):
+        return InputError(
+            "lines without a time",
+            where=f"{path}: line {line + row}",
+            found=repr(lines[row])[:120],
+            wanted="measurement,tag=… field=… time, such as 1772359200000000000",
+            do="export the points with their times, in ns since 1970",
+        )
     return InputError(
         "a line is no point of the line protocol",
         where=f"{path}: line {line + row}",

@@ -20,6 +20,9 @@ WANTED = "CSV (also .gz), Parquet, InfluxDB line protocol (also .gz), home-assis
 
 _LINE = re.compile(r"(?:[^\s,\\#]|\\.)(?:[^ \\]|\\.)* (?:[^ =\\]|\\.)+=.* -?[0-9]{9,19}\s*")
 """measurement,tags fields timestamp"""
+_FIELD = r'(?:[^ =,\\]|\\.)+=(?:"[^"]*"|[^, ]+)'
+_TIMELESS = re.compile(rf"(?:[^\s,\\#]|\\.)(?:[^ \\]|\\.)* {_FIELD}(?:,{_FIELD})*\s*")
+"""The same without a timestamp, which no recording can do without."""
 _AROUND_LINES = ("#", "CREATE ")
 """What exports write before the points."""
 
@@ -39,9 +42,18 @@ def kind_of(path: Path) -> Kind | None:
     if text is None or text.lstrip()[:1] in ("{", "["):
         return None
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(_AROUND_LINES)]
-    if lines and _LINE.fullmatch(lines[0]):
+    if lines and (_LINE.fullmatch(lines[0]) or is_timeless(lines[0])):
         return "lines"
     return "csv" if is_table(text.splitlines()[:2]) else None
+
+
+def is_timeless(line: str) -> bool:
+    r"""Tell a point of the line protocol without a time.
+
+    >>> is_timeless("weather,room=hall temperature=21.5"), is_timeless("time,a b"), is_timeless("a b=1 1772359200")
+    (True, False, False)
+    """
+    return bool(_TIMELESS.fullmatch(line))
 
 
 def is_table(lines: Sequence[str]) -> bool:

@@ -15,6 +15,10 @@ ABSENT_WORDS = ("unavailable", "unknown")
 """What Home Assistant writes where it has no value."""
 
 
+UNITS_TOLD = "numbers with units"
+_WITH_UNIT = r"^[+-]?[0-9]+(?:[.,][0-9]+)?\s*([^0-9\s.,:+-][^0-9\s]{0,9})$"
+
+
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """A column as numbers."""
@@ -57,7 +61,7 @@ def to_numbers(column: pl.Series, table: Table, name: str, rows: pl.Series | Non
             found=f"{column[cell]!r}"[:80]
             + (f" and {len(wrong) - 1} more such cells" if len(wrong) > 1 else ""),
             wanted="a number, or an empty cell where there is none",
-            do="correct the cells, or leave the column out with --without",
+            do=f"{_advice(text.gather(wrong))}, or leave the column out with --without",
         )
     return _numbers(values, int(words.sum()))
 
@@ -72,7 +76,7 @@ def _numbers(values: pl.Series, words: int) -> Numbers:
 
 
 def _shown(column: pl.Series) -> str:
-    """Name some of the cells.
+    """Name some of the cells, and their units where they are numbers with units.
 
     >>> _shown(pl.Series(["on", None, "off", "on", "x", "y"])), _shown(pl.Series([[1], [2]]))
     ("'on', 'off', 'x' …", 'cells of type List(Int64)')
@@ -80,4 +84,27 @@ def _shown(column: pl.Series) -> str:
     if column.dtype.is_nested():
         return f"cells of type {column.dtype}"
     different = column.drop_nulls().unique(maintain_order=True)
-    return ", ".join(repr(cell)[:40] for cell in different.head(3)) + (" …" if len(different) > 3 else "")
+    shown = ", ".join(repr(cell)[:40] for cell in different.head(3)) + (" …" if len(different) > 3 else "")
+    units = _units(different)
+    return f"{shown}: {UNITS_TOLD} ({', '.join(units)})" if units else shown
+
+
+def _units(cells: pl.Series) -> list[str]:
+    """Name the units of cells that all are a number and a unit; none where one is not.
+
+    >>> _units(pl.Series(["20.1 °C", "68°F"])), _units(pl.Series(["20.1 °C", "on"]))
+    (['°C', '°F'], [])
+    """
+    if cells.dtype != pl.String:
+        return []
+    units = cells.str.strip_chars().str.extract(_WITH_UNIT)
+    return [] if units.null_count() else units.unique(maintain_order=True).to_list()
+
+
+def _advice(wrong: pl.Series) -> str:
+    """Say what to do about cells that are no numbers."""
+    units = _units(wrong.unique(maintain_order=True))
+    if not units:
+        return "correct the cells"
+    convert = "" if len(units) == 1 else ", converted to one"
+    return f"the cells hold units ({', '.join(units)}): write the numbers alone{convert}"

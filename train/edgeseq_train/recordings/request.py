@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from edgeseq.core.types import Aggregate, Kind, OnGap
@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     kind: Kind | None
     gauges: Sequence[str]
     own_times: bool
+    asked_by: Mapping[str, str]
     statistics: bool | None
     say: Say
     progress: Progress
@@ -68,6 +69,8 @@ class Request:
     """Columns that are no counters whatever `kind` says: what no stream's topic brings to the device."""
     own_times: bool = False
     """Streams of different times are laid beside one another, each from its first step on. False: by their times."""
+    asked_by: Mapping[str, str] = field(default_factory=dict)
+    """Options that named columns, where it was not --columns: for errors."""
     statistics: bool | None = None
     """Of Home Assistant: hourly statistics, not states. None: where the device would compute the same from readings."""
     say: Say = lambda _: None

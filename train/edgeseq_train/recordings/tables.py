@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ UNNAMED = "unnamed"
 """What a column without a name is called."""
 INFER_ROWS = 10_000
 """Rows that tell the types of the columns."""
+
+_DUPLICATED = re.compile(r"_duplicated_\d+$")
+"""What polars appends to the names of columns that are called as another."""
+_DECIMAL_COMMA = r"^(\s*[+-]?\d+),(\d+)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,12 @@ def _load_csv(path: Path, say: Say) -> Table:
     frame = _named(frame.head(_filled(frame)), path)
     if header:
         frame = frame.drop(ROW_NUMBER)
+    for name in frame.columns:
+        original = _DUPLICATED.sub("", name)
+        if original != name and original in frame.columns:
+            say(f"two columns are called {original}: the later one is read as {name}")
     # Such files come from where the comma is the decimal mark.
-    return Table(frame.with_columns(_decimal_points(frame)) if separator == ";" else frame, str(path), 2)
+    return Table(_with_decimal_points(frame, say) if separator == ";" else frame, str(path), 2)
 
 
 def _header(path: Path, encoding: str) -> tuple[str, list[str] | None]:
@@ -170,6 +179,10 @@ def _filled(frame: pl.DataFrame) -> int:
     return int(filled[-1]) + 1 if len(filled) else 0
 
 
-def _decimal_points(frame: pl.DataFrame) -> list[pl.Expr]:
+def _with_decimal_points(frame: pl.DataFrame, say: Say) -> pl.DataFrame:
+    """Write points for decimal commas, and say where there were any."""
     texts = [name for name in frame.columns if frame[name].dtype == pl.String]
-    return [pl.col(name).str.replace(r"^(\s*[+-]?\d+),(\d+)", "${1}.${2}") for name in texts]
+    found = [name for name in texts if frame[name].str.contains(_DECIMAL_COMMA).any()]
+    if found:
+        say(f"commas are read as decimal points: {', '.join(found)}")
+    return frame.with_columns(pl.col(name).str.replace(_DECIMAL_COMMA, "${1}.${2}") for name in found)

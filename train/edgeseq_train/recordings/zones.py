@@ -130,6 +130,8 @@ def _tell_twice(frame: pl.DataFrame, zone: str, say: Say) -> None:
         start = f"{zone}: the hour from {at} on {day} comes twice: "
         if second:
             say(start + f"{n - second} rows are of the first, {second} of the second")
+        elif n == 1:
+            say(start + "its one row is read as of the first")
         else:
             say(start + f"its {n} rows never go back, so they are read as of the first")
 
