@@ -28,8 +28,11 @@ from edgeseq_train import fit as fitting
 from edgeseq_train import recording as recordings
 from edgeseq_train.backtest import asked
 from edgeseq_train.cli import horizon_steps, length_ns
-from edgeseq_train.fit import Recording
-from edgeseq_train.recipe import Recipe
+from edgeseq_train.fit import Recording, split_rows
+from edgeseq_train.lengths import check_measurable
+from edgeseq_train.recipe import COUNTED, Recipe
+from edgeseq_train.recipe_files import check
+from edgeseq_train.recordings.options import noted
 from edgeseq_train.recordings.request import Options
 
 DEFAULT_NAME = "model"
@@ -41,7 +44,8 @@ def fit(frame: pl.DataFrame, recipe: Recipe, **reading: Unpack[Options]) -> Bund
     Args:
         frame: a time column and columns of numbers, wide or long.
         recipe: `every` and `horizon` must be set.
-        **reading: how the frame is read, as the fields of `recordings.request.Request` say.
+        **reading: how the frame is read, as the fields of `recordings.request.Request` say; the recipe in the
+            bundle tells it, as if its `recording` had. kind="counter" makes sum the default, as on the command line.
 
     Returns:
         the bundle, unsigned and in memory.
@@ -52,7 +56,14 @@ def fit(frame: pl.DataFrame, recipe: Recipe, **reading: Unpack[Options]) -> Bund
     """
     from edgeseq_train.produce import produce  # TensorFlow takes seconds to import
 
+    recipe = check(_noted(recipe, reading))
+    if recipe.estimate or recipe.classify:
+        raise ConfigError(
+            "api.fit trains forecasters", where="recipe", found="estimate or classify", wanted="neither",
+            do="train estimators with edgeseq train",
+        )  # fmt: skip
     taken = exogenous.arrange(_read(frame, recipe, reading), recipe)
+    check_measurable(taken, split_rows(len(taken.values), recipe.split))
     fitted = fitting.fit(taken, horizon_steps(recipe), recipe, lambda *_: None, lambda _: None)
     manifest, files, _ = produce(taken, fitted, recipe, recipe.name or DEFAULT_NAME, lambda _: None)
     # How long it took is no part of the model.
@@ -105,13 +116,20 @@ def backtest(
             "a bundle is tested as it is", where="seeds", found=str(seeds), wanted="a recipe, or 1"
         )
     bundle = model if isinstance(model, Bundle) else None
-    recipe = model if isinstance(model, Recipe) else asked.recipe_of(model.manifest)
+    recipe = check(_noted(model, reading)) if isinstance(model, Recipe) else asked.recipe_of(model.manifest)
     plan, recipe = asked.lay_out(_read(frame, recipe, reading), recipe, horizon_steps(recipe))
     made = asked.makers(plan, recipe, seeds) if bundle is None else [asked.ready(bundle)]
     results = backtests.backtest(plan, made, asked.chosen_peers(peers, quick=quick))
     for caution in results.cautions:
         warnings.warn(caution, stacklevel=2)
     return results.frame()
+
+
+def _noted(recipe: Recipe, reading: Options) -> Recipe:
+    """Let a recipe tell what keywords say of reading."""
+    if reading.get("kind") == "counter" != recipe.recording.kind and recipe.aggregate == Recipe().aggregate:
+        recipe = msgspec.structs.replace(recipe, aggregate=COUNTED)
+    return msgspec.structs.replace(recipe, recording=noted(reading, recipe.recording))
 
 
 def _read(frame: pl.DataFrame, recipe: Recipe, reading: Options) -> Recording:

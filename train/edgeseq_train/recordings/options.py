@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from edgeseq.core.instants import parse_instant
+from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.errors import ConfigError
 from edgeseq_train.recipe import RecordingRecipe
 from edgeseq_train.recordings.request import Options
 
+_NOTED = [name for name in RecordingRecipe.__struct_fields__ if name not in ("since", "until")]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -87,6 +88,26 @@ def reading_of(recipe: RecordingRecipe) -> Options:
         kind=recipe.kind,
         statistics=recipe.statistics,
     )
+
+
+def noted(given: Options, recipe: RecordingRecipe) -> RecordingRecipe:
+    """Put what keywords say of reading into a recipe's [recording], so that the recipe tells all of it.
+
+    Raises:
+        ConfigError: what the recipe says elsewhere.
+    """
+    for name in ("multichannel", "gauges", "own_times"):
+        if name in given:
+            raise ConfigError(
+                f"{name} is no keyword here", where=name, found=str(given.get(name)),
+                wanted="what Recipe's multichannel, known and calendar say", do="set those of the recipe",
+            )  # fmt: skip
+    said: dict[str, Any] = {name: given[name] for name in _NOTED if name in given}  # type: ignore[literal-required]
+    said |= {name: tuple(said[name]) for name in ("columns", "without", "series") if name in said}
+    for name, instant in (("since", given.get("since_ns")), ("until", given.get("until_ns"))):
+        if instant is not None:
+            said[name] = format_instant(instant)
+    return msgspec.structs.replace(recipe, **said)
 
 
 def tuple_of(text: str | None) -> tuple[str, ...]:
