@@ -15,8 +15,9 @@ from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe
 Group = Literal["architecture", "technique"]
 Change = Callable[[Recipe], Recipe]
 OWN_CELL = str(Path(__file__).parents[1] / "train" / "mingru.py")
-FULL_STRIDE = 32
-"""Of the loss where whole runs are unrolled: a hundred times the steps of a segment."""
+FULL = {"segment": 0, "lanes": 1, "loss_stride": 32, "steps": 40, "patience": 40, "validate_every": 10}
+"""Where whole runs are unrolled a step sees one of them, which is six to twenty times the rows of a batch of segments:
+so there are fewer steps."""
 
 
 class Setting(NamedTuple):
@@ -84,7 +85,7 @@ def settings() -> list[Setting]:
             "MLP", "architecture", _layers(LayerSpec("ring", 32), LayerSpec("dense", 48)), "on the same ring"
         ),
         Setting("memoryless", "architecture", _memoryless, "one-to-one: present value and the one before"),
-        Setting("full back-propagation", "technique", _training(segment=0, loss_stride=FULL_STRIDE)),
+        Setting("full back-propagation", "technique", _training(**FULL)),
         Setting("segments of 8", "technique", _segment(8)),
         Setting("segments of 128", "technique", _segment(128)),
         Setting("no clipping", "technique", _training(clip_norm=0.0)),
