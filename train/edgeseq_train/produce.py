@@ -243,36 +243,44 @@ def measure(
     truth = evaluate.truth(y, wanted, spec.horizon, mase, fitted.unit[:, :targets])
     peers = rivals(fitted, x, wanted, targets)
     rows: list[Measures] = [{"forecaster": name, **evaluate.errors(f, truth)} for name, f in peers.items()]
-    variants, quantiles = [], {}
-    early = serving.widened(wanted)
-    warm = wanted.start - early.start
-    reference = before = None
+    variants, quantiles, reference, before = [], {}, None, None
+    warm = wanted.start - serving.widened(wanted).start
     for name, model in models.items():
         stepper = TFLiteStepper(manifest, "litert", model)
         is_default = name == manifest.default_variant
-        rolled = evaluate.roll(stepper, x, early if is_default else wanted, known, targets)
+        rolled = evaluate.roll(stepper, x, serving.widened(wanted) if is_default else wanted, known, targets)
         if is_default:  # the others would take as much memory again
             before = rolled.quantiles[:warm, ..., len(spec.levels) // 2].copy()
             rolled = evaluate.Rollout(rolled.quantiles[warm:], rolled.scale[warm:])
             quantiles[name] = rolled.quantiles
         reference = reference or rolled
-        errors = evaluate.errors(rolled.quantiles[..., len(spec.levels) // 2], truth)
-        loss = evaluate.pinball(rolled.quantiles, truth, spec.levels)
-        largest, p999 = evaluate.difference(rolled, reference)
-        proof = golden_difference(stepper, golden)
-        rows.append(
-            {"forecaster": f"model {name}", **errors, "loss": loss, "kb": round(len(model) / 1000),
-             "difference": {"max": largest, "p999": p999}, "coverage": evaluate.coverage(rolled.quantiles, truth)}
-        )  # fmt: skip
-        variants.append(
-            Variant(
-                name=name, file=file_of(name), sha256="", bytes=len(model), runtimes=RUNTIMES,
-                tolerance=max(TOLERANCE_FLOOR, TOLERANCE_MARGIN * proof), loss=loss, mase=errors["mase"],
-                max_difference=largest, p999_difference=p999,
-            )
-        )  # fmt: skip
+        row = _scored(rolled, reference, truth, spec.levels)
+        rows.append({"forecaster": f"model {name}", **row, "kb": round(len(model) / 1000)})
+        variants.append(_variant(name, model, row, golden_difference(stepper, golden)))
     forecasts = Forecasts(y, wanted, truth, peers, quantiles[manifest.default_variant], before)
     return rows, tuple(variants), forecasts
+
+
+def _scored(
+    rolled: evaluate.Rollout, reference: evaluate.Rollout, truth: evaluate.Truth, levels: tuple[float, ...]
+) -> Measures:
+    """Measure what a variant said, also against the reference, the first variant."""
+    largest, p999 = evaluate.difference(rolled, reference)
+    return {
+        **evaluate.errors(rolled.quantiles[..., len(levels) // 2], truth),
+        "loss": evaluate.pinball(rolled.quantiles, truth, levels),
+        "difference": {"max": largest, "p999": p999},
+        "coverage": evaluate.coverage(rolled.quantiles, truth),
+    }
+
+
+def _variant(name: str, model: bytes, row: Measures, proof: float) -> Variant:
+    """Describe a variant for the manifest; proof: its largest difference from the golden rollout."""
+    return Variant(
+        name=name, file=file_of(name), sha256="", bytes=len(model), runtimes=RUNTIMES,
+        tolerance=max(TOLERANCE_FLOOR, TOLERANCE_MARGIN * proof), loss=row["loss"], mase=row["mase"],
+        max_difference=row["difference"]["max"], p999_difference=row["difference"]["p999"],
+    )  # fmt: skip
 
 
 def rivals(fitted: Fitted, x: F32, wanted: slice, targets: int) -> dict[str, F32]:

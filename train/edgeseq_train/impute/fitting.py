@@ -78,32 +78,49 @@ def fit(
     found = any_season(np.where(roles["train"][:, None], values, np.nan) if roles else values, period_ns)
     longest = longest or longest_gap(len(values), found)
     roles = roles or parts(len(values), longest)
-    anchor, unit = settle(np.where(roles["train"][:, None], values, np.nan), names)
-    x = (values - anchor) / unit
-    near = plan(np.where(roles["train"][:, None], x, np.nan), found)
-    spec = ImputerSpec(how.cell, how.units, feature_count(near.near, len(names)), 2 * near.near)
-    frame = Frame(spec, near, tuple(anchor.tolist()), tuple(unit.tolist()), longest)
+    frame, x = _framed(values, names, roles["train"], found, longest, how)
     say(f"seasons {list(found)}; gaps of up to {longest} steps are filled")
-    with hushed(lambda _: True):
-        from edgeseq_train.impute import export, training
-
-        runtime_fault(RUNTIME)
-    material = training.Material(x, roles["train"], roles["validation"], near, longest, 2 * frame.margin)
-    weights, best, start = training.train(material, spec, how, progress)
-    with hushed(lambda _: True):
-        exact = export.float32(spec, weights)
-        models = {"float32": exact, "int8_weights": export.int8_weights(exact)}
-    passes = open_passes(models["int8_weights"], spec)
+    weights, models, losses = _trained(frame, x, roles, how, progress)
+    passes = open_passes(models["int8_weights"], frame.spec)
     ends = class_ends(longest)
     rng = np.random.default_rng(how.seed)
     choice = choose(measure(frame, passes, values, roles["validation"], spans(ends), rng), ends, len(names))
     rules = _lag_rules(frame, passes, values, roles["validation"], lag) if lag else ()
     summary = {
         "seasons": list(found), "longest": longest, "parameters": sum(a.size for a in weights.values()),
-        "validation_loss": best, "start_loss": start, "seconds": round(time.perf_counter() - begun, 1),
+        **losses, "seconds": round(time.perf_counter() - begun, 1),
     }  # fmt: skip
     imputer = Imputer(names, period_ns, frame, choice, lag, rules, models["int8_weights"])
     return Fitted(imputer, passes, summary, weights, models)
+
+
+def _framed(
+    values: F64, names: tuple[str, ...], train: Bool, found: tuple[int, ...], longest: int, how: TrainingPlan
+) -> tuple[Frame, F64]:
+    """Settle scales and windows on the training part → frame, and the values in its units."""
+    anchor, unit = settle(np.where(train[:, None], values, np.nan), names)
+    x = (values - anchor) / unit
+    near = plan(np.where(train[:, None], x, np.nan), found)
+    spec = ImputerSpec(how.cell, how.units, feature_count(near.near, len(names)), 2 * near.near)
+    return Frame(spec, near, tuple(anchor.tolist()), tuple(unit.tolist()), longest), x
+
+
+def _trained(
+    frame: Frame, x: F64, roles: Mapping[str, Bool], how: TrainingPlan, progress: Progress
+) -> tuple[Mapping[str, Any], dict[str, bytes], dict[str, float]]:
+    """Train and export → weights, models, losses."""
+    with hushed(lambda _: True):
+        from edgeseq_train.impute import export, training
+
+        runtime_fault(RUNTIME)
+    material = training.Material(
+        x, roles["train"], roles["validation"], frame.near, frame.longest, 2 * frame.margin
+    )
+    weights, best, start = training.train(material, frame.spec, how, progress)
+    with hushed(lambda _: True):
+        exact = export.float32(frame.spec, weights)
+        models = {"float32": exact, "int8_weights": export.int8_weights(exact)}
+    return weights, models, {"validation_loss": best, "start_loss": start}
 
 
 def _lag_rules(frame: Frame, passes: Passes, values: F64, allowed: Bool, lag: int) -> tuple[LagRule, ...]:
