@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -18,7 +18,8 @@ from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
 from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
-from edgeseq_train.fit import fit, split_rows
+from edgeseq_train.estimators import parts
+from edgeseq_train.fit import Fitted, Recording, fit, split_rows
 from edgeseq_train.lengths import check_measurable
 from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe
 from edgeseq_train.recipe_files import check, moved, read_recipe, write_recipe
@@ -27,6 +28,9 @@ from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.sources import title_of
 from edgeseq_train.report import Watch, comparison, fallen_behind
 from edgeseq_train.shared_options import layout_options
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import
+    from edgeseq_train.produce import Produced
 
 PATH = click.Path(path_type=Path)
 WIDTH = 120
@@ -128,6 +132,7 @@ def run(
         )  # fmt: skip
         if estimators.is_wanted(recipe):
             labelled = estimators.read(data, recipe, period_ns, asked)
+            recipe = parts.parted(labelled, recipe, asked["say"])
         else:
             taken = exogenous.arrange(recordings.read(data, period_ns, recipe.aggregate, **asked), recipe)
     if estimators.is_wanted(recipe):
@@ -136,27 +141,44 @@ def run(
         if report:
             estimators.write_report(estimator, recipe, report, console)
         return estimator.manifest, path
+    fitted, produced = _forecaster(taken, horizon, recipe, name, console, checkpoint)
+    _keep(path, produced.manifest, produced.files, signing_key, recipe, console, checkpoint)
+    if report:
+        _write_report(taken, fitted, recipe, produced, report, console)
+    return produced.manifest, path
+
+
+def _forecaster(
+    taken: Recording, horizon: int, recipe: Recipe, name: str, console: Console, checkpoint: Checkpoint
+) -> tuple[Fitted, Produced]:
+    """Fit and produce, tell how it goes and what came out."""
     split = split_rows(len(taken.values), recipe.split)
     check_measurable(taken, split)
     with hushed(lambda _: True):
         # TensorFlow takes seconds to import: not for --help. matplotlib must not be found missing after the training.
-        from edgeseq_train import training_report
+        import edgeseq_train.training_report  # noqa: F401
         from edgeseq_train.produce import produce
 
     with Watch(console) as watch:
         fitted = fit(taken, horizon, recipe, watch, watch.say, checkpoint)
     # Without the bar, which would take what Python writes to stderr for its own and so past the hush.
-    manifest, files, _ = produced = produce(taken, fitted, recipe, name, watch.say)
+    produced = produce(taken, fitted, recipe, name, watch.say)
     title = f"Test part: {split.test - split.validation} steps, one reading at a time in the device's runtime"
-    console.print(comparison(manifest.training["table"], title))
-    console.print(_verdict(manifest), highlight=False)
-    _keep(path, manifest, files, signing_key, recipe, console, checkpoint)
-    if report:
-        made = training_report.make(taken, fitted, recipe, produced)
-        folder = training_report.write(made, report)
-        console.print(made.verdict.headline, highlight=False, soft_wrap=True)
-        console.print(f"report: {report}, its pictures in {folder}", highlight=False, soft_wrap=True)
-    return manifest, path
+    console.print(comparison(produced.manifest.training["table"], title))
+    console.print(_verdict(produced.manifest), highlight=False)
+    return fitted, produced
+
+
+def _write_report(
+    taken: Recording, fitted: Fitted, recipe: Recipe, produced: Produced, page: Path, console: Console
+) -> None:
+    """Write the page about a training and its pictures, and say so."""
+    from edgeseq_train import training_report
+
+    made = training_report.make(taken, fitted, recipe, produced)
+    folder = training_report.write(made, page)
+    console.print(made.verdict.headline, highlight=False, soft_wrap=True)
+    console.print(f"report: {page}, its pictures in {folder}", highlight=False, soft_wrap=True)
 
 
 def _keep(

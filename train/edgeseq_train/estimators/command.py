@@ -154,4 +154,21 @@ def verdict(manifest: Manifest) -> str:
     else:
         gain = 100 * (1 - t["validation_loss"] / t["regression_validation_loss"])
         earned = f"{gain:.1f} % below the regression it began with on validation"
-    return f"{t['parameters']} parameters, {t['steps']} steps in {t['seconds']} s; {earned}\n{UNTOLD}"
+    told = f"{t['parameters']} parameters, {t['steps']} steps in {t['seconds']} s; {earned}"
+    return "\n".join((told, on_test(t["table"], manifest.default_variant), UNTOLD))
+
+
+def on_test(rows: Sequence[dict[str, Any]], shipped: str) -> str:
+    """Say how what ships compares with the best regression on the test part."""
+    measure = "log_loss" if "log_loss" in rows[0] else "mae"
+    ours = next(row[measure] for row in rows if row["estimator"] == f"model {shipped}")
+    peers = {
+        row["estimator"]: row[measure]
+        for row in rows
+        if "regression" in row["estimator"] or "…" in row["estimator"]
+    }
+    best = min(peers, key=peers.__getitem__)
+    name, what = best.replace("…", "regression, present"), COLUMNS[measure].replace("\n", " ")
+    if peers[best] < ours:
+        return f"On the test part {name} is better: {what} {peers[best]:.4g}, the model's {ours:.4g}."
+    return f"On the test part its {what} is {ours:.4g}, that of {name} {peers[best]:.4g}."

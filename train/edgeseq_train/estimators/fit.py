@@ -11,7 +11,7 @@ import numpy as np
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.types import F32, F64, I64, Target
 from edgeseq_train.checkpoint import Checkpoint
-from edgeseq_train.estimators import regression
+from edgeseq_train.estimators import parts, regression
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.estimators.rows import Prepared, prepare_rows
 from edgeseq_train.fit import split_rows
@@ -53,8 +53,14 @@ def fit(
     ready = prepare_rows(labelled, split, recipe)
     spec = ready.rows.spec
     weight = class_weights(ready, recipe)
-    weights = ready.fixed | start(ready, weight)
+    unseen = parts.lacking(labelled, split).get("validation", []) if ready.target.classes else []
+    weights = ready.fixed | start(ready, weight, present_only=bool(unseen))
     say(f"regression on {spec.features} features, {time.perf_counter() - begun:.1f} s")
+    if unseen:
+        say(
+            f"the validation part has no {', '.join(unseen)}, so nothing can be chosen by it: the regression on present"
+            " values ships"
+        )
     from edgeseq_train.course import train
     from edgeseq_train.estimators.trainer import EstimatorTrainer
     from edgeseq_train.initial import initial_weights
@@ -63,7 +69,7 @@ def fit(
     trainer = EstimatorTrainer(ready.rows, ready.truth, weights, weight, recipe.training, recipe.seed)
     trained, notes = train(trainer, progress, say, checkpoint)
     before, after = trainer.losses(weights), trainer.losses(trained)
-    has_paid = regression.pays(before, after)
+    has_paid = not unseen and regression.pays(before, after)
     best = trained if has_paid else weights
     summary: dict[str, object] = {
         "parameters": sum(a.size for a in best.values()),
@@ -87,10 +93,11 @@ def class_weights(ready: Prepared, recipe: Recipe) -> F64:
     return np.asarray(np.where(met > 0, met.sum() / (np.count_nonzero(met) * np.maximum(met, 1)), 1.0))
 
 
-def start(ready: Prepared, weight: F64) -> dict[str, F32]:
+def start(ready: Prepared, weight: F64, *, present_only: bool = False) -> dict[str, F32]:
     """Solve the regression on the features; the head begins with it.
 
     Tried on the present values, on absolute levels, and on all features; more of them must pay on validation.
+    present_only: only the present values are tried, where validation cannot choose.
     """
     run, target = ready.rows.runs[0], ready.target
     part = slice(run.start, run.stop)
@@ -100,6 +107,7 @@ def start(ready: Prepared, weight: F64) -> dict[str, F32]:
     train = int(known[: run.train_stop - run.start].sum())
     solve = _logistic if target.classes else _least_squares
     tried = [solve(inputs, at, truth, weight, train) for at in feature_sets(ready.rows.spec)]
+    tried = tried[:1] if present_only else tried
     losses, solved = tried[0]
     for larger, found in tried[1:]:
         if regression.pays(losses, larger):

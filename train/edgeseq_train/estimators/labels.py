@@ -19,7 +19,7 @@ from edgeseq_train.recordings import grid, sources, tables
 from edgeseq_train.recordings.choose import choose, listed
 from edgeseq_train.recordings.kinds import kind_of
 from edgeseq_train.recordings.layout import part_of
-from edgeseq_train.recordings.request import Options, Request
+from edgeseq_train.recordings.request import Options, Request, Say
 from edgeseq_train.recordings.series import Candidate, Series
 
 FRAME = "the data frame"
@@ -150,7 +150,9 @@ def _labelled(
         for value, name in told.items()
     ] or [truth]
     laid = grid.lay(
-        [*(replace(s, stream="") for s in inputs), *(replace(s, stream="") for s in columns)], request, where
+        [*(replace(s, stream="") for s in inputs), *(replace(s, stream="") for s in columns)],
+        replace(request, say=_without(request.say, tuple(f"{c.channel}:" for c in columns) if told else ())),
+        where,
     )
     C = len(inputs)
     shares = laid.values[:, 0, C:]
@@ -165,6 +167,11 @@ def _labelled(
     )
     described = Target(target, truth.unit, classes=tuple(told.values()))
     return Labelled(recording, described, np.where(known, numbers, np.nan))
+
+
+def _without(say: Say, starts: tuple[str, ...]) -> Say:
+    """Leave out lines about columns that nobody recorded: `estimators.parts` tells of classes."""
+    return lambda text: None if text.startswith(starts) else say(text)
 
 
 def _classes(truth: Series, names: tuple[str, ...], where: str) -> dict[float, str]:
