@@ -21,13 +21,14 @@ from edgeseq.cli import edgeseq
 from edgeseq.core import features
 from edgeseq.core.types import F32, F64
 from edgeseq_train import api, evaluate, prepare, scores
-from edgeseq_train.backtest import asked, bands, models, plan, words
+from edgeseq_train.backtest import asked, bands, models, plan, table, words
 from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest.device import serve
 from edgeseq_train.backtest.entrant import Forecasts, score
 from edgeseq_train.fit import Recording, Split
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recipe_files import write_recipe
+from edgeseq_train.scores import Verdict
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
 
 pytestmark = pytest.mark.training
@@ -228,11 +229,33 @@ def test_scores_of_an_entrant_come_from_its_own_interval() -> None:
     assert plain.scores[1]["winkler_90"] == pytest.approx(np.mean(18 / p.panel.season_error), rel=1e-5)
 
 
+def test_the_least_error_stands_in_the_headline_where_nobody_surely_wins(bundle: Bundle) -> None:
+    """The simplest that is not surely worse wins nothing while another errs less: it is marked, the least is bold."""
+    results = run(plan_of(house()), ready(bundle), asked.chosen_peers("ridge 96", quick=True))
+    unsure = Verdict("ridge 96", words.NAME, 0.8, 1.1)
+    results.__dict__["verdicts"] = dict.fromkeys(results.plan.marks, unsure)
+    found = table.error_table(results, HORIZON)
+    assert str(found.title) == f"1-{HORIZON} steps ahead: no sure winner; least error: {words.NAME}"
+    names = list(found.columns[0].cells)
+    assert names == ["ridge 96 *", words.NAME]
+    assert [row.style for row in found.rows] == [None, "bold"]
+    assert all("the simplest that is not surely worse" in said for said in results.said())
+    assert not results.frame()["wins"].any()
+
+
+def test_progress_of_a_backtest_counts_its_peers() -> None:
+    """Each peer is told with its place and the share that is done, not with a share that never moves."""
+    told: list[tuple[str, float]] = []
+    peers = asked.chosen_peers("persistence,seasonal", quick=True)
+    run(plan_of(house()), [], peers, lambda what, share: told.append((what, share)))
+    assert told == [("peer 1 of 2: persistence", 0.0), ("peer 2 of 2: seasonal naive", 0.5)]
+
+
 # --- from Python and from the command line ----------------------------------------------------------------------------
 
 
 def test_python_gives_a_frame(bundle: Bundle) -> None:
-    """A row for each forecaster and horizon, with one winner a horizon."""
+    """A row for each forecaster and horizon, with one winner a horizon at most."""
     found = api.backtest(frame_of(house()), bundle, peers=QUICK)
     assert found["forecaster"].unique(maintain_order=True).to_list() == [
         "persistence",
@@ -241,7 +264,9 @@ def test_python_gives_a_frame(bundle: Bundle) -> None:
         "edgeseq",
     ]
     assert found["h"].unique().sort().to_list() == [1, 6, HORIZON]
-    assert found.group_by("h").agg(pl.col("wins").sum())["wins"].to_list() == [1, 1, 1]
+    wins = found.group_by("h", maintain_order=True).agg(pl.col("wins").sum())["wins"]
+    assert len(wins) == 3
+    assert all(count <= 1 for count in wins)
     errors = {(r["forecaster"], r["h"]): r["mase"] for r in found.iter_rows(named=True)}
     assert errors["seasonal naive", 1] == pytest.approx(1.0, abs=0.15)
     assert errors["ridge 96", HORIZON] < errors["seasonal naive", HORIZON] < errors["persistence", HORIZON]
@@ -285,7 +310,8 @@ def test_command_tells_tables_json_and_page(files: Path) -> None:
     html = (files / "found.html").read_text()
     for horizon in document["horizons"]:
         assert horizon["said"] in " ".join(result.output.split())
-        assert f"{words.span(horizon['h'])}: {horizon['winner']} wins" in html
+        verdict = Verdict(horizon["winner"], horizon["lowest"], horizon["low"], horizon["high"])
+        assert f"{words.span(horizon['h'])}: {words.standing(verdict)}" in html
     assert {f["name"] for f in document["forecasters"]} == {
         "persistence",
         "seasonal naive",

@@ -101,8 +101,8 @@ def backtest(
     Returns:
         a row for each forecaster and horizon h. Over leads 1 … h: mase; mae, mse of z-scores; pinball, winkler_80 and
         winkler_90 in seasonal-naive errors. At lead h: coverage_80, coverage_90. Also seeds and their mase_spread,
-        wins, and the costs: parameters, state_bytes of a stream, us_per_reading, peak_bytes of a device's process,
-        train_cpu_s.
+        wins (nobody where none surely does), and the costs: parameters, state_bytes of a stream, us_per_reading,
+        peak_bytes of a device's process, train_cpu_s.
 
     Warns:
         UserWarning: the bundle was trained on what is scored here, or nobody can tell.

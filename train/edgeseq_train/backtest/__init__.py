@@ -31,8 +31,8 @@ def backtest(
     """Run peers and models; a model is made (trained or read) when its turn comes."""
     entrants: list[Entrant] = []
     left_out: dict[str, str] = {}
-    for peer in peers:
-        progress(peer.name, 0.0)
+    for k, peer in enumerate(peers):
+        progress(f"peer {k + 1} of {len(peers)}: {peer.name}", k / len(peers))
         found = _run_peer(peer, plan)
         if isinstance(found, Unfit):
             left_out[peer.name] = found.reason

@@ -7,7 +7,7 @@ from html import escape
 from edgeseq.core.durations import format_duration
 from edgeseq_train.backtest import drawn, table
 from edgeseq_train.backtest.results import Results
-from edgeseq_train.backtest.words import NAME, span
+from edgeseq_train.backtest.words import NAME, PERSISTENCE, marked, span, standing
 from edgeseq_train.pictures import page as p
 from edgeseq_train.pictures.canvas import style
 
@@ -19,7 +19,8 @@ WORDS = (
     ("pinball", "loss of all quantiles together, in seasonal-naive errors: small where bands are narrow and hold"),
     ("Winkler", "width of an interval, and a penalty for what lies outside it, in seasonal-naive errors"),
     ("within 90 %", "share of the readings that lay in the 90 % interval of the last lead of the span"),
-    ("wins", "the simplest forecaster that none beats by more than chance"),
+    ("wins", "errs least, and nothing simpler comes as near as chance; or is persistence, and none surely beats it"),
+    ("*", "the simplest forecaster that none beats by more than chance, where another errs less"),
     ("persistence", "the forecast that the last value stays"),
     ("seasonal naive", "the forecast that the value of the last season comes again"),
     ("Holt-Winters", "level, trend and season, each smoothed exponentially"),
@@ -48,9 +49,9 @@ def make(results: Results, name: str) -> str:
         f"<h1>{escape(name)}: who forecasts best</h1>",
         p.paragraph(_summary(results)),
         f'<div class="verdict">{"".join(map(p.paragraph, results.cautions))}{p.bullets(results.said())}</div>',
-        p.heading("Error", "On the test part, which nobody was fitted on; smaller is better, the winner is bold."),
+        p.heading("Error", "On the test part, which nobody was fitted on; smaller is better, the least is bold."),
         show("by_lead", "ratios"),
-        *(p.heading(f"{span(h)}: {results.verdicts[h].winner} wins") + _errors(results, h) for h in results.plan.marks),
+        *(p.heading(f"{span(h)}: {standing(results.verdicts[h])}") + _errors(results, h) for h in results.plan.marks),
         p.heading("Intervals, and errors by series"),
         p.beside(show("coverage"), _by_series(results)),
         p.heading("Cost", EXPLAIN_COST),
@@ -78,16 +79,19 @@ def _summary(results: Results) -> str:
 
 
 def _errors(results: Results, h: int) -> str:
-    winner = results.verdicts[h].winner
+    v = results.verdicts[h]
     head = ["forecaster", *(name.replace("\n", " ") for name in table.MEASURES.values())]
-    rows = [[line.name, *(table.cell(line, h, m) for m in table.MEASURES)] for line in results.lines]
-    return p.table(head, rows, [k for k, line in enumerate(results.lines) if line.name == winner])
+    rows = [
+        [marked(line.name, v), *(table.cell(line, h, m) for m in table.MEASURES)] for line in results.lines
+    ]
+    return p.table(head, rows, [k for k, line in enumerate(results.lines) if line.name == v.lowest])
 
 
 def _by_series(results: Results) -> str:
     """Lay out errors in sensor units of the model and the best peer at the farthest horizon."""
     h, names = results.plan.horizon, results.plan.names
-    shown = [line for line in results.lines if line.name in (NAME, results.verdicts[h].winner, "persistence")]
+    v = results.verdicts[h]
+    shown = [line for line in results.lines if line.name in (NAME, v.winner, v.lowest, PERSISTENCE)]
     rows = [
         [name, *(f"{line.mae(h)[k]:.4g}" for line in shown)] for k, name in enumerate(names[:MOST_SERIES])
     ]

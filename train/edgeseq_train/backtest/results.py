@@ -118,7 +118,7 @@ class Results:
             for h in self.plan.marks:
                 row = {"forecaster": line.name, "h": h, **{m: line.mean(h, m) for m in measures}}
                 row |= {"mase_spread": line.spread(h), "seeds": len(line.seeds)}
-                row |= {"wins": self.verdicts[h].winner == line.name}
+                row |= {"wins": words.sure_winner(self.verdicts[h]) == line.name}
                 rows.append(row | {c: line.cost(c) for c in COSTS})
         return pl.DataFrame(rows, infer_schema_length=None)
 

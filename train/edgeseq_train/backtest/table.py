@@ -6,6 +6,7 @@ import math
 
 from rich.table import Table
 
+from edgeseq_train.backtest import words
 from edgeseq_train.backtest.results import Line, Results
 
 MEASURES = {
@@ -22,16 +23,16 @@ PER_CENT = ("coverage_80", "coverage_90")
 
 def error_table(results: Results, h: int) -> Table:
     """Lay out all measures at one horizon."""
-    from edgeseq_train.backtest.words import span
-
-    winner = results.verdicts[h].winner
-    table = Table(title=f"{span(h)}: {winner} wins", title_justify="left")
+    v = results.verdicts[h]
+    note = words.MARK if v.winner != v.lowest else None
+    table = Table(title=f"{words.span(h)}: {words.standing(v)}", title_justify="left", caption=note)
     table.add_column("forecaster", no_wrap=True)
     for name in MEASURES.values():
         table.add_column(name, justify="right")
     for line in results.lines:
-        style = "bold" if line.name == winner else None
-        table.add_row(line.name, *(cell(line, h, measure) for measure in MEASURES), style=style)
+        style = "bold" if line.name == v.lowest else None
+        cells = (cell(line, h, measure) for measure in MEASURES)
+        table.add_row(words.marked(line.name, v), *cells, style=style)
     return table
 
 
