@@ -46,6 +46,11 @@ COMMANDS = {
     "bundle": ("edgeseq.commands.bundle", "bundle", "Show, verify and list bundles."),
     "keygen": ("edgeseq.commands.bundle", "keygen", "Make the key that signs bundles."),
     "config": ("edgeseq.commands.config", "config", "Check, show and describe the configuration."),
+    "doctor": (
+        "edgeseq.commands.doctor",
+        "doctor",
+        "Look over broker, clock, disk, permissions, bundles and streams.",
+    ),
     "replay": (
         "edgeseq.commands.replay",
         "replay",
