@@ -14,8 +14,9 @@ from paho.mqtt.client import MQTTMessage
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.types import ChannelSource, StreamRule
-from edgeseq.doctor import broker, examine, files, machine, models, mosquitto
-from edgeseq.doctor.broker import KEPT, Away, Granted
+from edgeseq.doctor import away, broker, examine, files, machine, models, mosquitto
+from edgeseq.doctor.away import KEPT, Away
+from edgeseq.doctor.broker import Granted
 from edgeseq.doctor.finding import Finding
 from edgeseq.doctor.streams import check_streams, judge_rule
 
@@ -170,7 +171,7 @@ def test_granted_limits_of_a_poor_broker_all_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("away", "expected"),
+    ("found", "expected"),
     [
         (Away(True, True, KEPT, KEPT), {"session": "ok", "queue": "ok", "window": "ok"}),
         (Away(True, True, 20, KEPT), {"session": "ok", "queue": "ok", "window": "warn"}),
@@ -180,9 +181,9 @@ def test_granted_limits_of_a_poor_broker_all_told() -> None:
         (Away(False), {"session": "warn"}),
     ],
 )
-def test_what_waited_while_away_judged(away: Away, expected: dict[str, str]) -> None:
+def test_what_waited_while_away_judged(found: Away, expected: dict[str, str]) -> None:
     """A session that is forgotten fails, a short queue or window warns, and what cannot be told is said to be."""
-    assert verdicts(broker.judge_away(away, 1000, "e/n/bridge/doctor")) == expected
+    assert verdicts(away.judge_away(found, 1000, "e/n/bridge/doctor")) == expected
 
 
 def told(**fields: object) -> MQTTMessage:

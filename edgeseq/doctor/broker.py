@@ -17,13 +17,12 @@ from paho.mqtt.client import MQTTMessage
 from edgeseq.config.resolve import Resolved
 from edgeseq.core.payloads import HealthPayload, StatePayload
 from edgeseq.core.topics import has_wildcard
+from edgeseq.doctor.away import check_session
 from edgeseq.doctor.finding import Finding, fail, of_fault, ok, warn
 from edgeseq.doctor.mosquitto import check_mosquitto
-from edgeseq.doctor.probe import EXPIRY_S, connected
+from edgeseq.doctor.probe import connected
 from edgeseq.errors import BrokerError, ConfigError
 
-KEPT = 1200
-"""Messages sent to a session that is away: more than mosquitto keeps unless told to (1000, and 20 in flight)."""
 MAX_TRIED_BYTES = 2**20
 OWN_LONGEST_BYTES = 65_536
 """Our list of open alerts, at its longest."""
@@ -55,7 +54,7 @@ def check_broker(resolved: Resolved) -> Iterator[Finding]:
     try:
         yield from _greeting(resolved, name)
         yield from _subscriptions(resolved, name)
-        yield from _session(resolved, name)
+        yield from check_session(resolved, name, _topic(resolved))
         yield from _longest(resolved, name)
         yield from _daemon(resolved, name)
     except (BrokerError, ConfigError) as fault:
@@ -146,79 +145,6 @@ def _subscriptions(resolved: Resolved, name: str) -> Iterator[Finding]:
         yield fail("subscriptions", found, f"QoS {qos}", "allow it at the broker, or set [mqtt] qos = 0")
     else:
         yield ok("subscriptions", f"all {len(pairs)} granted with QoS {qos}")
-
-
-# --- what is kept while edgeseq is away -------------------------------------------------------------------------
-
-
-class Away(msgspec.Struct, frozen=True):
-    """What a session that was away found when it came back."""
-
-    is_heard: bool
-    """Whether a message came while it was connected: else the topic is not readable, and the rest says nothing."""
-    is_session_present: bool = False
-    window: int = 0
-    """Messages that came before any was acknowledged."""
-    kept: int = 0
-
-
-def _session(resolved: Resolved, name: str) -> Iterator[Finding]:
-    if resolved.config.mqtt.qos == 0:  # nothing waits for a subscription of QoS 0
-        return
-    session = f"{name}-away"
-    try:
-        away = _be_away(resolved, name, session)
-    finally:
-        with connected(resolved, session):  # a clean one: the broker forgets it
-            pass
-    yield from judge_away(away, resolved.config.mqtt.inflight, _topic(resolved))
-
-
-def _be_away(resolved: Resolved, name: str, session: str) -> Away:
-    topic = _topic(resolved)
-    with connected(resolved, session, is_clean=False, expiry_s=EXPIRY_S) as probe:
-        probe.subscribe([topic], 1)
-        probe.publish(topic, [b"live"])
-        probe.listen(1)
-        probe.acknowledge()
-        is_heard = any(message.qos == 1 for message in probe.received)
-    if not is_heard:
-        return Away(is_heard=False)
-    with connected(resolved, name) as other:
-        other.publish(topic, [b"%d" % number for number in range(KEPT)])
-    with connected(resolved, session, is_clean=False, expiry_s=EXPIRY_S) as probe:
-        probe.listen(KEPT)
-        window = len(probe.received)
-        while probe.acknowledge():
-            probe.listen(len(probe.received) + 1)
-        kept = len({bytes(message.payload) for message in probe.received})
-        return Away(True, probe.is_session_present, window, kept)
-
-
-def judge_away(away: Away, inflight: int, topic: str) -> Iterator[Finding]:
-    """Judge whether readings wait for a daemon that is restarted, and how fast they then come."""
-    if not away.is_heard:
-        do = f"let the broker's access list allow this user to write and read {topic}"
-        yield warn("session", f"cannot be told: a message to {topic} did not come back", "an echo", do)
-        return
-    if not away.is_session_present or not away.kept:
-        found = "forgotten at once" if not away.is_session_present else "kept without its messages"
-        do = "allow persistent sessions and queues for this client at the broker"
-        yield fail("session", found, "what arrives while edgeseq is away is kept", do)
-        return
-    yield ok("session", "kept while away, with its messages of QoS 1")
-    if away.kept < KEPT:
-        found = f"{away.kept:,} of {KEPT:,} messages kept while away; the others are lost"
-        do = f"raise the broker's queue (mosquitto: max_queued_messages 100000; {_CONF})"
-        yield warn("queue", found, "all that come during a restart or an update", do)
-    else:
-        yield ok("queue", f"{away.kept:,} of {KEPT:,} messages kept while away")
-    if away.window < min(inflight, KEPT):
-        found = f"{away.window:,} messages at most between two acknowledgements"
-        do = f"raise it (mosquitto: max_inflight_messages 1000; {_CONF})"
-        yield warn("window", found, f"{inflight:,}: each write to the disk acknowledges that many", do)
-    else:
-        yield ok("window", f"{away.window:,} messages between two acknowledgements")
 
 
 # --- the longest message, the running daemon ----------------------------------------------------------------------

@@ -31,7 +31,7 @@ def read_options(path: Path) -> Options:
     """Read a mosquitto.conf and the *.conf files of its include_dir. Raises OSError and UnicodeDecodeError."""
     options: Options = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.strip().partition(" ")
+        key, value, *_ = (*line.split(maxsplit=1), "", "")
         if key == "include_dir":
             for included in sorted(Path(value.strip()).glob("*.conf")):
                 options += read_options(included)

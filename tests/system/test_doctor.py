@@ -19,7 +19,7 @@ from edgeseq import cli
 from edgeseq.bundle import write_bundle
 from edgeseq.bundle.keys import load_signing_key, write_public_key
 from edgeseq.doctor import probe
-from edgeseq.doctor.broker import KEPT
+from edgeseq.doctor.away import KEPT
 from edgeseq.errors import EXIT_FAILED_CHECK, EXIT_OK
 from tests.support.broker import Broker, Peer, free_port, peer, running_broker, wait_until
 from tests.support.bundles import make_files, make_manifest
