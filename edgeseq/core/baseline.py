@@ -55,9 +55,11 @@ class BaselineStepper:
             StateSpec("scored", (c, k), dtype),
         )
         lead_of_step = np.arange(1, horizon + 1)
-        # Each step of the horizon follows the calibrated lead nearest in log distance.
-        distance = np.abs(np.log(lead_of_step[:, None]) - np.log(np.array(self.leads)[None, :]))
-        self._nearest = distance.argmin(axis=1)
+        # Whole seasons ahead persistence and seasonal naive are the same: such a lead tells nothing of its neighbours.
+        telling = [k for k, lead in enumerate(self.leads) if season_steps < 2 or lead % season_steps]
+        # Each step of the horizon follows the telling lead nearest in log distance.
+        distance = np.abs(np.log(lead_of_step[:, None]) - np.log(np.array(self.leads)[telling]))
+        self._nearest = np.array(telling)[distance.argmin(axis=1)]
         # Steps beyond one season repeat the newest season known at the origin.
         self._season_index = self.ring - season_steps + (lead_of_step - 1) % max(season_steps, 1)
 

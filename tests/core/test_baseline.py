@@ -33,6 +33,13 @@ def test_season_known_forecasts_the_season() -> None:
     assert medians[-1].tolist() == np.tile(season, 2)[:7].tolist()
 
 
+def test_leads_next_to_whole_seasons_are_seasonal_too() -> None:
+    """A whole day ahead both forecasts are the same, which must not speak for persistence at the hours around it."""
+    day = np.sin(np.arange(24) / 24 * 2 * np.pi).astype(np.float32)
+    medians = roll(BaselineStepper(1, 96, 24), np.tile(day, 12))
+    assert medians[-1].tolist() == np.tile(day, 4).tolist()
+
+
 def test_random_walk_keeps_persistence() -> None:
     """On a random walk persistence errs less at short leads, and serves them."""
     values = np.cumsum(np.random.default_rng(0).normal(size=400)).astype(np.float32)
