@@ -80,7 +80,7 @@ def comparison(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
             lost = 100 * (r["loss"] / exact - 1)
             extra = [
                 f"{r['loss']:.4f}",
-                f"{lost:+.2f} %",
+                f"{lost:+z.2f} %",
                 f"{100 * r['difference']['max']:.2g} %",
                 str(r["kb"]),
             ]

@@ -55,7 +55,12 @@ def trend(losses: Sequence[float]) -> Trend:
     >>> trend([8, 7, 6, 5, 4, 3]).shape, trend([5, 4, 3, 3, 3, 3, 3]).shape, trend([3, 2, 1, 2, 3, 4, 5]).shape
     ('falling', 'plateau', 'rising')
     """
-    tail = np.asarray(losses, float)[-max(LEAST, round(len(losses) / 3)) :]
+    return line(losses[-max(LEAST, round(len(losses) / 3)) :])
+
+
+def line(losses: Sequence[float]) -> Trend:
+    """Fit a line to all of a curve: see `trend`."""
+    tail = np.asarray(losses, float)
     n = len(tail)
     if n < LEAST or not np.isfinite(tail).all():
         return Trend("unknown", 0.0)
@@ -68,6 +73,18 @@ def trend(losses: Sequence[float]) -> Trend:
     if abs(change) <= max(SMALL, 2 * error * (n - 1) / level):
         return Trend("plateau", float(change))
     return Trend("falling" if change < 0 else "rising", float(change))
+
+
+def overfits(training: Sequence[float], validation: Sequence[float]) -> bool:
+    """Tell a network that learns by heart: from the best step on validation rises while training falls.
+
+    >>> overfits([5, 3, 2, 1.8, 1.6, 1.4, 1.4, 1.4], [5, 3, 2.5, 2.7, 2.9, 3.1, 3.3, 3.5])
+    True
+    >>> overfits([5, 3, 2, 2, 2, 2, 2, 2], [5, 3, 2.5, 2.7, 2.9, 3.1, 3.3, 3.5])
+    False
+    """
+    best = int(np.argmin(validation))
+    return line(validation[best:]).shape == "rising" and line(training[best:]).shape == "falling"
 
 
 def read(training: Sequence[float], validation: Sequence[float], knobs: Knobs = RECIPE) -> tuple[str, str]:
@@ -88,6 +105,9 @@ def read(training: Sequence[float], validation: Sequence[float], knobs: Knobs = 
     if unseen.shape == "falling":
         said = f"The validation loss was still falling when training ended: by {percent} over its last third."
         return said, f"It was stopped too early: {knobs.longer}."
+    if overfits(training, validation):
+        said = "From its best on the validation loss rose while the training loss fell: the network learns by heart."
+        return said, f"{knobs.stop} To go further, {knobs.smaller}."
     if unseen.shape == "rising":
         said = f"The validation loss rose by {percent} over the last third of training"
         if seen.shape == "rising":

@@ -52,7 +52,7 @@ def judge(fitted: FittedEstimator, manifest: Manifest, judged: Judged) -> Verdic
         else "The network did not beat the regression it began with by more than chance: that ships."
     )
     name = manifest.default_variant
-    stored = f"Stored as {name} the loss on the test part changes by {_lost_percent(manifest, name):+.2f} %."
+    stored = f"Stored as {name} the loss on the test part changes by {_lost_percent(manifest, name):+z.2f} %."
     said = (started, _held(manifest, judged), stored, went, UNTOLD)
     return Verdict(MODEL if unbeaten is None else unbeaten, _headline(judged, unbeaten), said, (advice,))
 
@@ -162,7 +162,7 @@ def _page(manifest: Manifest, words: Verdict, pictures: list[Picture]) -> str:
 def _sizes(manifest: Manifest) -> str:
     rows = _variants(manifest)
     cells = [
-        [name, f"{row['kb']}", f"{row['loss']:.4g}", f"{_lost_percent(manifest, name):+.2f}"]
+        [name, f"{row['kb']}", f"{row['loss']:.4g}", f"{_lost_percent(manifest, name):+z.2f}"]
         for name, row in rows.items()
     ]
     return p.table(

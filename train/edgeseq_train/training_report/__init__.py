@@ -60,6 +60,9 @@ def look(run: Run, errors: Errors) -> verdict.Outcome:
         shipped=run.manifest.default_variant,
         lost_percent=run.lost_percent(run.manifest.default_variant),
         training=trend.read([n.loss for n in notes], [n.validation_loss for n in notes]),
+        has_inputs=bool(
+            run.recording.target_channels < run.recording.values.shape[2] or run.recording.known_names
+        ),
     )
 
 
@@ -76,7 +79,7 @@ def _page(
         f"<h1>{escape(run.manifest.name)}: what training made</h1>",
         p.paragraph(tables.summary(run)),
         said_of(words),
-        p.heading("How far ahead it sees", tables.EXPLAIN_ERRORS),
+        p.heading("How far ahead it sees", tables.explain_errors(run)),
         p.beside(
             show("by_lead"), tables.errors_table(errors), p.paragraph(tables.EXPLAIN_GAINS),
             tables.gains_table(errors, outcome),
@@ -92,7 +95,7 @@ def _page(
         p.heading("Inside the recurrent part", tables.EXPLAIN_INSIDE) + inside if inside else "",
         p.heading("The data"),
         p.beside(show("series"), p.facts(tables.data_facts(run))),
-        p.heading("Words"), p.glossary(tables.WORDS),
+        p.heading("Words"), p.glossary(tables.words(run)),
         f"<footer>{escape(tables.footer(run))}</footer>",
     ]  # fmt: skip
     return p.page(f"{run.manifest.name}: training report", parts)

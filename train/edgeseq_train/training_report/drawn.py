@@ -35,7 +35,7 @@ MOST_INSIDE_STREAMS = 8
 def draw(run: Run, errors: Errors) -> list[Picture]:
     """Draw all pictures of a run."""
     return [
-        _by_lead(errors),
+        _by_lead(errors, run),
         *(_fan(run, example) for example in findings.examples(run.forecasts)),
         _coverage(run),
         *_training(run),
@@ -45,12 +45,14 @@ def draw(run: Run, errors: Errors) -> list[Picture]:
     ]
 
 
-def _by_lead(errors: Errors) -> Picture:
+def _by_lead(errors: Errors, run: Run) -> Picture:
     caption = (
         "Mean error against how many steps ahead the forecast looks. Where the model's line is lowest it is worth "
         "having; where it touches ridge's the recurrent part adds nothing."
     )
-    return by_lead.by_lead({name: errors.by_lead[name] for name in in_order(errors)}, caption)
+    return by_lead.by_lead(
+        {name: errors.by_lead[name] for name in in_order(errors)}, caption, label=f"error ÷ {run.error_unit}"
+    )
 
 
 def _fan(run: Run, e: Example) -> Picture:
@@ -64,7 +66,7 @@ def _fan(run: Run, e: Example) -> Picture:
     name, label = run.column(e.stream, e.channel)
     title = f"{'A' if e.kind in ('typical', 'poor') else 'The'} {e.kind} forecast"
     caption = (
-        f"{name}: error {e.error:.2f} seasonal-naive errors over all leads. Left of the dotted line is what the model "
+        f"{name}: error {e.error:.2f} × the {run.error_unit} over all leads. Left of the dotted line is what the model "
         "had seen; each band is to hold the given share of readings."
     )
     return fan.fan(steps, readings, quantiles, spec.levels, run.clock, label, f"fan_{e.kind}", title, caption)

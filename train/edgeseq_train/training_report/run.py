@@ -49,6 +49,11 @@ class Run:
         return self.fitted.spec.seasons[0] if self.fitted.spec.seasons else 1
 
     @property
+    def error_unit(self) -> str:
+        """Name what errors are counted in: see `fit.naive_error`."""
+        return "seasonal-naive error" if self.fitted.spec.seasons else "mean change of a step"
+
+    @property
     def variants(self) -> dict[str, dict[str, Any]]:
         """Give the table's rows of the model's variants by name; the first is float32."""
         rows = self.manifest.training["table"]

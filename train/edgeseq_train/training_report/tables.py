@@ -6,6 +6,7 @@ import numpy as np
 
 from edgeseq.core.durations import format_duration
 from edgeseq_train import trend
+from edgeseq_train.fit import Recording
 from edgeseq_train.pictures import page as p
 from edgeseq_train.pictures.times import DAY_NS
 from edgeseq_train.training_report import findings
@@ -14,12 +15,21 @@ from edgeseq_train.training_report.run import Run
 from edgeseq_train.training_report.verdict import Outcome, in_order, simplest_first
 
 MOST_NAMES = 8
-WORDS = (
-    ("lead", "how many steps ahead a forecast looks: lead 1 is the next step"),
+SEASON_WORDS = (
     ("seasonal-naive error", "how far repeating the last season errs on the training part, on average"),
     ("error ÷ seasonal-naive error", "also called MASE: below 1 is better, and sensors of any unit compare"),
-    ("persistence", "the forecast that the last value stays"),
     ("seasonal naive", "the forecast that the value of one season (a day, a week) ago comes again"),
+)
+NO_SEASON_WORDS = (
+    (
+        "unit of errors",
+        "how far the value of the step before errs on the training part, on average: no season was found",
+    ),
+    ("error", "in that unit, also called MASE: sensors of any unit compare"),
+)
+WORDS = (
+    ("lead", "how many steps ahead a forecast looks: lead 1 is the next step"),
+    ("persistence", "the forecast that the last value stays"),
     ("ridge", "a linear regression on the last values: the best a straight line can do, solved in a second"),
     (
         "served",
@@ -43,10 +53,10 @@ EXPLAIN_TRAINING = (
     "steps the validation part tells whether it got better at what it has not seen."
 )
 EXPLAIN_ERRORS = (
-    "Mean absolute error of each forecaster on the test part, in seasonal-naive errors: 1 is what repeating the last "
-    "season errs by, smaller is better. Everybody forecasts the same readings, one at a time as a device gets them, "
-    "and the model is the quantized one in the device's own runtime. Served is what a device publishes: it blends the "
-    "model with persistence or seasonal naive at each lead, by how both erred lately."
+    "Mean absolute error of each forecaster on the test part, in {unit}, smaller is better. Everybody forecasts the "
+    "same readings, one at a time as a device gets them, and the model is the quantized one in the device's own "
+    "runtime. Served is what a device publishes: it blends the model with persistence{season} at each lead, by how "
+    "both erred lately."
 )
 EXPLAIN_GAINS = (
     "How much less error the model makes than each of the others, in per cent (negative: more). The last column says "
@@ -69,6 +79,20 @@ EXPLAIN_INSIDE = (
 )
 
 
+def words(run: Run) -> tuple[tuple[str, str], ...]:
+    """Explain the words of the page."""
+    return (*WORDS, *(SEASON_WORDS if run.fitted.spec.seasons else NO_SEASON_WORDS))
+
+
+def explain_errors(run: Run) -> str:
+    """Say what errors are counted in."""
+    if run.fitted.spec.seasons:
+        unit = "seasonal-naive errors: 1 is what repeating the last season errs by"
+        return EXPLAIN_ERRORS.format(unit=unit, season=" or seasonal naive")
+    unit = "mean changes from one step to the next: 1 is what the last value errs by one step ahead"
+    return EXPLAIN_ERRORS.format(unit=unit, season="")
+
+
 def summary(run: Run) -> str:
     """Say in a sentence what was trained on what."""
     spec, recording = run.fitted.spec, run.recording
@@ -76,8 +100,19 @@ def summary(run: Run) -> str:
     ahead = format_duration(spec.horizon * recording.period_ns)
     return (
         f"{layers} on top of ridge, forecasting {spec.horizon} steps ({ahead}) ahead, trained on "
-        f"{_names(recording.names)}. Figures are of the test part, which training never saw."
+        f"{_trained_on(recording)}. Figures are of the test part, which training never saw."
     )
+
+
+def _trained_on(recording: Recording) -> str:
+    """Name what is forecast, and the inputs beside it."""
+    C, targets = recording.values.shape[2], recording.target_channels
+    names = recording.names
+    told = _names(tuple(n for k, n in enumerate(names) if k % C < targets))
+    inputs = tuple(dict.fromkeys(n for k, n in enumerate(names) if k % C >= targets))
+    told += f" with the covariates {_names(inputs)}" if inputs else ""
+    known = recording.known_names
+    return told + (f"{' and' if inputs else ' with'} {_names(known)}, known in advance" if known else "")
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -102,7 +137,7 @@ def gains_table(errors: Errors, outcome: Outcome) -> str:
     rows = []
     for peer in simplest_first(list(outcome.chance)):
         chance = outcome.chance[peer]
-        gains = [f"{errors.gain(MODEL, peer, lead):+.1f}" for lead in (*leads, None)]
+        gains = [f"{errors.gain(MODEL, peer, lead):+z.1f}" for lead in (*leads, None)]
         rows.append([peer, *gains, "?" if chance is None else f"± {chance:.1f}"])
     return p.table(["less error than, %", *(f"lead {n}" for n in leads), "all leads", "chance"], rows)
 
@@ -136,13 +171,13 @@ def training_facts(run: Run) -> list[tuple[str, str]]:
     change = trend.trend([n.validation_loss for n in notes[1:]]).change
     return [
         ("parameters", f"{s['parameters']:,}"),
-        ("training steps", f"{notes[-1].step} of at most {run.recipe.training.steps}"),
+        ("training steps", f"{notes[-1].step} of {run.recipe.training.steps}"),
         ("seconds, on this machine", str(s["seconds"])),
         ("validation loss of ridge", f"{ridge:.4f}"),
         ("best validation loss", f"{reached:.4f}"),
         ("step of the best", str(best.step)),
         ("below ridge on validation", percent(1 - reached / ridge)),
-        ("change over the last third", f"{100 * change:+.1f} %"),
+        ("change over the last third", f"{100 * change:+z.1f} %"),
         ("seed of everything random", str(run.recipe.seed)),
     ]
 
@@ -153,7 +188,7 @@ def quantization_table(run: Run) -> str:
     rows = [
         [
             name, f"{row['kb']}", f"{row['mase'][horizon]:.4f}", f"{row['loss']:.4f}",
-            f"{run.lost_percent(name):+.2f}", f"{100 * row['difference']['max']:.2g}",
+            f"{run.lost_percent(name):+z.2f}", f"{100 * row['difference']['max']:.2g}",
         ]
         for name, row in run.variants.items()
     ]  # fmt: skip

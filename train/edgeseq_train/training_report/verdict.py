@@ -12,7 +12,11 @@ MARGIN_PERCENT = 0.5
 MARGIN_UNSURE_PERCENT = 2.0
 """… and below this where the test part is too short to say what chance does."""
 BAND_MISS = 0.05
-"""A band that holds so much less or more than it promises is called wrong."""
+"""A band that holds so much less or more than it promises is called wrong …"""
+BAND_FAULT = 0.1
+"""… and so much is told in the headline."""
+ABOUT_NOTHING_PERCENT = 2.0
+"""Where nobody gains so much on persistence, a series moves like a random walk as far as anybody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Outcome:
     """By quantizing, as the shipped variant."""
     training: tuple[str, str]
     """How training went, and what to do about it."""
+    has_inputs: bool = False
+    """Whether it had covariates or known inputs."""
 
 
 def simplest_first(peers: Sequence[str]) -> list[str]:
@@ -84,12 +90,16 @@ def judge(o: Outcome) -> Verdict:
     ridge = next(p for p in o.chance if p.startswith("ridge"))
     said = [*(_against(o, peer) for peer in dict.fromkeys((won, ridge)) if peer != MODEL), _leads(o, ridge)]
     said += [_bands(o), _quantized(o), o.training[0]]
-    advice = [*_advice(won), o.training[1]]
-    return Verdict(won, _headline(o, won, ridge), tuple(t for t in said if t), tuple(advice))
+    fault = _band_fault(o)
+    advice = [*_advice(won, has_inputs=o.has_inputs), *([BAND_ADVICE] if fault else []), o.training[1]]
+    return Verdict(won, _headline(o, won, ridge) + fault, tuple(t for t in said if t), tuple(advice))
 
 
 def _headline(o: Outcome, won: str, ridge: str) -> str:
     if won == "persistence":
+        ahead = _ahead_of_persistence(o)
+        if ahead:
+            return f"The test part is too short to tell {' and '.join(ahead)} from persistence."
         return (
             "Persistence wins: nothing here forecasts better than saying that the last value stays. "
             "A series that moves like a random walk cannot be forecast from its own past."
@@ -104,6 +114,29 @@ def _headline(o: Outcome, won: str, ridge: str) -> str:
     if o.errors.gain(MODEL, ridge) < -_margin(o, ridge):
         return "Ridge wins on the test part: what the network gained on the validation part did not last."
     return f"A draw with {ridge}: what the network adds could be chance."
+
+
+def _ahead_of_persistence(o: Outcome) -> list[str]:
+    """Name the model and the best peer, with what they gain on persistence, where that is more than about nothing."""
+    others = [name for name in (*o.chance, MODEL) if name != "persistence"]
+    gains = {name: o.errors.gain(name, "persistence") for name in others}
+    best = max(gains, key=gains.__getitem__)
+    told = dict.fromkeys((MODEL, best))
+    return [
+        f"{'the model' if name == MODEL else name} ({-gains[name]:+.1f} % error)"
+        for name in told
+        if gains[name] > ABOUT_NOTHING_PERCENT
+    ]
+
+
+def _band_fault(o: Outcome) -> str:
+    """Say which band is far from what it promises, if any is."""
+    far = len(o.errors.by_lead[MODEL])
+    for name, (promised, *held) in o.bands.items():
+        for lead, share in zip((1, far), held, strict=True):
+            if abs(share - promised) > BAND_FAULT:
+                return f" Its bands do not hold: that of {name} held {100 * share:.1f} % at lead {lead}."
+    return ""
 
 
 def _against(o: Outcome, peer: str) -> str:
@@ -135,7 +168,7 @@ def _bands(o: Outcome) -> str:
 
 
 def _quantized(o: Outcome) -> str:
-    return f"Stored as {o.shipped} the loss changes by {o.lost_percent:+.2f} %."
+    return f"Stored as {o.shipped} the loss changes by {o.lost_percent:+z.2f} %."
 
 
 ADVICE = {
@@ -154,5 +187,20 @@ ADVICE = {
 """Kind of winner → what may help."""
 
 
-def _advice(won: str) -> list[str]:
-    return [text for kind, text in ADVICE.items() if won.startswith(kind)]
+INPUTS_ADVICE = {
+    "persistence": "Its inputs do not tell what moves the series: try a coarser period with --every and the mean of "
+    "each step, or a longer recording.",
+    "seasonal": "A longer recording, or a longer front.ring.",
+    "ridge": "Ridge is a good answer. For more: a longer recording, or another cell (cell.kind, cell.units); edgeseq "
+    "keeps whichever is better on validation.",
+}
+"""The same where it has inputs already."""
+BAND_ADVICE = (
+    "Bands that miss by so much: the test part is unlike what it learned from. Train on a longer recording that holds "
+    "both; a device corrects its bands from its own readings, so let alerts wait for some days."
+)
+
+
+def _advice(won: str, *, has_inputs: bool) -> list[str]:
+    advice = INPUTS_ADVICE if has_inputs else ADVICE
+    return [text for kind, text in advice.items() if won.startswith(kind)]
