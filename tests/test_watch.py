@@ -120,6 +120,23 @@ def test_view_tells_the_class_of_a_stream_and_takes_it_for_no_nodes_state() -> N
     assert (view.states, view.unreadable) == ({"attic": "online"}, 0)
 
 
+def test_view_accounts_for_the_readings_of_a_node() -> None:
+    """bridge/health is a line of its own, and stands below the head as long as there is one node only."""
+    health = (
+        b'{"received":12,"applied":6,"late":1,"duplicate":2,"rejected":{"no_field":1,"bad_time":1},"shed":1}'
+    )
+    view = _view(("bridge/state", b'{"state":"online"}'))
+    account = "12 readings = 6 applied + 1 late + 2 duplicate + 2 rejected + 1 shed"
+    assert v.take(view, "edgeseq/attic/bridge/health", health) == f"attic: {account}"
+    assert account in _drawn(view)
+    several = v.View()
+    for node in ("attic", "cellar"):
+        v.take(several, f"edgeseq/{node}/bridge/health", health)
+    assert "readings =" not in _drawn(several)
+    assert v.take(view, "edgeseq/attic/bridge/health", b"[]") is None
+    assert view.unreadable == 1
+
+
 def test_view_alert_event_delivered_twice_is_shown_once() -> None:
     """Alerts come at least once: the same id and seq is the same event; another seq is another one."""
     view = _view(("cellar/alert", _alert("opened", seq=1)))

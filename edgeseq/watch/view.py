@@ -89,6 +89,29 @@ class ClassTold(msgspec.Struct, frozen=True):
     since: Time
 
 
+class Account(msgspec.Struct, frozen=True):
+    """What the view reads of bridge/health: what became of the readings since the node started."""
+
+    received: int
+    applied: int = 0
+    late: int = 0
+    duplicate: int = 0
+    rejected: dict[str, int] = {}
+    shed: int = 0
+
+    def __str__(self) -> str:
+        """Write it as the sum that it is.
+
+        >>> print(Account(received=1204, applied=1200, late=1, rejected={"no_field": 3}))
+        1,204 readings = 1,200 applied + 1 late + 0 duplicate + 3 rejected + 0 shed
+        """
+        rejected = sum(self.rejected.values())
+        parts = (self.applied, self.late, self.duplicate, rejected, self.shed)
+        names = ("applied", "late", "duplicate", "rejected", "shed")
+        total = " + ".join(f"{count:,} {name}" for count, name in zip(parts, names, strict=True))
+        return f"{self.received:,} readings = {total}"
+
+
 class NodeState(msgspec.Struct, frozen=True):
     """What the view reads of bridge/state."""
 
@@ -120,6 +143,8 @@ class View:
     """Nodes seen; two are as good as many."""
     states: dict[str, str] = field(default_factory=dict)
     """Node → its last word on itself."""
+    account: str = ""
+    """Of the only node seen."""
     rows: dict[str, Row] = field(default_factory=dict)
     log: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     told: deque[tuple[str, str, int, str]] = field(default_factory=lambda: deque(maxlen=MAX_ROWS))
@@ -158,8 +183,8 @@ def take(view: View, topic: str, payload: bytes) -> str | None:
     if not topic.startswith(view.prefix + "/") or len(parts) < 3:
         return None
     name, verb = "/".join(parts[1:-1] if view.node != "+" else parts[:-1]), parts[-1]
-    reader = _READERS.get("bridge/state" if parts[1:] == ["bridge", "state"] else verb)
-    if reader is None or (parts[1] == "bridge" and verb != "state"):
+    reader = _READERS.get("/".join(parts[1:]) if parts[1] == "bridge" else verb)
+    if reader is None:
         return None
     if len(view.nodes) < 2:
         view.nodes.add(parts[0])
@@ -238,6 +263,13 @@ def _take_state(view: View, name: str, payload: bytes) -> str:
     return f"{printable(node)} is {word}"
 
 
+def _take_health(view: View, name: str, payload: bytes) -> str:
+    node = name.partition("/")[0] if view.node == "+" else view.node
+    account = str(msgspec.json.decode(payload, type=Account))
+    view.account = account
+    return f"{printable(node)}: {account}"
+
+
 def _take_class(view: View, name: str, payload: bytes) -> str:
     told = msgspec.json.decode(payload, type=ClassTold)
     return f"{clock(told.since)}  {view.shown(name)} is {printable(told.state)[:20]}"
@@ -249,6 +281,7 @@ _READERS = {
     "status": _take_status,
     "state": _take_class,
     "bridge/state": _take_state,
+    "bridge/health": _take_health,
 }
 
 
@@ -285,7 +318,8 @@ Cells = dict[str, tuple[str, str]]
 def draw(view: View, width: int, height: int, paint: Paint, footer: Iterable[str] = ()) -> list[str]:
     """Draw the view as at most `height` lines of `width` columns."""
     footer = list(footer)
-    head = [_header(view, width, paint), ""]
+    account = view.account if len(view.nodes) < 2 else ""
+    head = [_header(view, width, paint), paint(fit(account, width), DIM) if account else ""]
     room = height - len(head) - len(footer) - min(len(view.log), LOG_LINES) - 3
     names = _by_urgency(view, max(room, 1))
     rows = {name: _texts(view.shown(name), view.rows[name]) for name in names}
