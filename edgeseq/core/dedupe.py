@@ -1,18 +1,31 @@
-"""Recognise a reading that has been applied already, by a bounded set of recent identities per stream.
+"""Recognise a reading that has been applied already, by bounded sets of recent identities.
 
 Never by a high-water mark: readings arrive out of order after a broker's restart, and a mark would lose them.
+
+Two sets, for two ways to come again. What a broker delivers again is what it had in flight, however it was spread
+over the streams: the newest identities of the whole node cover it, also where one stream had sent all of it. What a
+publisher sends again comes any time later: a few identities of each stream cover it, however busy the others were.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 
 from edgeseq.core.rounds import rounds
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import I64, Bool, Readings
+from edgeseq.core.types import I64, U64, Bool, Readings
 
 RECENT_IDS = 32
-"""Identities kept per stream and channel: the broker's redeliveries after a crash fit in (design: 32 x 8 bytes)."""
+"""Identities kept per stream and channel (32 x 8 bytes)."""
+
+RECENT_IN_NODE = 8192
+"""Identities kept of the whole node: more than are in flight (mqtt.inflight, 1000, times the fields of a message)."""
+
+Recent = dict[tuple[int, int], None]
+"""Stream index and identity of the node's newest readings, oldest first."""
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -40,3 +53,37 @@ def remember(table: Table, rows: I64, readings: Readings) -> Bool:
         table["recent_ids"][row, slot] = wanted
         table["recent_position"][row] += 1
     return duplicate
+
+
+def is_recent(recent: Recent, readings: Readings) -> Bool:
+    """Look up identities among the node's newest and those earlier in the batch → (n,) True for duplicates."""
+    batch: set[tuple[int, int]] = set()
+    duplicate = np.zeros(len(readings), dtype=np.bool_)
+    for i, (key, is_comparable) in enumerate(zip(_keys(readings), readings.comparable.tolist(), strict=True)):
+        duplicate[i] = is_comparable and key[1] != 0 and (key in recent or key in batch)
+        batch.add(key)
+    return duplicate
+
+
+def remember_in_node(recent: Recent, readings: Readings) -> None:
+    """Remember the identities of readings that are no duplicates; the oldest make room."""
+    for key in _keys(readings):
+        if key[1]:
+            recent.pop(key, None)
+            recent[key] = None
+    for key in list(islice(recent, max(0, len(recent) - RECENT_IN_NODE))):
+        del recent[key]
+
+
+def dump_recent(recent: Recent) -> U64:
+    """Give the node's newest identities as rows of stream index and identity (n, 2)."""
+    return np.array(list(recent), dtype=np.uint64).reshape(-1, 2)
+
+
+def load_recent(rows: U64) -> Recent:
+    """Read what `dump_recent` gave."""
+    return dict.fromkeys((stream, identity) for stream, identity in rows.tolist())
+
+
+def _keys(readings: Readings) -> Iterable[tuple[int, int]]:
+    return zip(readings.stream_index.tolist(), readings.id_hash.tolist(), strict=True)

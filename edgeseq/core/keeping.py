@@ -9,14 +9,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseq.core.dedupe import dump_recent, load_recent
 from edgeseq.core.group import dump_group, fingerprint, load_group
 from edgeseq.core.pipeline import State, add_rows
 from edgeseq.core.types import StreamInfo
 
+RECENT = "recent"
+"""Name of the array that belongs to no group; theirs have a line break."""
+
 
 def dump(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     """Give the state as a JSON-able header and named arrays; they share no memory with the state."""
-    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays: dict[str, NDArray[np.generic]] = {RECENT: dump_recent(state.recent)}
     for group in state.groups:
         columns = dump_group(group)
         arrays |= {f"{group.rule.key}\n{name}": column for name, column in columns.items()}
@@ -45,6 +49,8 @@ def load(state: State, header: dict[str, Any], arrays: Mapping[str, NDArray[np.g
         if fit is not None and load_group(group, fit, columns):
             kept |= set(group.table["stream"].tolist())
     _place(state)
+    if RECENT in arrays:  # not in older snapshots
+        state.recent = load_recent(np.asarray(arrays[RECENT], dtype=np.uint64))
     state.clock_ns = header["clock_ns"]
     return [info.id for index, info in enumerate(infos) if index not in kept | state.registry.hidden.keys()]
 

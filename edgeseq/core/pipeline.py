@@ -67,6 +67,8 @@ class State:
     """Stream index → row in the group's table."""
     covariate_of: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Index of a hidden stream → group index, covariate index."""
+    recent: dedupe.Recent = field(default_factory=dict)
+    """Identities of the newest readings, of all streams."""
     clock_ns: int = -(2**62)
     """The clock that silence is measured by, as far as it has been seen."""
     counts: Counts = field(default_factory=Counts)
@@ -342,10 +344,11 @@ def _told(rule: StreamRule, events: list[Event]) -> list[Event]:
 
 
 def _remember(state: State, readings: Readings) -> Bool:
-    """Look up and remember the identities of readings, group by group → (n,) True for duplicates."""
-    duplicate = np.zeros(len(readings), dtype=np.bool_)
+    """Look up and remember the identities of readings → (n,) True for duplicates."""
+    duplicate = dedupe.is_recent(state.recent, readings)
     group_of, row_of = _places(state, readings.stream_index)
     for index in set(group_of.tolist()) - {NO_GROUP}:
-        own = np.flatnonzero(group_of == index)
+        own = np.flatnonzero((group_of == index) & ~duplicate)
         duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], readings.take(own))
+    dedupe.remember_in_node(state.recent, readings.take(~duplicate))
     return duplicate
