@@ -184,7 +184,6 @@ def fit(
     check_parts(recording, split, horizon)
     choices = _lag_choices(recording, split, horizon, recipe)
     settled = _settled_front(recording, split, horizon, choices, recipe)
-    solution = settled.front.solution
     weights, rows = _rows(settled.front, settled.x, split, recipe, recording)
     spec = rows.spec
     reach = f"{len(spec.lags)} lags" if spec.segments else f"{spec.ring} lags"
@@ -198,11 +197,11 @@ def fit(
 
     weights |= initial_weights(spec, np.random.default_rng(recipe.seed))
     weights["head.bias"] = _head_bias(spec)
-    trainer = Trainer(rows, weights, solution.error, recipe.training, recipe.seed)
+    trainer = Trainer(rows, weights, settled.front.solution.error, recipe.training, recipe.seed)
     shown(trainer)
     best, notes = train(trainer, progress, say, checkpoint)
     summary = _summary(best, notes, time.perf_counter() - begun)
-    return Fitted(spec, best, settled.anchor, settled.unit, solution, summary, notes)
+    return Fitted(spec, best, settled.anchor, settled.unit, settled.front.solution, summary, notes)
 
 
 def _summary(best: dict[str, F32], notes: list[Note], seconds: float) -> dict[str, object]:
