@@ -103,7 +103,7 @@ class Store:
 
     def _remove_before(self, generation: int) -> None:
         with storage_faults("old generations cannot be removed", self.folder):
-            for kind, found in _files(self.folder):
+            for kind, found in sorted(_files(self.folder)):
                 if found < generation:
                     self._disk.remove(self._path(kind, found))
 

@@ -1,0 +1,328 @@
+"""A broker, a network and a client as paho's, in one thread: QoS 1 at least once, sessions, and what becomes of them.
+
+The client stands in for paho's below `edgeseq.adapters.mqtt.Link`, which is the real one, with its outbox. Packets of
+the client take a moment; a cut loses all or some of them. The broker delivers in order, at most `window` without an
+acknowledgement, and delivers what was not acknowledged again, marked DUP, on the next connection of a session that it
+still knows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from paho.mqtt.enums import MQTTErrorCode
+
+from edgeseq.adapters import mqtt
+from tests.simulator.clock import SimulatedTime
+from tests.simulator.faults import Faults
+
+OK = SimpleNamespace(is_failure=False, value=0)
+LOST = SimpleNamespace(is_failure=True, value=128)
+
+
+@dataclass(slots=True, frozen=True)
+class Sent:
+    """A message that a sensor has published; `number` tells it from all others."""
+
+    number: int
+    topic: str
+    payload: bytes
+    is_readable: bool = True
+
+
+@dataclass(slots=True)
+class Session:
+    """What the broker keeps for a client."""
+
+    queue: deque[Sent] = field(default_factory=deque)
+    in_flight: dict[int, Sent] = field(default_factory=dict)
+    mid: int = 0
+
+    def copy(self) -> Session:
+        """Copy, as the broker's periodic save does."""
+        return Session(self.queue.copy(), self.in_flight.copy(), self.mid)
+
+
+class SimulatedClient:
+    """The part of paho's client that the link uses. A link is set with `attach`."""
+
+    def __init__(self, broker: SimulatedBroker) -> None:
+        self.is_connected = False
+        self.unacknowledged: dict[int, tuple[str, bytes]] = {}
+        self._broker = broker
+        self._mid = 0
+        self.link: mqtt.Link | None = None
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> Any:
+        """Send; paho keeps QoS 1 messages and sends them again on a reconnect."""
+        self._broker.faults.reach("publish", is_after=False)
+        if not self.is_connected:
+            return SimpleNamespace(rc=MQTTErrorCode.MQTT_ERR_NO_CONN, mid=0)
+        self._mid += 1
+        if qos:
+            self.unacknowledged[self._mid] = (topic, payload)
+        self._broker.take_later(("publish", self._mid if qos else 0, topic, payload))
+        if not qos:
+            self.told("_on_publish", self._mid, OK)
+        self._broker.faults.reach("publish", is_after=True)
+        return SimpleNamespace(rc=MQTTErrorCode.MQTT_ERR_SUCCESS, mid=self._mid)
+
+    def ack(self, mid: int, qos: int) -> None:
+        """Acknowledge a delivery."""
+        self._broker.faults.reach("acknowledge", is_after=False)
+        self._broker.take_later(("puback", mid, "", b""))
+        self._broker.faults.reach("acknowledge", is_after=True)
+
+    def subscribe(self, filters: Any) -> None:
+        """Subscribe."""
+        self._broker.subscribe()
+
+    def unsubscribe(self, filters: Any) -> None:
+        """Unsubscribe from filters that no sensor uses."""
+
+    def disconnect(self) -> None:
+        """Say goodbye, after all that was sent."""
+        if self.is_connected:
+            self._broker.take_now()
+            self._broker.drop(self)
+
+    def loop_write(self) -> None:
+        """Write; nothing is ever left unwritten."""
+
+    def socket(self) -> object | None:
+        """Give something for as long as there is a connection."""
+        return self if self.is_connected else None
+
+    def told(self, callback: str, *arguments: Any) -> None:
+        """Call back the link as paho does."""
+        if self.link is not None:
+            getattr(self.link, callback)(self, None, *arguments, None)
+
+
+class SimulatedBroker:
+    """The broker and the network to it."""
+
+    def __init__(self, clock: SimulatedTime, faults: Faults, rng: random.Random) -> None:
+        self.clock = clock
+        self.faults = faults
+        self.session: Session | None = None
+        self.window = rng.choice((20, 100, 1000))
+        self.acknowledged: set[int] = set()
+        """Numbers of messages that it may forget."""
+        self.forgotten: set[int] = set()
+        """Numbers of messages that it lost: no promise holds for them."""
+        self.told: list[tuple[str, bytes]] = []
+        """What subscribers have received."""
+        self.client: SimulatedClient | None = None
+        self.delivering: Sent | None = None
+        self.is_present = False
+        """Whether the session was there at the last connect."""
+        self._rng = rng
+        self._uplink: deque[tuple[str, int, str, bytes]] = deque()
+        self._is_partitioned = False
+        self.is_down = False
+        self._saved: Session | None = None
+        self._is_taking = False
+
+    @property
+    def waiting(self) -> int:
+        """Count the messages that the client has not acknowledged."""
+        return len(self.session.queue) + len(self.session.in_flight) if self.session else 0
+
+    @property
+    def on_the_way(self) -> int:
+        """Count the client's packets in the network."""
+        return len(self._uplink)
+
+    def publish(self, sent: Sent) -> None:
+        """Take a sensor's message; without a session it is for nobody."""
+        if self.session is None:
+            self.forgotten.add(sent.number)
+            return
+        self.session.queue.append(sent)
+        self._pump()
+
+    # --- connections
+
+    def expect(self, client: SimulatedClient, delay_s: float) -> None:
+        """Let a client connect after a while, again and again until it works."""
+
+        def attempt() -> None:
+            if client.link is None or client.is_connected:
+                return
+            if self.is_down or self._is_partitioned:
+                self.expect(client, self._rng.uniform(1.0, 10.0))
+                return
+            self._connect(client)
+
+        self.clock.after(delay_s, attempt)
+
+    def _connect(self, client: SimulatedClient) -> None:
+        self.client = client
+        client.is_connected = True
+        self.is_present = self.session is not None
+        client.told("_on_connect", SimpleNamespace(session_present=self.is_present), OK)
+        for mid, (topic, payload) in client.unacknowledged.items():
+            self.take_later(("publish", mid, topic, payload))
+        if self.session:
+            for mid, sent in list(self.session.in_flight.items()):
+                self._deliver(mid, sent, dup=True)
+        self._pump()
+
+    def subscribe(self) -> None:
+        """Begin a session, where there is none."""
+        if self.session is None:
+            self.session = Session()
+
+    def cut(self) -> None:
+        """Break the connection; of what is on its way, the first few packets may still arrive."""
+        client = self.client
+        if client is None or not client.is_connected:
+            return
+        if not self._is_partitioned:
+            self._take(self._rng.randint(0, len(self._uplink)))
+        self.drop(client)
+        client.told("_on_disconnect", SimpleNamespace(is_disconnect_packet_from_server=False), LOST)
+        self.expect(client, self._rng.uniform(0.5, 20.0))
+
+    def drop(self, client: SimulatedClient) -> None:
+        """Forget a connection."""
+        client.is_connected = False
+        self._uplink.clear()
+        self.client = None
+
+    def lose_process(self) -> None:
+        """Notice that the client's process is gone; what it sent just before may still arrive."""
+        if self.client is not None:
+            if not self._is_partitioned:
+                self._take(self._rng.randint(0, len(self._uplink)))
+            self.drop(self.client)
+
+    # --- faults
+
+    def partition(self, duration_s: float) -> None:
+        """Let no packet through for a while; then all come late, or the connection is gone."""
+        if self._is_partitioned:
+            return
+        self._is_partitioned = True
+
+        def heal() -> None:
+            if self._rng.random() < 0.5:
+                self.cut()
+                self._is_partitioned = False
+                return
+            self._is_partitioned = False
+            self.take_now()
+            self._pump()
+
+        self.clock.after(duration_s, heal)
+
+    def restart(self, away_s: float, what: Callable[[], None]) -> None:
+        """Be away for a while; `what` happens to the session meanwhile."""
+        if self.is_down:
+            return
+        self.cut()
+        self.is_down = True
+        what()
+
+        def back() -> None:
+            self.is_down = False
+
+        self.clock.after(away_s, back)
+
+    def forget_session(self) -> None:
+        """Lose the session with all that waits in it."""
+        if self.session:
+            lost = [*self.session.queue, *self.session.in_flight.values()]
+            self.forgotten |= {sent.number for sent in lost}
+        self.session = None
+
+    def save(self) -> None:
+        """Keep a copy of the session, as brokers do now and then."""
+        self._saved = self.session.copy() if self.session else None
+
+    def roll_back(self) -> None:
+        """Go back to the copy: what was acknowledged since comes again, what came since is lost."""
+        saved = self._saved.copy() if self._saved else None
+        if saved is None or self.session is None:
+            return
+        kept = {sent.number for sent in [*saved.queue, *saved.in_flight.values()]}
+        lost = {sent.number for sent in [*self.session.queue, *self.session.in_flight.values()]} - kept
+        self.forgotten |= lost
+        self.session = saved
+
+    # --- packets
+
+    def take_later(self, packet: tuple[str, int, str, bytes]) -> None:
+        """Put a packet of the client on its way."""
+        self._uplink.append(packet)
+        if not self._is_taking:
+            self._is_taking = True
+            self.clock.after(self._rng.uniform(0.0, 0.02), self._arrive)
+
+    def _arrive(self) -> None:
+        self._is_taking = False
+        self.take_now()
+
+    def take_now(self) -> None:
+        """Take what is on its way, unless nothing comes through."""
+        if not self._is_partitioned:
+            self._take(len(self._uplink))
+
+    def _take(self, count: int) -> None:
+        for _ in range(count):
+            kind, mid, topic, payload = self._uplink.popleft()
+            if kind == "publish":
+                self.told.append((topic, payload))
+                if mid:
+                    self._acknowledge_later(mid)
+            elif self.session is not None:
+                sent = self.session.in_flight.pop(mid, None)
+                if sent is not None:
+                    self.acknowledged.add(sent.number)
+        self._pump()
+
+    def _acknowledge_later(self, mid: int) -> None:
+        client = self.client
+        generation = client.link.generation if client and client.link else 0
+
+        def arrive() -> None:
+            if client is None or client.link is None or not client.is_connected:
+                return
+            if client.link.generation != generation:
+                return
+            if self._is_partitioned:
+                self.clock.after(1.0, arrive)
+                return
+            client.unacknowledged.pop(mid, None)
+            client.link._is_reading = True
+            client.told("_on_publish", mid, OK)
+            client.link._is_reading = False
+
+        self.clock.after(self._rng.uniform(0.0, 0.02), arrive)
+
+    def _pump(self) -> None:
+        """Deliver what waits, as far as the window allows."""
+        session = self.session
+        if session is None or self.client is None or self._is_partitioned:
+            return
+        while session.queue and len(session.in_flight) < self.window:
+            session.mid = session.mid % 65_535 + 1
+            sent = session.queue.popleft()
+            session.in_flight[session.mid] = sent
+            self._deliver(session.mid, sent, dup=False)
+
+    def _deliver(self, mid: int, sent: Sent, *, dup: bool) -> None:
+        if self.client is None or self.client.link is None:
+            return
+        self.delivering = sent
+        found: Any = SimpleNamespace(
+            topic=sent.topic, payload=sent.payload, qos=1, mid=mid, retain=False, dup=dup
+        )
+        client: Any = self.client
+        client.link._on_message(client, None, found)

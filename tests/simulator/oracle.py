@@ -1,0 +1,68 @@
+"""What must have come of what was committed: the core alone, run over the records in order, without any fault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseq import compose
+from edgeseq.compose import Node
+from edgeseq.core import keeping, pipeline
+from edgeseq.core.pipeline import State
+from edgeseq.core.types import Readings, StreamInfo
+
+Dump = tuple[dict[str, Any], dict[str, NDArray[np.generic]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One commit, as the daemon asked for it."""
+
+    created: tuple[StreamInfo, ...] = ()
+    readings: Readings | None = None
+    tick_ns: int | None = None
+    resumed_ns: int | None = None
+
+
+class Oracle:
+    """The core, and all that it would have published."""
+
+    def __init__(self, node: Node) -> None:
+        self.records = 0
+        self.published: set[tuple[str, bytes]] = set()
+        self.alerts: set[tuple[str, bytes]] = set()
+        self._node = node
+
+    def take(self, record: Committed) -> None:
+        """Take one record."""
+        self.records += 1
+        outgoing = self._node.render(_recover(self._node.state, record))
+        self.published |= {(out.topic, out.payload) for out in outgoing}
+        self.alerts |= {(out.topic, out.payload) for out in outgoing if out.alert_id is not None}
+
+    def differs(self, state: State) -> list[str]:
+        """Name what is not equal, bit for bit."""
+        (header, arrays), (wanted_header, wanted) = keeping.dump(state), keeping.dump(self._node.state)
+        names = [key for key in ("streams", "groups") if header[key] != wanted_header[key]]
+        names += sorted(arrays.keys() ^ wanted.keys())
+        return names + [
+            n for n in arrays.keys() & wanted.keys() if arrays[n].tobytes() != wanted[n].tobytes()
+        ]
+
+
+def _recover(state: State, record: Committed) -> Sequence[Any]:
+    if record.tick_ns is not None:
+        return pipeline.tick(state, record.tick_ns)
+    if record.resumed_ns is not None:
+        pipeline.resume(state, record.resumed_ns)
+        return []
+    return pipeline.recover(state, record.created, record.readings or Readings.empty())
+
+
+def new_oracle(resolved: Any, log: Any) -> Oracle:
+    """Make an oracle that has seen nothing."""
+    return Oracle(compose.open_node(resolved, state_dir=None, log=log))

@@ -1,0 +1,123 @@
+"""Where the simulation takes the place of the world: names of the daemon's modules, for as long as a seed runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from edgeseq import compose, daemon, disk, reporting, store
+from edgeseq.adapters import journal, mqtt
+from edgeseq.adapters.inbox import Inbox
+from edgeseq.adapters.schedule import TakeSnapshot
+from edgeseq.core.known import NO_INPUTS
+from edgeseq.core.types import Tick
+from edgeseq.linking import link_settings
+from edgeseq.testing.fake_stepper import FakeStepper
+from tests.simulator.broker import SimulatedClient
+
+if TYPE_CHECKING:
+    from tests.simulator.world import World
+
+LONG_S = 1e6
+"""The loop is woken by what happens, so it need not look every second."""
+
+
+class SimulatedLink(mqtt.Link):
+    """The real link, but for its sockets: waiting moves the simulated world."""
+
+    def __init__(self, settings: mqtt.Settings, sink: Inbox, world: World, generation: int = 0) -> None:
+        super().__init__(settings, sink, generation=generation, now_ns=world.arrival_ns)
+        self._world = world
+        client: Any = self._client
+        client.link = self
+        world.broker.expect(client, world.rng.uniform(0.01, 2.0))
+
+    def wait(self, timeout_s: float) -> None:
+        """Let the world go on until there is something to do, or the time is over."""
+        self._world.go_on(timeout_s, self._sink)
+        self._flush()
+
+
+class SimulatedSchedule:
+    """Ticks and snapshots by the simulated clock."""
+
+    def __init__(self, put: Callable[[object], None], world: World) -> None:
+        self._put = put
+        self._world = world
+        self._is_running = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._is_running = True
+        self._every(self._world.tick_s, lambda: Tick(self._world.clock.time_ns()))
+        self._every(self._world.snapshot_s, TakeSnapshot)
+
+    def stop(self) -> None:
+        """End."""
+        self._is_running = False
+
+    def _every(self, period_s: float, make: Callable[[], object]) -> None:
+        def due() -> None:
+            if self._is_running:
+                self._put(make())
+                self._world.clock.after(period_s, due)
+
+        self._world.clock.after(period_s, due)
+
+
+@contextlib.contextmanager
+def seams(world: World) -> Iterator[None]:
+    """Put the world's parts into the modules, and take them out again."""
+    links: list[mqtt.Link] = []
+
+    def open_link(node: compose.Node, inbox: Inbox, *, generation: int = 0) -> mqtt.Link:
+        links.append(SimulatedLink(link_settings(node), inbox, world, generation))
+        world.link = links[-1]
+        return links[-1]
+
+    def schedule(put: Callable[[object], None], *, snapshot_every_s: float) -> SimulatedSchedule:
+        world.schedule = SimulatedSchedule(put, world)
+        return world.schedule
+
+    def inbox() -> Inbox:
+        world.inbox = Inbox(world.clock.monotonic)
+        return world.inbox
+
+    def reach(name: str) -> None:
+        world.faults.reach("failpoint", is_after=True)
+
+    def steppers(*_: Any) -> Any:
+        manifest = SimpleNamespace(inputs=NO_INPUTS, covariates=0, channels=(SimpleNamespace(unit=None),))
+        return {"fake": FakeStepper(horizon=2, ring=8)}, {}, {"fake": manifest}
+
+    places: list[tuple[Any, dict[str, Any]]] = [
+        (
+            daemon,
+            {
+                "time": world.clock,
+                "Inbox": inbox,
+                "open_link": open_link,
+                "Schedule": schedule,
+                "SIGNALS": {},
+                "WAIT_S": LONG_S,
+                "reach": reach,
+            },
+        ),
+        (mqtt, {"time": world.clock, "_new_client": lambda _: SimulatedClient(world.broker)}),
+        (reporting, {"time": world.clock, "resident_bytes": lambda: 0}),
+        (compose, {"time": world.clock, "_open_steppers": steppers}),
+        (disk, {"reach": reach}),
+        (journal, {"reach": reach}),
+        (store, {"reach": reach}),
+    ]
+    kept = [(module, name, getattr(module, name)) for module, names in places for name in names]
+    for module, names in places:
+        for name, value in names.items():
+            setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in kept:
+            setattr(module, name, value)
