@@ -25,7 +25,8 @@ from rich.console import Console
 from edgeseq.core import features
 from edgeseq.core.types import F64
 from edgeseq_train import evaluate, prepare, recording, ridge
-from edgeseq_train.fit import Recording, fit, split_rows
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.produce import produce
 from edgeseq_train.recipe import FrontRecipe, Recipe, SplitRecipe
 from edgeseq_train.report import comparison

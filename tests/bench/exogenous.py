@@ -30,7 +30,7 @@ from rich.table import Table
 from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.core.types import Aggregate
 from edgeseq_train import exogenous, recording
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import CalendarRecipe, Recipe, TrainingRecipe
 
 MODEL = "model int8_weights"

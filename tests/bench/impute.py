@@ -179,7 +179,8 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def _forecasts(values: F64, fitted: fitting.Fitted, train: int, seed: int) -> list[dict[str, Any]]:
     """Train forecasters of PM2.5 on the training part with gaps and with filled ones; test on readings only."""
-    from edgeseq_train.fit import Recording, fit
+    from edgeseq_train.fit import fit
+    from edgeseq_train.parts import Recording
     from edgeseq_train.produce import produce
     from edgeseq_train.recipe import Recipe
 

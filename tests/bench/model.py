@@ -14,7 +14,8 @@ from edgeseq.bundle import Manifest
 from edgeseq.core import features
 from edgeseq.core.types import F32
 from edgeseq_train import evaluate, exogenous, serving
-from edgeseq_train.fit import Fitted, Recording, fit
+from edgeseq_train.fit import Fitted, fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.peers import Panel
 from edgeseq_train.produce import produce
 from edgeseq_train.recipe import Recipe, SplitRecipe

@@ -33,7 +33,8 @@ from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle.archive import dump_arrays
 from edgeseq.core import features
 from edgeseq_train import bare_cell, produce, quantization, recording
-from edgeseq_train.fit import Recording, fit, naive_error, split_rows
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording, naive_error, split_rows
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, SplitRecipe
 from tests.bench import quantize_series
 from tests.bench.quantize_roll import Job

@@ -17,7 +17,8 @@ from edgeseq.core.types import F32, F64
 from edgeseq_train.estimators import labels, peers
 from edgeseq_train.estimators.fit import fit as fit_estimator
 from edgeseq_train.estimators.labels import Labelled
-from edgeseq_train.fit import Recording, fit, split_rows
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import FrontRecipe, Recipe, SplitRecipe, TrainingRecipe
 
 MINUTE_NS, HOUR_NS = 60 * 10**9, 3600 * 10**9

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgeseq.core.types import F64
-from edgeseq_train.fit import Fitted, Recording, fit
+from edgeseq_train.fit import Fitted, fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, TrainingRecipe
 
 HOUR_NS = 3600 * 10**9

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgeseq.core.types import F64
-from edgeseq_train.fit import Fitted, Recording, fit
+from edgeseq_train.fit import Fitted, fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import FrontRecipe
 from edgeseq_train.seasons import lag_candidates
 from tests.train.conftest import HOUR_NS, small_recipe

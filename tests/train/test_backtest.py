@@ -25,7 +25,7 @@ from edgeseq_train.backtest import asked, bands, models, plan, table, words
 from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest.device import serve
 from edgeseq_train.backtest.entrant import Forecasts, score
-from edgeseq_train.fit import Recording, Split
+from edgeseq_train.parts import Recording, Split
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recipe_files import write_recipe
 from edgeseq_train.scores import Verdict

@@ -17,7 +17,7 @@ from edgeseq.cli import edgeseq
 from edgeseq.errors import ConfigError
 from edgeseq_train import api
 from edgeseq_train.backtest import exposure, plan
-from edgeseq_train.fit import Recording, Split
+from edgeseq_train.parts import Recording, Split
 from edgeseq_train.produce import digest_of, newest_of
 from tests.support.tiny_bundle import read_tiny_bundle, tiny_bundle_path
 from tests.train.conftest import HOUR_NS, make_series

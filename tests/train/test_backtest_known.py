@@ -16,7 +16,7 @@ from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous, recording
 from edgeseq_train.backtest import asked, device, models
 from edgeseq_train.backtest.plan import Plan
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import Recipe
 from tests.support.tiny_bundle import read_tiny_bundle, tiny_bundle_path
 from tests.train.conftest import HOUR_NS

@@ -14,7 +14,7 @@ from edgeseq_train.estimators.command import on_test
 from edgeseq_train.estimators.fit import fit
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.estimators.parts import lacking, parted, whole_split
-from edgeseq_train.fit import Recording, split_rows
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, SplitRecipe, TrainingRecipe
 
 MINUTE_NS = 60 * 10**9

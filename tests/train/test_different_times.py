@@ -12,8 +12,9 @@ import pytest
 from edgeseq.core.types import F64
 from edgeseq.errors import InputError
 from edgeseq_train import exogenous, recording
-from edgeseq_train.fit import Recording, fit, split_rows
+from edgeseq_train.fit import fit
 from edgeseq_train.lengths import check_parts
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import CalendarRecipe, Recipe, RecordingRecipe, SplitRecipe
 from tests.train.conftest import HOUR_NS, make_series, small_recipe
 

@@ -29,7 +29,7 @@ from edgeseq_train.estimators.fit import FittedEstimator, class_weights, fit, st
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.estimators.produce import roll
 from edgeseq_train.estimators.rows import prepare_rows
-from edgeseq_train.fit import split_rows
+from edgeseq_train.parts import split_rows
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, TrainingRecipe
 from edgeseq_train.recipe_files import read_recipe
 from tests.support.estimators import ESTIMATE, make_weights

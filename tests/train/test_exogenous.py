@@ -30,7 +30,8 @@ from edgeseq_train import recording
 from edgeseq_train.calendars import YEARS_AHEAD
 from edgeseq_train.cli import train
 from edgeseq_train.exogenous import arrange, needs_channels, wanted
-from edgeseq_train.fit import Recording, fit
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import CalendarRecipe, Recipe, SplitRecipe
 from edgeseq_train.recipe_files import read_recipe, write_recipe
 from tests.train.conftest import HOUR_NS, make_series

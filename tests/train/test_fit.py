@@ -11,7 +11,8 @@ from edgeseq.core.network import NetworkStepper, weight_shapes
 from edgeseq.errors import InputError
 from edgeseq_train import prepare
 from edgeseq_train.evaluate import ridge_forecast
-from edgeseq_train.fit import Recording, fit
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe, train_small
 
 pytestmark = pytest.mark.training

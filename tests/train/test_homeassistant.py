@@ -13,7 +13,7 @@ import pytest
 from edgeseq.core.instants import format_instant
 from edgeseq.errors import InputError
 from edgeseq_train import recording
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings import homeassistant
 from tests.train.conftest import HOUR_NS
 from tests.train.homeassistant_database import add_states, add_statistics, create

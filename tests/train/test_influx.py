@@ -11,7 +11,7 @@ import pytest
 
 from edgeseq.errors import InputError
 from edgeseq_train import recording
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings import influx
 
 START_S = 1_772_359_200

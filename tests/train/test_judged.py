@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgeseq.errors import ConfigError, InputError
-from edgeseq_train.fit import Recording, naive_error, split_rows
 from edgeseq_train.lengths import check_measurable, check_parts
 from edgeseq_train.loop import believable
+from edgeseq_train.parts import Recording, naive_error, split_rows
 from edgeseq_train.recipe import Recipe, SplitRecipe
 from edgeseq_train.report import fallen_behind
 from edgeseq_train.seasons import detect

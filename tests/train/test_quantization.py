@@ -17,8 +17,9 @@ from edgeseq.core.types import F32
 from edgeseq.errors import ConfigError
 from edgeseq_train import bare_cell, export, ladder, quantization
 from edgeseq_train.closed_loop import closed_loop
-from edgeseq_train.fit import Recording, fit
+from edgeseq_train.fit import fit
 from edgeseq_train.ladder import Bounds, Rung
+from edgeseq_train.parts import Recording
 from edgeseq_train.produce import produce
 from edgeseq_train.recipe import QuantizationRecipe
 from edgeseq_train.recipe_files import read_recipe

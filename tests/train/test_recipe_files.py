@@ -8,7 +8,7 @@ import pytest
 
 from edgeseq.errors import ConfigError
 from edgeseq_train.cli import resolve
-from edgeseq_train.fit import split_rows
+from edgeseq_train.parts import split_rows
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, SplitRecipe
 from edgeseq_train.recipe_files import check, read_recipe, write_recipe
 

@@ -11,7 +11,7 @@ import pytest
 from edgeseq.core.layers import LayerSpec
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import recording
-from edgeseq_train.fit import split_rows
+from edgeseq_train.parts import split_rows
 from edgeseq_train.recipe import Recipe, SplitRecipe
 from edgeseq_train.recipe_files import read_recipe, write_recipe
 from tests.train.conftest import HOUR_NS

@@ -21,7 +21,7 @@ from edgeseq.core.align import to_grid
 from edgeseq.core.types import F64, Message, Options, StreamRule
 from edgeseq.errors import InputError
 from edgeseq_train import prepare, recording
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings import request
 from tests.train.conftest import HOUR_NS
 from tests.train.test_train_command import LoggingStepper

@@ -17,7 +17,7 @@ from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.types import I64
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import recording
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.tables import Table
 from edgeseq_train.recordings.times import from_epoch, read_times

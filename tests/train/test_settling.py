@@ -14,7 +14,8 @@ from edgeseq.core.group import new_group
 from edgeseq.core.types import F64, ChannelSource, Message, Options, StreamRule
 from edgeseq.errors import InputError
 from edgeseq_train import prepare
-from edgeseq_train.fit import Recording, fit
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import FrontRecipe
 from tests.train.conftest import HOUR_NS, make_series, small_recipe
 from tests.train.test_train_command import LoggingStepper

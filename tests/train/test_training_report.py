@@ -21,7 +21,8 @@ from edgeseq.core.network import NetworkStepper
 from edgeseq_train import evaluate, trend
 from edgeseq_train.cli import train
 from edgeseq_train.evaluate import Truth
-from edgeseq_train.fit import Recording, fit
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.pictures.times import Clock
 from edgeseq_train.produce import Forecasts, Produced, produce
 from edgeseq_train.training_report import Report, findings, gating, make, tables, verdict, write

@@ -20,7 +20,8 @@ from edgeseq import cli
 from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec
 from edgeseq.errors import EXIT_CONFIG, ConfigError
-from edgeseq_train.fit import Fitted, Recording, fit
+from edgeseq_train.fit import Fitted, fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, TrainingRecipe
 from edgeseq_train.recipe_files import read_recipe
 from edgeseq_train.tuning import space as spaces

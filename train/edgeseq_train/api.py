@@ -28,8 +28,8 @@ from edgeseq_train import fit as fitting
 from edgeseq_train import recording as recordings
 from edgeseq_train.backtest import asked
 from edgeseq_train.cli import horizon_steps, length_ns
-from edgeseq_train.fit import Recording, split_rows
 from edgeseq_train.lengths import check_measurable
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import COUNTED, Recipe
 from edgeseq_train.recipe_files import check
 from edgeseq_train.recordings.options import noted

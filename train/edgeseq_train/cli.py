@@ -19,8 +19,9 @@ from edgeseq_train import recording as recordings
 from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.estimators import parts
-from edgeseq_train.fit import Fitted, Recording, fit, split_rows
+from edgeseq_train.fit import Fitted, fit
 from edgeseq_train.lengths import check_measurable
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe
 from edgeseq_train.recipe_files import check, moved, read_recipe, write_recipe
 from edgeseq_train.recordings.options import merged, tuple_of

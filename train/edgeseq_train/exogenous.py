@@ -17,7 +17,7 @@ from edgeseq.core.known import Covariate, KnownInputs, encode, fill
 from edgeseq.core.types import F64
 from edgeseq.errors import InputError
 from edgeseq_train.calendars import make_calendar
-from edgeseq_train.fit import Recording, split_rows
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import CalendarRecipe, Recipe
 from edgeseq_train.recordings.choose import listed, nearest
 from edgeseq_train.recordings.options import reading_of

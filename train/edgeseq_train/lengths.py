@@ -13,7 +13,7 @@ from edgeseq.core.types import Bool
 from edgeseq.errors import InputError
 
 if TYPE_CHECKING:  # which imports this
-    from edgeseq_train.fit import Recording, Split
+    from edgeseq_train.parts import Recording, Split
 
 DAY_NS = 86_400 * 10**9
 SEASONS_SEEN = 3

@@ -24,7 +24,8 @@ from edgeseq.core.forecast import initial_state
 from edgeseq.core.network import NetworkSpec, NetworkStepper
 from edgeseq.core.types import F32
 from edgeseq_train import evaluate, export, ladder, prepare, serving
-from edgeseq_train.fit import Fitted, Recording, Split, naive_error, split_rows
+from edgeseq_train.fit import Fitted
+from edgeseq_train.parts import Recording, Split, naive_error, split_rows
 from edgeseq_train.recipe import Recipe
 
 DEFAULT_VARIANT = "int8_weights"

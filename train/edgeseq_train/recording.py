@@ -10,7 +10,7 @@ import polars as pl
 
 from edgeseq.core.types import Aggregate
 from edgeseq.errors import InputError
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings import grid, sources
 from edgeseq_train.recordings.choose import choose
 from edgeseq_train.recordings.layout import part_of

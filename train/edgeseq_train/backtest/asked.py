@@ -18,7 +18,8 @@ from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train.backtest.models import Model, Progress
 from edgeseq_train.backtest.plan import Plan, make_plan
-from edgeseq_train.fit import Recording, fit, split_rows
+from edgeseq_train.fit import fit
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.peers import NETWORKS, PEERS, Peer
 from edgeseq_train.recipe import Recipe, SplitRecipe
 

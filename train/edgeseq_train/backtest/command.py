@@ -20,7 +20,7 @@ from edgeseq_train.backtest import page as pages
 from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, ready, recipe_of
 from edgeseq_train.backtest.models import check_fits
 from edgeseq_train.cli import PATH, horizon_steps, length_ns, make_console, resolve
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recipe_files import read_recipe
 from edgeseq_train.recordings.progress import ReadProgress

@@ -12,7 +12,7 @@ from edgeseq.core import pipeline
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.types import F64, Forecast
 from edgeseq_train import core_feed
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 
 Progress = Callable[[float], None]
 """Is told the share that is done."""

@@ -14,7 +14,7 @@ import msgspec
 from edgeseq.bundle import Manifest
 from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq_train.backtest.plan import Plan
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 
 
 class _Parts(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import numpy as np
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import InputError
 from edgeseq_train import scores, seasons
-from edgeseq_train.fit import Recording, Split
+from edgeseq_train.parts import Recording, Split
 from edgeseq_train.peers import Panel, make_panel
 
 MARKS = (1, 6, 24, 96)

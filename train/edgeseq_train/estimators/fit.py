@@ -14,8 +14,8 @@ from edgeseq_train.checkpoint import Checkpoint
 from edgeseq_train.estimators import parts, regression
 from edgeseq_train.estimators.labels import Labelled
 from edgeseq_train.estimators.rows import Prepared, prepare_rows
-from edgeseq_train.fit import split_rows
 from edgeseq_train.history import Note
+from edgeseq_train.parts import split_rows
 from edgeseq_train.recipe import Recipe
 
 LEAST_ERROR = 0.01

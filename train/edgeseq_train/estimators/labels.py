@@ -14,7 +14,7 @@ from msgspec import structs
 from edgeseq.bundle.manifest import MAX_CLASSES
 from edgeseq.core.types import F64, Aggregate, Target
 from edgeseq.errors import ConfigError, InputError
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings import grid, sources, tables
 from edgeseq_train.recordings.choose import choose, listed
 from edgeseq_train.recordings.kinds import kind_of

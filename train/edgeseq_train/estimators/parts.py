@@ -15,7 +15,7 @@ import numpy as np
 from edgeseq.core.types import F64, Target
 from edgeseq.errors import InputError
 from edgeseq_train.estimators.labels import Labelled
-from edgeseq_train.fit import Split, split_rows
+from edgeseq_train.parts import Split, split_rows
 from edgeseq_train.recipe import Recipe, SplitRecipe
 
 LEAST_SHARE = 0.02

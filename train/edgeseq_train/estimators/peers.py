@@ -13,7 +13,7 @@ import numpy as np
 from edgeseq.core.types import F64, I64
 from edgeseq_train.estimators import regression
 from edgeseq_train.estimators.labels import Labelled
-from edgeseq_train.fit import Split
+from edgeseq_train.parts import Split
 
 LAGS = (1, 2, 4, 8, 16, 32, 64)
 Peer = Callable[[F64], F64]

@@ -23,7 +23,7 @@ from edgeseq_train.estimators import peers, scores
 from edgeseq_train.estimators.fit import FittedEstimator
 from edgeseq_train.estimators.judged import Judged
 from edgeseq_train.estimators.labels import Labelled
-from edgeseq_train.fit import split_rows
+from edgeseq_train.parts import split_rows
 from edgeseq_train.produce import (
     RUNTIMES,
     TOLERANCE_FLOOR,

@@ -14,7 +14,7 @@ from edgeseq.core.types import F32, F64, Target
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train import prepare, taps
 from edgeseq_train.estimators.labels import Labelled
-from edgeseq_train.fit import Split
+from edgeseq_train.parts import Split
 from edgeseq_train.recipe import Recipe
 
 RING_STEPS = 96

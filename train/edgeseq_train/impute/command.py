@@ -15,13 +15,13 @@ from edgeseq.core.types import F64, Aggregate
 from edgeseq.errors import ConfigError
 from edgeseq_train import recording as recordings
 from edgeseq_train.cli import PATH, make_console
-from edgeseq_train.fit import Recording
 from edgeseq_train.impute import fitting, lagging, results, tables, writing
 from edgeseq_train.impute.hiding import gaps, parts
 from edgeseq_train.impute.imputer import Imputer, check_fits, load, save
 from edgeseq_train.impute.network import Passes
 from edgeseq_train.impute.settings import TrainingPlan
 from edgeseq_train.impute.trials import measure, spans
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings.options import options_of, reading_options
 from edgeseq_train.recordings.progress import ReadProgress
 from edgeseq_train.recordings.request import Options

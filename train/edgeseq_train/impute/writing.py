@@ -9,9 +9,9 @@ import polars as pl
 
 from edgeseq.core.types import F64
 from edgeseq.errors import ConfigError, InputError, StorageError
-from edgeseq_train.fit import Recording
 from edgeseq_train.impute.lagging import Relabelled
 from edgeseq_train.impute.results import Filled
+from edgeseq_train.parts import Recording
 
 SUFFIXES = (".csv", ".parquet")
 MARKS = ("filled", "lower", "upper", "smoothed", "outside")

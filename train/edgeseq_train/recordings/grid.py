@@ -12,7 +12,7 @@ from edgeseq.core.durations import format_duration
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import F64, I64
 from edgeseq.errors import InputError
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recordings.request import Request
 from edgeseq_train.recordings.series import Series
 from edgeseq_train.recordings.told import tell

@@ -16,7 +16,8 @@ from edgeseq.core import features
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.freerun import free_run
 from edgeseq.core.types import F64
-from edgeseq_train.fit import Fitted, Recording, fit
+from edgeseq_train.fit import Fitted, fit
+from edgeseq_train.parts import Recording
 from edgeseq_train.produce import Produced, produce
 from edgeseq_train.recipe import CellRecipe, FrontRecipe, Recipe, SplitRecipe, TrainingRecipe
 from edgeseq_train.sine.outcome import Curve, Layer, Outcome

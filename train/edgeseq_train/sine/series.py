@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeseq.core.types import F64
-from edgeseq_train.fit import Split
+from edgeseq_train.parts import Split
 
 STEPS = 1000
 SEASON = 50

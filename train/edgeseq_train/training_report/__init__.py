@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 
 from edgeseq_train import trend
-from edgeseq_train.fit import Fitted, Recording
+from edgeseq_train.fit import Fitted
+from edgeseq_train.parts import Recording
 from edgeseq_train.pictures import page as p
 from edgeseq_train.pictures.canvas import Picture, style, write_pngs
 from edgeseq_train.produce import Produced

@@ -11,7 +11,8 @@ from edgeseq.bundle import Manifest
 from edgeseq.core import features
 from edgeseq.core.types import F32
 from edgeseq_train import serving
-from edgeseq_train.fit import Fitted, Recording, Split, split_rows
+from edgeseq_train.fit import Fitted
+from edgeseq_train.parts import Recording, Split, split_rows
 from edgeseq_train.pictures.times import Clock
 from edgeseq_train.produce import Forecasts
 from edgeseq_train.recipe import Recipe

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeseq.core.durations import format_duration
 from edgeseq_train import trend
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.pictures import page as p
 from edgeseq_train.pictures.times import DAY_NS
 from edgeseq_train.training_report import findings

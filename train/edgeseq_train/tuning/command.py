@@ -15,7 +15,7 @@ from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
 from edgeseq_train.cli import EXAMPLES, PATH, horizon_steps, length_ns, make_console, resolve
 from edgeseq_train.estimators import command as estimators
-from edgeseq_train.fit import Recording
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recipe_files import moved, read_recipe, write_recipe
 from edgeseq_train.recordings.progress import ReadProgress

@@ -21,9 +21,9 @@ import tensorflow as tf
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.network import NetworkSpec, NetworkStepper, weight_shapes
 from edgeseq.core.types import F32
-from edgeseq_train.fit import naive_error
 from edgeseq_train.loop import Trainer
 from edgeseq_train.losses import level_weights
+from edgeseq_train.parts import naive_error
 
 COST_STEPS, COST_ROUNDS = 10, 15
 """Steps of a round, and rounds, of which the fastest counts: others disturb caches and clock."""

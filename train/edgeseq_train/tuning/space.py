@@ -13,7 +13,8 @@ import msgspec
 from optuna.trial import Trial
 
 from edgeseq_train import seasons
-from edgeseq_train.fit import MOST_HIGHWAY_WEIGHTS, Recording, Split
+from edgeseq_train.fronts import MOST_HIGHWAY_WEIGHTS
+from edgeseq_train.parts import Recording, Split
 from edgeseq_train.recipe import Recipe
 
 

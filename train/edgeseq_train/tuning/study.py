@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
 from edgeseq.errors import ConfigError
-from edgeseq_train.fit import Recording, split_rows
+from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recipe_files import write_recipe
 from edgeseq_train.tuning import trial as trials

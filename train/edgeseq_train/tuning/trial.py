@@ -12,8 +12,9 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from edgeseq.errors import OperatorError
-from edgeseq_train.fit import Recording, fit
+from edgeseq_train.fit import fit
 from edgeseq_train.loop import Trainer
+from edgeseq_train.parts import Recording
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.tuning.ruler import Measure, cost_of, make_ruler, measure_of, parameters_of, score
 from edgeseq_train.tuning.space import Space, recipe_of, suggested
