@@ -334,10 +334,18 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
             manifest.kind in ("gauge", rule.kind),
             ("kind of readings", rule.kind, manifest.kind, "kind"),
         ),
-        (ours == theirs, ("set of channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels")),
+        (
+            ours == theirs,
+            ("set of channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels"),
+        ),
         (
             {*rule.known} == {*wanted_known},
-            ("set of known inputs", ", ".join(rule.known) or "none", ", ".join(wanted_known) or "none", "known"),
+            (
+                "set of known inputs",
+                ", ".join(rule.known) or "none",
+                ", ".join(wanted_known) or "none",
+                "known",
+            ),
         ),
         (unit == wanted_unit, ("unit", unit, wanted_unit, "unit")),
     )

@@ -123,7 +123,9 @@ def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
         calibrate.learn(table, leads, row, np.array([[0.0]]), forecasts)
     error = table["paired_error"][0, calibrate.MODEL, 0]
     assert error[0] == pytest.approx(0.5, abs=0.01)
-    assert error[leads.index(96)] == pytest.approx(1 - 0.5 ** (150 / (96 * calibrate.BLEND_MEMORY_LEADS)), abs=0.01)
+    assert error[leads.index(96)] == pytest.approx(
+        1 - 0.5 ** (150 / (96 * calibrate.BLEND_MEMORY_LEADS)), abs=0.01
+    )
 
 
 def test_leads_without_outcomes_take_the_share_of_a_shorter_lead() -> None:

@@ -138,3 +138,30 @@ def test_duplicates_of_a_recovered_journal_are_recognised() -> None:
     batch = pipeline.accept(live, sent)
     pipeline.recover(recovered, batch.created, batch.readings)
     assert deliver(recovered, *sent) == (0, 20)
+
+
+def _all_seen(recent: dedupe.Recent, ids: list[int]) -> list[bool]:
+    """Look up and remember readings of one stream in the node's set."""
+    readings = Readings.from_rows([(0, 0, 0, 0, 0, 1.0, i, True) for i in ids])
+    duplicate = dedupe.is_recent(recent, readings)
+    dedupe.remember_in_node(recent, readings.take(~duplicate))
+    return [bool(d) for d in duplicate]
+
+
+def test_all_that_one_stream_had_in_flight_is_known_when_it_comes_again() -> None:
+    """A thousand readings of one stream, delivered once more after a restart, are all recognised, and none else."""
+    recent: dedupe.Recent = {}
+    ids = list(range(1, 1001))
+    assert not any(_all_seen(recent, ids))
+    again = dedupe.load_recent(dedupe.dump_recent(recent))
+    assert all(_all_seen(again, ids))
+    assert not any(_all_seen(again, [1001, 1002]))
+    assert _all_seen(again, [1003, 1003]) == [False, True]
+
+
+def test_nodes_set_is_bounded_and_forgets_the_oldest() -> None:
+    """It keeps the newest 8192 identities, whatever the batches."""
+    recent: dedupe.Recent = {}
+    for start in range(1, 10_001, 100):
+        _all_seen(recent, list(range(start, start + 100)))
+    assert [identity for _, identity in recent] == list(range(10_001 - dedupe.RECENT_IN_NODE, 10_001))
