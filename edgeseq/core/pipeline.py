@@ -350,5 +350,5 @@ def _remember(state: State, readings: Readings) -> Bool:
     for index in set(group_of.tolist()) - {NO_GROUP}:
         own = np.flatnonzero((group_of == index) & ~duplicate)
         duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], readings.take(own))
-    dedupe.remember_in_node(state.recent, readings.take(~duplicate))
+    dedupe.remember_in_node(state.recent, readings.take(~duplicate & (group_of != NO_GROUP)))
     return duplicate
