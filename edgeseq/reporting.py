@@ -113,7 +113,7 @@ def _tell_mismatch(log: Log, node: Node, stream: int) -> None:
         else 'most readings are lost: set another aggregate than last, such as "mean", or a shorter every'
     )
     log(
-        "stream.mismatch",
+        "stream.mismatched",
         stream=node.context.infos[stream].id,
         data=str(DataStatus.MISMATCH),
         every_s=_seconds(every_ns),

@@ -486,7 +486,7 @@ def test_bundle_of_one_channel_fits_any_stream_of_one_channel() -> None:
         ({"aggregate": "mean"}, "another aggregate", "last"),
         (
             {"channels": {"a": ChannelSource("t"), "b": ChannelSource("u")}},
-            "another channels",
+            "another set of channels",
             "value in this order",
         ),
         ({"unit": "K"}, "another unit", "°C"),

@@ -432,7 +432,7 @@ def _write_bundle(folder: Path, file: str = "house.edgeseq", /, **changes: objec
         ("changed", "signature does not hold"),
         ("no key", "key"),
         ("other period", "another period"),
-        ("other channels", "another channels"),
+        ("other channels", "another set of channels"),
         ("folder is a file", "state folder"),
     ],
 )

@@ -42,7 +42,7 @@ def play(node: Node, gap_s: float, count: int = 60, start_s: float = 0) -> Lines
 def test_mismatch_is_logged_once_by_its_name_with_what_to_do(tmp_path: Path, gap_s: float, do: str) -> None:
     """When the status becomes mismatch, one line names it, both paces and the remedy."""
     lines = play(node_of(tmp_path, 'topic = "t/+"\nevery = "1m"'), gap_s)
-    (fields,) = [fields for event, fields in lines if event == "stream.mismatch"]
+    (fields,) = [fields for event, fields in lines if event == "stream.mismatched"]
     assert (fields["stream"], fields["data"], fields["every_s"]) == ("t-a", "mismatch", 60)
     assert fields["readings_every_s"] < 15 if gap_s < 60 else fields["readings_every_s"] > 120
     assert do in fields["do"]
@@ -53,7 +53,7 @@ def test_mismatch_that_comes_back_is_logged_again(tmp_path: Path) -> None:
     """A pace that was right again in between is news."""
     node = node_of(tmp_path, 'topic = "t/+"\nevery = "1m"')
     lines = [*play(node, 5), *play(node, 60, 120, 300), *play(node, 5, 200, 7500)]
-    assert [event for event, _ in lines].count("stream.mismatch") == 2
+    assert [event for event, _ in lines].count("stream.mismatched") == 2
 
 
 def test_mismatch_within_one_batch_is_logged_once(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_mismatch_within_one_batch_is_logged_once(tmp_path: Path) -> None:
     events = [StreamStatus(k, 0, status.phase, DataStatus.MISMATCH, "none") for k in range(3)]
     lines: Lines = []
     tell_events(lambda event, **fields: lines.append((event, fields)), node, events)
-    assert [event for event, _ in lines] == ["stream.mismatch"]
+    assert [event for event, _ in lines] == ["stream.mismatched"]
 
 
 def test_steady_stream_says_nothing_but_its_creation(tmp_path: Path) -> None:

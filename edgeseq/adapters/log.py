@@ -69,7 +69,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "storage.recovered": Entry("info", "The disk works again; nothing was lost."),
     "stream.created": Entry("info", "A stream was seen for the first time."),
     "stream.dropped": Entry("warning", "A stream's rule is gone or changed: its state is dropped."),
-    "stream.mismatch": Entry(
+    "stream.mismatched": Entry(
         "warning", "Readings come much faster or slower than every says, which the status calls mismatch."
     ),
     "stream.reset": Entry("warning", "A gap made a stream's state worthless; it begins anew."),

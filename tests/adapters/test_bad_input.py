@@ -128,7 +128,7 @@ def test_late_reading_counted_and_moves_no_forecast() -> None:
     assert node.counts.received == total(node)
     moved = {name.rpartition("\n")[2] for name in before if before[name] != after[name]}
     rhythm = {"last_seen_ns", "deadline_ns", "arrivals", "gap_q90_ns", "mean_gap_ns"}
-    assert moved - rhythm == {"recent_ids", "recent_position"}
+    assert moved - rhythm == {"recent", "recent_ids", "recent_position"}
 
 
 def test_too_many_streams_counted_and_told() -> None:

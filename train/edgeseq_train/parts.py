@@ -99,7 +99,7 @@ def split_rows(rows: int, recipe: SplitRecipe) -> Split:
 
 
 def naive_error(x: F32, lag: int) -> F64:
-    """Mean |x_t - x_{t-lag}| of the training part (S, C): the denominator of MASE.
+    """Mean |x_t - x_{t-lag}| of the training part (T, …) → (…): the denominator of MASE.
 
     Where no two values lie a lag apart, such as every fifth step with a lag of 1, each is compared with the known one
     before it. What a broken sensor says once must not be what all errors are counted in: no difference counts as more
@@ -107,11 +107,11 @@ def naive_error(x: F32, lag: int) -> F64:
     """
     moved = np.abs(x[lag:].astype(np.float64) - x[:-lag])
     known = np.isfinite(moved)
-    for s, c in np.argwhere((moved > 0).any(axis=0)):
-        column = moved[:, s, c]
+    for place in np.argwhere((moved > 0).any(axis=0)):
+        column = moved[:, *place]
         np.minimum(column, WILD * np.median(column[column > 0]), out=column)
     error = np.where(known, moved, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    for s, c in np.argwhere(~known.any(axis=0)):
-        column = x[:, s, c].astype(np.float64)
-        error[s, c] = np.abs(np.diff(column[np.isfinite(column)])).mean()
+    for place in np.argwhere(~known.any(axis=0)):
+        column = x[:, *place].astype(np.float64)
+        error[*place] = np.abs(np.diff(column[np.isfinite(column)])).mean()
     return np.asarray(np.maximum(error, 1e-4))
