@@ -314,42 +314,7 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
     Raises:
         BundleError: other period, aggregate, channels, unit or known covariates.
     """
-    ours, theirs = rule.channel_names, tuple(channel.name for channel in manifest.channels)
-    if len(ours) == len(theirs) and len(theirs) - manifest.covariates == 1:
-        theirs = (ours[0], *theirs[1:])
-    wanted_known = tuple(c.name for c in manifest.inputs.covariates)
-    units = [(rule.unit_of(name), c.unit) for name, c in zip(ours, manifest.channels, strict=False)]
-    unit, wanted_unit = next(((u, w) for u, w in units if u and w and u != w), (None, None))
-    laws = (
-        (
-            rule.period_ns == manifest.period_ns,
-            ("period", format_duration(rule.period_ns), format_duration(manifest.period_ns), "every"),
-        ),
-        (
-            rule.aggregate == manifest.aggregate,
-            ("aggregate", rule.aggregate, manifest.aggregate, "aggregate"),
-        ),
-        # A gauge's bundle may have been trained on increments that were made beforehand.
-        (
-            manifest.kind in ("gauge", rule.kind),
-            ("kind of readings", rule.kind, manifest.kind, "kind"),
-        ),
-        (
-            ours == theirs,
-            ("set of channels", ", ".join(ours), ", ".join(theirs) + " in this order", "channels"),
-        ),
-        (
-            {*rule.known} == {*wanted_known},
-            (
-                "set of known inputs",
-                ", ".join(rule.known) or "none",
-                ", ".join(wanted_known) or "none",
-                "known",
-            ),
-        ),
-        (unit == wanted_unit, ("unit", unit, wanted_unit, "unit")),
-    )
-    for fits, (name, found, wanted, key) in laws:
+    for fits, name, found, wanted, key in _fitting_laws(manifest, rule):
         if not fits:
             raise BundleError(
                 f"bundle {manifest.label} was trained for another {name}",
@@ -358,6 +323,26 @@ def check_fits(manifest: Manifest, rule: StreamRule) -> None:
                 wanted=wanted,
                 do=f"set {key} to what the bundle wants, or train a bundle for this stream",
             )
+
+
+def _fitting_laws(m: Manifest, rule: StreamRule) -> Iterator[tuple[bool, str, str | None, str | None, str]]:
+    """Give each law: whether it holds, of what, found, wanted, and the key that decides it."""
+    every, wanted_every = format_duration(rule.period_ns), format_duration(m.period_ns)
+    yield rule.period_ns == m.period_ns, "period", every, wanted_every, "every"
+    yield rule.aggregate == m.aggregate, "aggregate", rule.aggregate, m.aggregate, "aggregate"
+    # A gauge's bundle may have been trained on increments that were made beforehand.
+    yield m.kind in ("gauge", rule.kind), "kind of readings", rule.kind, m.kind, "kind"
+    ours, theirs = rule.channel_names, tuple(channel.name for channel in m.channels)
+    if len(ours) == len(theirs) and len(theirs) - m.covariates == 1:
+        theirs = (ours[0], *theirs[1:])
+    in_order = ", ".join(theirs) + " in this order"
+    yield ours == theirs, "set of channels", ", ".join(ours), in_order, "channels"
+    known, wanted = tuple(rule.known), tuple(c.name for c in m.inputs.covariates)
+    same = {*known} == {*wanted}
+    yield same, "set of known inputs", ", ".join(known) or "none", ", ".join(wanted) or "none", "known"
+    units = [(rule.unit_of(name), c.unit) for name, c in zip(ours, m.channels, strict=False)]
+    unit, wanted_unit = next(((u, w) for u, w in units if u and w and u != w), (None, None))
+    yield unit == wanted_unit, "unit", unit, wanted_unit, "unit"
 
 
 def check_serves(manifest: Manifest, rule: StreamRule, key: Literal["bundle", "estimate"]) -> None:
