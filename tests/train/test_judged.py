@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from edgeseq.errors import ConfigError, InputError
 from edgeseq_train.lengths import check_measurable, check_parts
-from edgeseq_train.loop import believable
+from edgeseq_train.loop import Trainer, believable
 from edgeseq_train.parts import Recording, naive_error, split_rows
 from edgeseq_train.recipe import Recipe, SplitRecipe
 from edgeseq_train.report import fallen_behind
 from edgeseq_train.seasons import detect
 from edgeseq_train.tuning.study import task_of
 from tests.train.conftest import HORIZON, HOUR_NS, make_series, small_recipe
+from tests.train.small_trainer import make_trainer
 
 SPLIT = split_rows(1000, Recipe().split)
 
@@ -92,8 +95,24 @@ def test_a_grid_finer_than_the_readings_hides_no_season() -> None:
     """Where two thirds of all steps are empty, what is known still shows the day; so few pairs that they tell nothing
     show none.
     """
-    values = make_series(24 * 40)
-    values[np.random.default_rng(2).random(values.shape) < 0.65] = np.nan
-    assert detect(values, HOUR_NS) == (24,)
-    values[np.random.default_rng(3).random(values.shape) < 0.9] = np.nan
-    assert detect(values, HOUR_NS) == ()
+    minutes_5 = HOUR_NS // 12
+    rng = np.random.default_rng(2)
+    values = np.sin(np.arange(288 * 10) / 288 * 2 * np.pi)[:, None] + 0.2 * rng.standard_normal((2880, 1))
+    values[rng.random(values.shape) < 0.65] = np.nan
+    known = np.isfinite(values[:, 0])
+    assert 200 < (known[288:] & known[:-288]).sum() < 2 * 288
+    assert detect(values, minutes_5) == (288,)
+    values[rng.random(values.shape) < 0.5] = np.nan
+    assert detect(values, minutes_5) == ()
+
+
+def test_training_takes_no_wild_reading_for_a_target() -> None:
+    """What is far beyond the front's widest bound is unknown to the trainer, and all else is as it was read."""
+    plain = make_trainer()
+    rows = dataclasses.replace(plain.rows, target=plain.rows.target.copy())
+    at = int(np.flatnonzero(np.isfinite(rows.target[:, 0]))[40])
+    rows.target[at, 0] = 4e9
+    weights = {k: v.numpy() for k, v in {**plain.fixed, **plain.descent.variables}.items()}
+    taken = Trainer(rows, weights, np.ones(plain.spec.horizon), plain.recipe, 0).data.target.numpy()
+    assert np.isnan(taken[at, 0])
+    assert np.array_equal(np.delete(taken, at), np.delete(plain.data.target.numpy(), at), equal_nan=True)
