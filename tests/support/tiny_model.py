@@ -105,8 +105,9 @@ def measure(manifest: Manifest, models: dict[str, bytes], golden: Golden) -> Man
 
 
 def build_tiny_bundle(
-    path: Path, key: SigningKey | None = None, spec: NetworkSpec = SPEC, inputs: KnownInputs = NO_INPUTS
-) -> None:
+    path: Path, key: SigningKey | None = None, spec: NetworkSpec = SPEC, inputs: KnownInputs = NO_INPUTS,
+    *, name: str = "tiny", period_s: int = 600,
+) -> None:  # fmt: skip
     """Write a bundle with all variants."""
     weights = make_weights(spec)
     network = msgspec.to_builtins(spec)
@@ -116,10 +117,10 @@ def build_tiny_bundle(
     manifest = Manifest(
         schema=SchemaVersion(),
         bundle_id=bundle_id(weights_npz, network),
-        name="tiny",
+        name=name,
         version="1",
         created="2026-01-01T00:00:00Z",
-        period_ns=600 * 10**9,
+        period_ns=period_s * 10**9,
         aggregate="last",
         horizon=spec.horizon,
         levels=spec.levels,

@@ -1,0 +1,54 @@
+"""The bundle that benches serve: GRU 64, ring 96, H = 24, 3 quantiles, int8 weights, a grid of 1 s.
+
+    python -m tests.bench.bench_bundle [FOLDER]     # default: build/bench/bundle
+
+Its weights are random: what they are changes no time. It is signed, as on a device, and its public key lies in
+`trusted_keys/` beside it. Making it takes TensorFlow and half a minute, so it is kept until its sources change.
+"""
+
+from __future__ import annotations
+
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from edgeseq.bundle.keys import load_signing_key, write_public_key
+from edgeseq.core.layers import LayerSpec
+from edgeseq.core.network import NetworkSpec
+from tests.support.tiny_bundle import ROOT, SOURCES
+
+SPEC = NetworkSpec(
+    layers=(LayerSpec("gru", 64),), channels=1, horizon=24, levels=(0.05, 0.5, 0.95), ring=96, seasons=(24,),
+    half_life=300.0, taps=3,
+)  # fmt: skip
+PERIOD_S = 1
+KEPT = ROOT / "build" / "bench" / "bundle"
+TRUSTED_KEYS = "trusted_keys"
+
+
+def bench_bundle(folder: Path = KEPT) -> Path:
+    """Give the bundle in a folder, beside `trusted_keys/`; it is made where it is not there or its sources changed."""
+    sources = (*SOURCES, str(Path(__file__).relative_to(ROOT)))
+    digest = sha256(b"".join((ROOT / source).read_bytes() for source in sources)).hexdigest()[:16]
+    path = folder / f"bench-{digest}.edgeseq"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("bench-*.edgeseq"):
+        old.unlink()
+    _build(path)
+    return path
+
+
+def _build(path: Path) -> None:
+    from tests.support.tiny_model import build_tiny_bundle  # imports TensorFlow
+
+    key = load_signing_key(path.parent / "signing.key")
+    trusted = path.parent / TRUSTED_KEYS
+    trusted.mkdir(exist_ok=True)
+    write_public_key(key.public_key(), trusted)
+    build_tiny_bundle(path, key, SPEC, name="bench", period_s=PERIOD_S)
+
+
+if __name__ == "__main__":
+    print(bench_bundle(*map(Path, sys.argv[1:])))
