@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: chaos bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: chaos bench-durability bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-tensors: .venv/.installed ## training's numbers against the device's, bit 
 
 bench-step-cost: .venv/.installed ## a step against a window run again for each reading: build/bench/step_cost.json
 	$(BIN)/python -m tests.bench.step_cost
+
+bench-durability: .venv/.installed programs ## kills, cuts, failing disks, restarts, flash: make bench-durability [KILLS=500] [ONLY=kills,cuts]
+	KILLS=$(or $(KILLS),500) $(BIN)/python -m tests.bench.durability $(if $(ONLY),--only "$(ONLY)")
 
 chaos: .venv/.installed ## a simulated disk, broker and clock fail in all ways; and mutants: make chaos [SEEDS=10000] [MUTANT_SEEDS=300]
 	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),300)
