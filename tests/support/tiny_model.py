@@ -106,10 +106,10 @@ def measure(manifest: Manifest, models: dict[str, bytes], golden: Golden) -> Man
 
 def build_tiny_bundle(
     path: Path, key: SigningKey | None = None, spec: NetworkSpec = SPEC, inputs: KnownInputs = NO_INPUTS,
-    *, name: str = "tiny", period_s: int = 600,
+    *, name: str = "tiny", period_s: int = 600, weights: dict[str, F32] | None = None,
 ) -> None:  # fmt: skip
     """Write a bundle with all variants."""
-    weights = make_weights(spec)
+    weights = weights or make_weights(spec)
     network = msgspec.to_builtins(spec)
     models = export.variants(spec, weights)
     golden = make_golden(spec, weights)
