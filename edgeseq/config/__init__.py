@@ -156,6 +156,8 @@ class StreamConfig(_Table, frozen=True):
     """Channel = "topic" (plain number), "topic#json.path", or { topic = …, field = … }."""
     aggregate: Aggregate | None = None
     """How the readings of one period become one value. Default: last; sum for counters."""
+    lateness_steps: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
+    """Periods by which a reading may come behind newer ones and still take its place; needs `time`."""
     on_gap: OnGap = "missing"
     """What a period without a reading is: missing, or the last value held (devices that report only changes)."""
     kind: Kind = "gauge"

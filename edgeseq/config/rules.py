@@ -134,6 +134,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         fields=fields,
         channels=channels,
         aggregate=stream.aggregate or ("sum" if stream.kind == "counter" else "last"),
+        lateness_steps=stream.lateness_steps,
         on_gap=stream.on_gap,
         kind=stream.kind,
         unit=None if isinstance(stream.unit, dict) else stream.unit,
@@ -158,6 +159,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
     _check_known(rule, place)
     _check_topics(rule, place)
     _check_fields(rule, place)
+    _check_lateness(rule, place)
     return rule
 
 
@@ -206,6 +208,18 @@ def _check_names(rule: StreamRule, names: tuple[str, ...], place: Place) -> None
         if unknown:
             wanted = f"one of {', '.join(names)}" if rule.channels else f"{key} without a channel"
             raise place.fault(f"{key} of an unknown channel", key, found=", ".join(unknown), wanted=wanted)
+
+
+def _check_lateness(rule: StreamRule, place: Place) -> None:
+    """Demand the readings' own times where some may come late: by arrival none ever does."""
+    if rule.lateness_steps and rule.time_field is None:
+        raise place.fault(
+            "readings that come late need a time of their own",
+            "lateness_steps",
+            found=rule.lateness_steps,
+            wanted="time: the JSON path of the reading's time",
+            do='add time = "…", or remove lateness_steps',
+        )
 
 
 def _check_known(rule: StreamRule, place: Place) -> None:

@@ -265,6 +265,17 @@ def _clear(table: Table, at: Place, order: int, time_ns: int, evidence: Evidence
     return _event(table, at, order, "cleared", time_ns, evidence, int(table["alert_seq"][at.row]))
 
 
+def correct(table: Table, at: Place, order: int, time_ns: int, *, opens: bool) -> AlertEvent:
+    """Tell that an alert should have opened before, or should not stay: readings out of order have shown it."""
+    table["alert_seq"][at.row] += 1
+    seq = int(table["alert_seq"][at.row])
+    evidence = Evidence(*table["alert_evidence"][at].tolist())
+    if not opens:
+        return _event(table, at, order, "cleared", time_ns, evidence, seq)
+    table["alert_opened_seq"][at] = seq
+    return _event(table, at, order, "opened", int(table["alert_ns"][at]), evidence, seq)
+
+
 def still_open(table: Table) -> list[AlertEvent]:
     """Repeat the openings of all open alerts, each exactly as it was told."""
     events = []

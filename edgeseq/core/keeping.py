@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeseq.core.dedupe import dump_recent, load_recent
 from edgeseq.core.group import dump_group, fingerprint, load_group
+from edgeseq.core.lateness import dump_lateness, load_lateness
 from edgeseq.core.pipeline import State, add_rows
 from edgeseq.core.types import StreamInfo
 
@@ -21,8 +22,10 @@ RECENT = "recent"
 def dump(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     """Give the state as a JSON-able header and named arrays; they share no memory with the state."""
     arrays: dict[str, NDArray[np.generic]] = {RECENT: dump_recent(state.recent)}
-    for group in state.groups:
+    for index, group in enumerate(state.groups):
         columns = dump_group(group)
+        if twin := state.lateness.get(index):
+            columns |= dump_lateness(twin)
         arrays |= {f"{group.rule.key}\n{name}": column for name, column in columns.items()}
     header = {
         "streams": [msgspec.to_builtins(info) for info in state.registry.infos],
@@ -42,12 +45,14 @@ def load(state: State, header: dict[str, Any], arrays: Mapping[str, NDArray[np.g
     for info in infos:
         state.registry.register(info)
     kept = set()
-    for group in state.groups:
+    for index, group in enumerate(state.groups):
         fit = header["groups"].get(group.rule.key)
         prefix = f"{group.rule.key}\n"
         columns = {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
         if fit is not None and load_group(group, fit, columns):
             kept |= set(group.table["stream"].tolist())
+            if twin := state.lateness.get(index):
+                load_lateness(group, twin, fit, columns)
     _place(state)
     if RECENT in arrays:  # not in older snapshots
         state.recent = load_recent(np.asarray(arrays[RECENT], dtype=np.uint64))

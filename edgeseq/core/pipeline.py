@@ -19,18 +19,18 @@ same state and events, however they were cut into batches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgeseq.core import dedupe, detect, estimate, stepping
+from edgeseq.core import dedupe, detect, estimate, lateness, stepping
 from edgeseq.core import known as foreseen
-from edgeseq.core.align import Resets, align
 from edgeseq.core.decode import decode
 from edgeseq.core.estimate import NO_CLASS, Estimator
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.group import Group, new_group, present_ns
 from edgeseq.core.known import NO_INPUTS, KnownInputs
+from edgeseq.core.lateness import Lateness, new_lateness
 from edgeseq.core.registry import Registry
 from edgeseq.core.rounds import rounds
 from edgeseq.core.types import (
@@ -61,6 +61,8 @@ class State:
     options: Options
     registry: Registry
     groups: list[Group]
+    lateness: dict[int, Lateness]
+    """Group index → what rules that take late readings keep beside the live state."""
     group_of: list[int] = field(default_factory=list)
     """Stream index → group index."""
     row_of: list[int] = field(default_factory=list)
@@ -95,16 +97,22 @@ def new_state(
     `steppers` maps a rule's `bundle` to its model, `inputs` to what is known to it for the future, `estimators` maps a
     rule's `estimate`.
     """
-    groups = [
-        new_group(
+
+    def empty(rule: StreamRule) -> Group:
+        return new_group(
             rule,
             steppers[rule.bundle] if rule.bundle else None,
             estimators[rule.estimate] if rule.estimate and estimators else None,
             inputs.get(rule.bundle, NO_INPUTS) if rule.bundle and inputs else NO_INPUTS,
         )
-        for rule in rules
-    ]
-    return State(options, Registry(rules), groups)
+
+    groups = [empty(rule) for rule in rules]
+    twins = {
+        index: new_lateness(replace(empty(group.rule), known=group.known))
+        for index, group in enumerate(groups)
+        if group.rule.lateness_steps
+    }
+    return State(options, Registry(rules), groups, twins)
 
 
 def accept(state: State, messages: Sequence[Message]) -> Batch:
@@ -286,7 +294,7 @@ def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) ->
         mine = group_of == index
         own = order[mine]
         taken = readings.take(own)
-        events += _take_group(state, state.groups[index], row_of[mine], taken, clock[own], now[own], own)
+        events += _take_group(state, index, row_of[mine], taken, clock[own], now[own], own)
     return events
 
 
@@ -298,20 +306,21 @@ def _places(state: State, streams: I32) -> tuple[I64, I64]:
 
 
 def _take_group(
-    state: State, group: Group, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
+    state: State, index: int, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
 ) -> list[Event]:
     """Take readings of one rule's streams in rounds: each stream at most once in a round."""
     events: list[Event] = []
     for picked in rounds(rows):
         one, at_ns, now_ns = readings.take(picked), clock[picked], now[picked]
-        events += _take_round(state, group, rows[picked], one, at_ns, now_ns, order[picked])
+        events += _take_round(state, index, rows[picked], one, at_ns, now_ns, order[picked])
     return events
 
 
 def _take_round(
-    state: State, group: Group, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
+    state: State, index: int, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
 ) -> list[Event]:
     """Take one reading for each of different rows."""
+    group = state.groups[index]
     rule, table = group.rule, group.table
     new = table["arrivals"][rows] == 0
     told = zip(order[new].tolist(), table["stream"][rows[new]].tolist(), strict=True)
@@ -319,8 +328,10 @@ def _take_round(
     channel = readings.channel.astype(np.int64)
     events += detect.arrive(table, rows, order, channel, clock, now, rule.period_ns, rule.silent_after_ns)
     late = np.zeros(len(rows), dtype=np.bool_)
-    for item in align(table, rule, group.ring, rows, readings, order, late):
-        events += stepping.reset(group, item) if isinstance(item, Resets) else stepping.take(group, item)
+    if kept := state.lateness.get(index):
+        events += lateness.take(group, kept, rows, readings, order, late)
+    else:
+        events += stepping.apply(group, rows, readings, order, late)
     state.counts.late += int(late.sum())
     state.counts.applied += int((~late).sum())
     return _told(rule, [*events, *stepping.statuses(group, rows, order)])

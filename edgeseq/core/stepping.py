@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseq.core import calibrate, detect, estimate
-from edgeseq.core.align import Resets, Samples, origin_ns
+from edgeseq.core.align import Resets, Samples, align, origin_ns
 from edgeseq.core.calibrate import BASELINE, BLEND, MODEL, VALUE
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
@@ -34,6 +34,7 @@ from edgeseq.core.types import (
     Forecast,
     InputsFilled,
     Phase,
+    Readings,
     Source,
     StreamReset,
     StreamStatus,
@@ -49,6 +50,14 @@ SERVE_BELOW, DROP_ABOVE = 1.0, 1.1
 """The model serves once its error is below the baseline's, until it is 10 % above: hysteresis against flapping."""
 
 PHASES, DATA, ALERTS = tuple(Phase), tuple(DataStatus), ("none", "watch", "alert")
+
+
+def apply(group: Group, rows: I64, readings: Readings, order: I64, late: Bool) -> list[Event]:
+    """Let readings (n,) of different rows move their streams, as the grid takes them; `late` (n,) is written."""
+    events: list[Event] = []
+    for item in align(group.table, group.rule, group.ring, rows, readings, order, late):
+        events += reset(group, item) if isinstance(item, Resets) else take(group, item)
+    return events
 
 
 def take(group: Group, samples: Samples) -> list[Event]:

@@ -119,6 +119,8 @@ class StreamRule(msgspec.Struct, frozen=True):
     known: dict[str, KnownSource] = {}
     """Covariate of the bundle's model → where its future comes from."""
     aggregate: Aggregate = "last"
+    lateness_steps: int = 0
+    """Steps by which a reading may come behind the newest one and still count."""
     on_gap: OnGap = "missing"
     kind: Kind = "gauge"
     unit: str | None = None
