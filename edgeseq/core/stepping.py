@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from edgeseq.core.types import (
     DataStatus,
     Event,
     Forecast,
+    ForecastColumns,
     InputsFilled,
     Phase,
     Readings,
@@ -301,7 +303,7 @@ def _band(group: Group, rows: I64) -> detect.Band:
 
 
 def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Event]:
-    """Make the Forecast events of the serving forecaster; arrays are of the forecast channels."""
+    """Make the Forecast events of the serving forecaster; their columns are of the forecast channels."""
     table, rows, n = group.table, samples.rows, group.targets
     here = np.arange(len(rows))
     source = table["serving"][rows]
@@ -311,26 +313,21 @@ def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Ev
     if modelled.any():
         skill[modelled] = 1 - calibrate.error_ratio(table, rows[modelled])
     observed = np.where(samples.observed, samples.values, np.nan)
-    origins = origin_ns(table, group.rule, rows, samples.step)
-    names = _names(source)
+    columns = ForecastColumns(*(column[:, :n] for column in (observed, lower, value, upper, scores, skill)))
     filled = np.where(modelled, table["leads_filled"][rows], 0)
-    return [
-        Forecast(
-            order=int(samples.order[i]),
-            stream=int(table["stream"][rows[i]]),
-            step=int(samples.step[i]),
-            origin_ns=int(origins[i]),
-            observed=observed[i, :n],
-            lower=lower[i, :n],
-            value=value[i, :n],
-            upper=upper[i, :n],
-            score=scores[i, :n],
-            source=names[i],
-            skill=skill[i, :n],
-            leads_filled=int(filled[i]),
+    return list(
+        map(
+            Forecast,
+            samples.order.tolist(),
+            table["stream"][rows].tolist(),
+            samples.step.tolist(),
+            origin_ns(table, group.rule, rows, samples.step).tolist(),
+            _names(source),
+            filled.tolist(),
+            range(len(rows)),
+            itertools.repeat(columns),
         )
-        for i in range(len(rows))
-    ]
+    )
 
 
 def _names(source: I64) -> list[Source]:

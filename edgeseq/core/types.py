@@ -311,26 +311,71 @@ class AlertKind(enum.StrEnum):
     OUT_OF_RANGE = "out_of_range"
 
 
-class Forecast(msgspec.Struct, frozen=True):
-    """The forecast of one stream after one step, in sensor units. Arrays (C, H) unless said; C without covariates."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ForecastColumns:
+    """The numbers of n forecasts made together, in sensor units, (n, C) or (n, C, H); C without covariates."""
+
+    observed: F64
+    """NaN where missing."""
+    lower: F64
+    value: F64
+    upper: F64
+    score: F64
+    """0 at the forecast, 1 at the edge of the 99.9 % band, NaN without a forecast."""
+    skill: F64
+    """1 - error of what serves / error of the baseline; NaN while unknown."""
+
+
+class Forecast(msgspec.Struct, frozen=True, gc=False):
+    """The forecast of one stream after one step: a row of the columns made together with it.
+
+    Its arrays are views, so whoever keeps a forecast keeps the columns of all that were made with it.
+    """
 
     order: int
     """Position of the reading that caused it in its batch; events are emitted in this order."""
     stream: int
     step: int
     origin_ns: int
-    observed: F64
-    """(C,), NaN where missing."""
-    lower: F64
-    value: F64
-    upper: F64
-    score: F64
-    """(C,): 0 at the forecast, 1 at the edge of the 99.9 % band, NaN without a forecast."""
     source: Source
-    skill: F64
-    """(C,): 1 - error of what serves / error of the baseline; NaN while unknown."""
-    leads_filled: int = 0
+    leads_filled: int
     """Leads whose known covariates no message has given, so that they were filled (`core.known`)."""
+    row: int
+    columns: ForecastColumns
+
+    @property
+    def observed(self) -> F64:
+        """Give the reading of each channel (C,), NaN where missing."""
+        return self._own(self.columns.observed)
+
+    @property
+    def lower(self) -> F64:
+        """Give the lower ends of the intervals (C, H)."""
+        return self._own(self.columns.lower)
+
+    @property
+    def value(self) -> F64:
+        """Give the medians (C, H)."""
+        return self._own(self.columns.value)
+
+    @property
+    def upper(self) -> F64:
+        """Give the upper ends of the intervals (C, H)."""
+        return self._own(self.columns.upper)
+
+    @property
+    def score(self) -> F64:
+        """Tell how unexpected each channel's reading was (C,)."""
+        return self._own(self.columns.score)
+
+    @property
+    def skill(self) -> F64:
+        """Compare what serves with the baseline, by channel (C,)."""
+        return self._own(self.columns.skill)
+
+    def _own(self, column: F64) -> F64:
+        own: F64 = column[self.row]
+        return own
 
 
 class InputsFilled(msgspec.Struct, frozen=True):

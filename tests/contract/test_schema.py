@@ -14,13 +14,16 @@ from edgeseq.config.sample import sample
 from edgeseq.config.schema import config_schema, message_names, message_of, message_schema
 from edgeseq.core import payloads
 from edgeseq.core.render import RenderContext, RenderState, render
-from edgeseq.core.types import Forecast, StreamInfo, StreamRule
+from edgeseq.core.types import StreamInfo, StreamRule
+from tests.support.streams import one_forecast
 from tests.support.validate import validate
 
 RULE = StreamRule(key="r", period_ns=10**9, topics=("t",))
 CONTEXT = RenderContext("e", "n", [StreamInfo("t", "r", "t", None, 0)], {"r": RULE}, {})
 ONE, PATH = np.array([12.5]), np.array([[12.5]])
-FORECAST = Forecast(0, 0, 1, 0, ONE, PATH, PATH, PATH, ONE, "baseline", ONE)
+FORECAST = one_forecast(
+    {"observed": ONE, "lower": PATH, "value": PATH, "upper": PATH, "score": ONE, "skill": ONE}
+)
 
 STRUCTS = [
     struct

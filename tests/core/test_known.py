@@ -24,7 +24,6 @@ from edgeseq.core.types import (
     I64,
     AlertKind,
     Event,
-    Forecast,
     InputsFilled,
     KnownSource,
     Message,
@@ -34,7 +33,17 @@ from edgeseq.core.types import (
 )
 from edgeseq.reporting import tell_events
 from edgeseq.testing.fake_stepper import FakeStepper
-from tests.support.streams import OPTIONS, SECOND, alerts, equal_states, forecasts, message, plain, run
+from tests.support.streams import (
+    OPTIONS,
+    SECOND,
+    alerts,
+    equal_states,
+    forecasts,
+    message,
+    one_forecast,
+    plain,
+    run,
+)
 
 HOUR = 3600 * SECOND
 START_S = int(dt.datetime(2026, 3, 2, tzinfo=dt.UTC).timestamp())
@@ -381,9 +390,10 @@ def test_forecasts_published_by_the_model_say_how_many_leads_were_filled() -> No
     run(state, [reading(0, 20.0)])
     context = RenderContext("e", "n", state.registry.infos, state.registry.rules, {"house": "fake@0"})
     found = {}
-    for count, source in ((0, "model"), (3, "model")):
-        one, path = np.array([1.0]), np.array([[1.0] * 4])
-        event = Forecast(0, 0, 1, 0, one, path, path, path, one, source, one, count)  # type: ignore[arg-type]
+    one, path = np.array([1.0]), np.array([[1.0] * 4])
+    columns = {"observed": one, "lower": path, "value": path, "upper": path, "score": one, "skill": one}
+    for count in (0, 3):
+        event = one_forecast(columns, source="model", leads_filled=count)
         payload = json.loads(render(context, RenderState(), [event])[0].payload)
         found[count] = payload.get("leads_filled")
     assert found == {0: None, 3: 3}

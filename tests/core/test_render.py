@@ -16,6 +16,7 @@ from edgeseq.core.bridge import MAX_LISTED_ALERTS, bridge_health, bridge_info, b
 from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo, significant
 from edgeseq.core.render import LATEST_EVERY_NS, RenderContext, RenderState, alert_id, announce, render
 from edgeseq.core.types import (
+    F64,
     AlertEvent,
     AlertKind,
     ChannelSource,
@@ -25,12 +26,14 @@ from edgeseq.core.types import (
     Limits,
     Outgoing,
     Phase,
+    Source,
     StreamCreated,
     StreamInfo,
     StreamReset,
     StreamRule,
     StreamStatus,
 )
+from tests.support.streams import one_forecast
 from tests.support.validate import validate
 
 S = 10**9
@@ -55,24 +58,21 @@ CONTEXT = RenderContext(
 )
 
 
-def forecast(stream: int = CELLAR, *, origin_ns: int = NOW_NS, **changes: Any) -> Forecast:
+def forecast(
+    stream: int = CELLAR, *, origin_ns: int = NOW_NS, source: Source = "model", **columns: F64
+) -> Forecast:
     """Make a forecast of 2 leads for the channels of a stream."""
     C = len(CONTEXT.rule_of(stream).channel_names)
     value = np.tile([12.5, 12.6], (C, 1))
-    event = Forecast(
-        order=0,
-        stream=stream,
-        step=2941234,
-        origin_ns=origin_ns,
-        observed=np.full(C, 12.4),
-        lower=value - 0.4,
-        value=value,
-        upper=value + 0.4,
-        score=np.full(C, 0.12),
-        source="model",
-        skill=np.full(C, 0.18),
-    )
-    return msgspec.structs.replace(event, **changes)
+    usual = {
+        "observed": np.full(C, 12.4),
+        "lower": value - 0.4,
+        "value": value,
+        "upper": value + 0.4,
+        "score": np.full(C, 0.12),
+        "skill": np.full(C, 0.18),
+    }
+    return one_forecast(usual | columns, stream=stream, step=2941234, origin_ns=origin_ns, source=source)
 
 
 def alert(kind: AlertKind = AlertKind.SPIKE, event_type: str = "opened", **changes: Any) -> AlertEvent:

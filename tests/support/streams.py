@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.types import (
+    F64,
     AlertEvent,
     AlertKind,
     ChannelSource,
     Event,
     Forecast,
+    ForecastColumns,
     Message,
     OnGap,
     Options,
+    Source,
     StreamRule,
 )
 from edgeseq.testing.fake_stepper import FakeStepper
@@ -95,17 +98,30 @@ def run(state: pipeline.State, messages: list[Message], cuts: list[int] | None =
 
 def plain(events: Sequence[Event]) -> list[str]:
     """Make events comparable, apart from their place in a batch."""
-    return [
-        str([v for k, v in zip(e.__struct_fields__, fields(e), strict=True) if k != "order"]) for e in events
-    ]
+    return [str([value for name, value in fields(e).items() if name != "order"]) for e in events]
 
 
-def fields(event: Event) -> list[object]:
-    """Give an event's fields, arrays as bytes."""
-    return [
-        np.array(value).tobytes() if isinstance(value, np.ndarray) else value
-        for value in (getattr(event, name) for name in event.__struct_fields__)
-    ]
+def fields(event: Event) -> dict[str, object]:
+    """Give what an event says by name, arrays as bytes; of a forecast its own row of the columns."""
+    names = event.__struct_fields__
+    if isinstance(event, Forecast):
+        names = (*(name for name in names if name not in ("row", "columns")), *ForecastColumns.__slots__)
+    values = {name: getattr(event, name) for name in names}
+    return {k: np.array(v).tobytes() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+
+
+def one_forecast(
+    columns: Mapping[str, F64],
+    *,
+    stream: int = 0,
+    step: int = 1,
+    origin_ns: int = 0,
+    source: Source = "baseline",
+    leads_filled: int = 0,
+) -> Forecast:
+    """Make a forecast alone of its arrays (C,) and (C, H), which are named as in ForecastColumns."""
+    only = ForecastColumns(**{name: column[None] for name, column in columns.items()})
+    return Forecast(0, stream, step, origin_ns, source, leads_filled, 0, only)
 
 
 def equal_states(a: pipeline.State, b: pipeline.State) -> bool:
