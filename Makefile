@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: chaos bench-durability bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: chaos bench-stream bench-durability bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ bench-durability: .venv/.installed programs ## kills, cuts, failing disks, resta
 
 chaos: .venv/.installed ## a simulated disk, broker and clock fail in all ways; and mutants: make chaos [SEEDS=10000] [MUTANT_SEEDS=300]
 	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),300)
+
+bench-stream: .venv/.installed programs ## throughput and latency beside peers: make bench-stream [ROUNDS=5] [SECONDS=4] [ONLY=echo,latency]
+	$(BIN)/python -m tests.bench.stream $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(ONLY),--only "$(ONLY)")
 
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel

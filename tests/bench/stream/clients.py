@@ -1,0 +1,146 @@
+"""The clients under test, each a process of its own on a core of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.stream import readings
+from tests.bench.stream.connection import FakeBroker, join
+from tests.bench.stream.drive import Ends
+from tests.bench.stream.tally import Locate, Located
+from tests.bench.stream.warm import Warm
+from tests.support.broker import running_broker
+
+ROOT = Path(__file__).parents[3]
+GENERATOR_CORE, CLIENT_CORE = 0, 1
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+_forecast = re.compile(
+    rb'/forecast.{0,4}?\{"schema":\d+,"id":"bench-s(\d+)-temperature:(\d+):', re.DOTALL
+).search
+_echo = re.compile(rb'"seq": ?(\d+)').search
+
+
+def locate_forecast(buffer: bytes, start: int, end: int) -> Located | None:
+    """Find the reading that one of edgeseq's forecasts was made with: its id says stream and step."""
+    found = _forecast(buffer, start, end)
+    if found is None:
+        return None
+    stream, step = found.groups()
+    return int(step), int(stream)
+
+
+def locate_echo(buffer: bytes, start: int, end: int) -> Located | None:
+    """Find the reading of a peer's result: it carries `seq` on."""
+    found = _echo(buffer, start, end)
+    return divmod(int(found[1]), readings.STREAMS) if found else None
+
+
+@dataclass
+class Client:
+    """A process that turns readings into results."""
+
+    name: str
+    pid: int
+    ends: Ends
+
+    def cpu_s(self) -> float:
+        """Tell the processor time it has used, all threads, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    def rss_mb(self) -> float:
+        """Tell the memory it holds."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Let the processes that are started meanwhile run on one core, where the machine has several."""
+    before = os.sched_getaffinity(0)
+    if core in before and len(before) > 1:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+# --- where they connect
+
+
+class Place(NamedTuple):
+    """A broker that clients can be started at, and how the generator gets at their readings and results."""
+
+    port: int
+    meet: Callable[[Locate, int, dict[bytes, int]], Ends]
+    """Give the ends of a client that was just started: how to find its results, its QoS, where they are published."""
+
+
+@contextmanager
+def fake_broker() -> Iterator[Place]:
+    """Be the broker ourselves: nothing stands between the generator and the client."""
+    fake = FakeBroker()
+
+    def meet(locate: Locate, qos: int, _: dict[bytes, int]) -> Ends:
+        connection = fake.accept()
+        return Ends(connection, connection, locate, qos)
+
+    try:
+        yield Place(fake.port, meet)
+    finally:
+        fake.close()
+
+
+@contextmanager
+def real_broker(folder: Path) -> Iterator[Place]:
+    """Run mosquitto with the configuration that is shipped, and be two of its clients."""
+    ours = ("listener", "allow_anonymous", "persistence", "max_queued_m", "max_inflight", "set_tcp_nodelay")
+    shipped = (ROOT / "deploy" / "mosquitto.conf").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in shipped if line and not line.startswith(("#", *ours))]
+    with running_broker(folder, *lines) as broker:
+
+        def meet(locate: Locate, qos: int, results: dict[bytes, int]) -> Ends:
+            sink = join(broker.port, b"sink", results)
+            return Ends(join(broker.port, b"source", {}), sink, locate, qos)
+
+        yield Place(broker.port, meet)
+
+
+# --- the clients
+
+
+@contextmanager
+def edgeseq(place: Place, warm: Warm, folder: Path, qos: int, rest: str = "") -> Iterator[Client]:
+    """Run the daemon, as it is shipped but for the QoS of its subscriptions."""
+    with warm.node(folder, place.port, f"qos = {qos}\n", rest) as node:
+        with on_core(CLIENT_CORE):
+            node.start()
+        ends = place.meet(locate_forecast, qos, {b"edgeseq/n/+/forecast": 0})
+        ends.next = warm.next
+        node.wait_for_event("broker.connected")
+        yield Client("edgeseq", node.process.pid, ends)
+        node.stop()
+
+
+@contextmanager
+def peer(place: Place, script: str, qos: int, python: str = sys.executable) -> Iterator[Client]:
+    """Run one of the scripts in tests/bench/peers."""
+    with on_core(CLIENT_CORE):
+        process = subprocess.Popen(
+            [python, "-m", f"tests.bench.peers.{script}", str(place.port), str(qos)], cwd=ROOT
+        )
+    try:
+        yield Client(script, process.pid, place.meet(locate_echo, qos, {b"out/#": qos}))
+    finally:
+        process.kill()
+        process.wait()
