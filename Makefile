@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: chaos bench-stream bench-durability bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: chaos fuzz bench-stream bench-durability bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-stream: .venv/.installed programs ## throughput and latency beside peers: 
 	$(BIN)/python -m tests.bench.stream $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(ONLY),--only "$(ONLY)")
 
+fuzz: .venv/.installed .venv-fuzz/.installed ## all readers of bytes under atheris; damaged bundles and models: make fuzz [RUNS=1000000] [ONLY=payload]
+	$(BIN)/python -m tests.fuzz.run $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel
 
@@ -107,6 +110,8 @@ lock: ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in --extra tflite \
 		--output-file requirements/tflite.txt
 	$(LOCK) pyproject.toml --extra edge --output-file requirements/edge.txt
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in \
+		--output-file requirements/fuzz.txt
 
 clean: ## remove what commands left behind, environments excepted
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -135,6 +140,11 @@ programs:
 		echo "$(PYTHON) is not 3.11, the newest Python that tflite-runtime has a wheel for" >&2; \
 		echo "  do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
 	.ci/install .venv-tflite $<
+	@touch $@
+
+.venv-fuzz/.locked: requirements/fuzz.txt | venv
+	@test "$$(uname -sm)" = "Linux x86_64" || .ci/need "clang=command -v clang" # no wheel: atheris builds itself
+	.ci/install .venv-fuzz $<
 	@touch $@
 
 %/.installed: %/.locked pyproject.toml

@@ -6,6 +6,8 @@ after the other, each described in the header by name, dtype and shape. Data onl
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from edgeseq.disk import Disk, storage_faults, write_atomically
 FORMAT_VERSION = 1
 _MAGIC = b"EDGESEQS"
 _PREFIX = struct.Struct("<8sIIQ")
+_NUMBERS = re.compile(r"<[fiu][248]|\|[iub]1")
+"""What the state's arrays are made of."""
+_MAX_DIMENSIONS, _MAX_ELEMENTS = 32, 2**48
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -80,6 +85,11 @@ def read(path: Path, generation: int) -> Snapshot | None:
     """Read a snapshot back; None if it is damaged, or not of this generation or format."""
     with storage_faults("the snapshot cannot be read", path):
         data = path.read_bytes()
+    return parse(data, generation)
+
+
+def parse(data: bytes, generation: int) -> Snapshot | None:
+    """Do what `read` does with the bytes of a file. Total: no bytes raise."""
     if len(data) < _PREFIX.size:
         return None
     magic, version, check, header_bytes = _PREFIX.unpack_from(data)
@@ -88,14 +98,31 @@ def read(path: Path, generation: int) -> Snapshot | None:
     offset = _PREFIX.size + header_bytes
     try:
         header = msgspec.json.decode(data[_PREFIX.size : offset], type=_Header)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if header.generation != generation:
         return None
     arrays: dict[str, NDArray[np.generic]] = {}
     for entry in header.arrays:
-        dtype, count = np.dtype(entry.dtype), int(np.prod(entry.shape, dtype=np.int64))
-        # A copy, since the state is changed in place and the file's bytes are not.
-        arrays[entry.name] = np.frombuffer(data, dtype, count, offset).reshape(entry.shape).copy()
-        offset += count * dtype.itemsize
+        array = _array_at(data, offset, entry)
+        if array is None:
+            return None
+        arrays[entry.name] = array
+        offset += array.nbytes
     return Snapshot(header.generation, header.fingerprint, header.content, arrays)
+
+
+def _array_at(data: bytes, offset: int, entry: ArrayEntry) -> NDArray[np.generic] | None:
+    """Read an array of numbers; None if it does not stand there."""
+    if (
+        not _NUMBERS.fullmatch(entry.dtype)
+        or len(entry.shape) > _MAX_DIMENSIONS
+        or min(entry.shape, default=0) < 0
+    ):
+        return None
+    dtype, count = np.dtype(entry.dtype), math.prod(entry.shape)
+    is_beyond_numpy = math.prod(max(n, 1) for n in entry.shape) > _MAX_ELEMENTS  # also where it has none
+    if is_beyond_numpy or offset + count * dtype.itemsize > len(data):
+        return None
+    # A copy, since the state is changed in place and the file's bytes are not.
+    return np.frombuffer(data, dtype, count, offset).reshape(entry.shape).copy()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import tokenize
 import zipfile
 from collections.abc import Mapping
 
@@ -28,6 +29,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a ZIP can hold
 _MODE = 0o100644 << 16  # a regular file
 _ZIP_FAULTS = (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError, struct.error, LookupError)
+_HEADER_FAULTS = (SyntaxError, tokenize.TokenError, MemoryError, TypeError)
+"""What numpy raises for the header of an array, which it reads as a Python literal; it may ask for any memory."""
 _DAMAGED = "copy the file again, or train the bundle anew"
 
 
@@ -126,9 +129,13 @@ def load_arrays(data: bytes, where: str) -> dict[str, NDArray[np.generic]]:
             if sum(entry.file_size for entry in archive.infolist()) > len(data):
                 raise BundleError("arrays are compressed", where=where, wanted="a stored .npz", do=_DAMAGED)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (*_ZIP_FAULTS, SyntaxError) as fault:  # numpy parses array headers as Python literals
+            found = {name: arrays[name] for name in arrays.files}
+    except (*_ZIP_FAULTS, *_HEADER_FAULTS) as fault:
         raise BundleError("arrays cannot be read", where=where, found=_short(fault), do=_DAMAGED) from fault
+    odd = [name for name, array in found.items() if not isinstance(array, np.ndarray)]  # then it is its bytes
+    if odd:
+        raise BundleError("a file is no array", where=where, found=odd[0][:80], wanted="*.npy", do=_DAMAGED)
+    return found
 
 
 def _short(fault: BaseException) -> str:

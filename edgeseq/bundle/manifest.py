@@ -189,7 +189,7 @@ def _file_faults(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[tup
         if (digest := hashlib.sha256(data).hexdigest()) != manifest.files.get(name):
             yield f"{name} is not the file that was listed", digest, str(manifest.files.get(name))
     for variant in manifest.variants:
-        if variant.file not in files:
+        if variant.file not in files or variant.file not in manifest.files:
             yield f"variant {variant.name} has no file", "no such file", variant.file
         elif (variant.sha256, variant.bytes) != (manifest.files[variant.file], len(files[variant.file])):
             yield f"variant {variant.name} lists another file", variant.sha256, manifest.files[variant.file]

@@ -1,0 +1,240 @@
+"""Payloads: whatever bytes come, on whatever topic, become readings or counted rejections.
+
+Laws: nothing raises; every message is accounted for; the account is even after each batch; a message of which nothing
+was taken leaves the whole state as it was, bit for bit; what logs are told of a rejection is short and printable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from zlib import crc32
+
+import numpy as np
+
+from edgeseq.core import keeping, pipeline
+from edgeseq.core.decode import MAX_DETAIL_CHARS
+from edgeseq.core.topics import MAX_TOPIC_CHARS
+from edgeseq.core.types import (
+    ChannelSource,
+    KnownSource,
+    Limits,
+    Message,
+    Options,
+    Readings,
+    Reason,
+    StreamRule,
+)
+from edgeseq.testing.fake_stepper import FakeStepper
+
+S = 10**9
+START_NS = 1_772_359_200 * S  # 2026-03-01T10:00:00Z
+OPTIONS = Options(max_streams=12, max_payload_bytes=4096)
+RULES = (
+    StreamRule("plain", 10 * S, topics=("plc/#",), limits={"value": Limits(0, 9)}, horizon=4),
+    StreamRule("json", 60 * S, topics=("z/+",), exclude=("z/x",), fields=("t", "h", "pm2.5"), horizon=4),
+    StreamRule("time", S, topics=("line/+",), fields=("v",), time_field="ts", max_age_ns=9 * S, horizon=4),
+    StreamRule("id", S, topics=("id/+",), fields=("v",), id_field="meta.id", kind="counter", horizon=4),
+    StreamRule("late", S, topics=("l/+",), fields=("v",), time_field="ts", lateness_steps=2, horizon=4),
+    StreamRule(
+        "quality", S, topics=("q/+",), fields=("v",), quality_field="q", quality_good=(1, "ok"), horizon=4
+    ),
+    StreamRule("held", S, topics=("r/+",), use_retained=True, on_gap="hold", aggregate="mean", horizon=4),
+    StreamRule(
+        key="pump",
+        name="pump",
+        period_ns=S,
+        channels={"flow": ChannelSource("p/flow"), "power": ChannelSource("p/elec", "power.total")},
+        horizon=4,
+    ),
+    StreamRule(
+        key="known",
+        period_ns=S,
+        topics=("m/+",),
+        fields=("v",),
+        bundle="fake",
+        known={"outdoor": KnownSource("w", "hours"), "wind": KnownSource("w/+", value="wind")},
+    ),
+)
+TOPICS = ("plc/1", "z/a", "z/x", "line/a", "id/a", "q/a", "r/a", "p/flow", "p/elec", "m/a", "w", "w/b", "l/a")
+OWN_TOPIC = len(TOPICS)
+"""Choice of a topic that stands in the input itself, before a line break."""
+
+KEYS = (
+    "t",
+    "h",
+    "v",
+    "ts",
+    "q",
+    "meta",
+    "id",
+    "power",
+    "total",
+    "pm2.5",
+    "pm2",
+    "hours",
+    "time",
+    "value",
+    "wind",
+)
+NOW_S = START_NS // S
+VALUES: tuple[object, ...] = (
+    *(
+        1,
+        2.5,
+        -0.0,
+        1e308,
+        5e-324,
+        2**53 + 1,
+        2**64,
+        10**400,
+        float("nan"),
+        float("-inf"),
+        None,
+        True,
+        "1",
+        "",
+    ),
+    *(
+        NOW_S,
+        NOW_S + 1,
+        NOW_S * 1000,
+        NOW_S - 9,
+        NOW_S + 301,
+        0,
+        -1,
+        2**63,
+        "2026-03-01T10:00:00Z",
+        "24:00",
+        "ä\0",
+    ),
+    *(
+        [],
+        {},
+        [NOW_S, 3],
+        [1, 2],
+        [{"time": NOW_S, "value": 1, "wind": None}],
+        {"id": 7},
+        {"total": 1},
+        [[[[]]]],
+    ),
+)
+"""What a document is made of where an input chooses it."""
+
+STEPS_NS = (0, 1, 0, S, 12 * S)
+BATCH = 256
+"""Messages after which what was accepted is advanced."""
+
+SHORT_TIME = "2026-03-01T10:00:00Z"
+TEXTS: dict[int, tuple[str, ...]] = {
+    0: ("1", "-2.5e3", " 7 ", "nan", "1e999", "ON"),
+    1: ('{"t":1,"h":2.5,"pm2.5":8}', '{"t":null}', '{"pm2":{"5":1}}', '{"t":NaN,"h":Infinity}', '{"t":"1"}'),
+    3: ('{"v":1,"ts":"' + SHORT_TIME + '"}', '{"v":1,"ts":1772359200}', '{"v":1,"ts":1772359200123456789}'),
+    4: ('{"v":9,"meta":{"id":"a"}}', '{"v":10,"meta":{"id":7}}', '{"v":10,"meta":[]}', '{"v":[1]}'),
+    5: ('{"v":9,"q":"ok"}', '{"v":9,"q":true}', '{"v":9,"q":{}}', '{"v":9}'),
+    6: ("3", "4.5"),
+    7: ("7.5",),
+    8: ('{"power":{"total":900}}', '{"power.total":1}', '{"power":3}'),
+    9: ('{"v":1}', "[" * 300, '{"v":' * 200, '{"v":"\\ud800"}', '{"v":18446744073709551616}'),
+    10: ('{"hours":[{"time":"' + SHORT_TIME + '","value":3},{"time":1,"value":null},7]}', '{"hours":{}}'),
+    11: ('{"time":["' + SHORT_TIME + '",5],"wind":[1,2]}', '{"time":[1],"wind":[]}', "[]"),
+    12: ('{"v":1,"ts":1772359200}', '{"v":2,"ts":1772359199}', '{"v":3,"ts":1772359198}'),
+    OWN_TOPIC: ("plc/a b/ä\n1", "z/" + "a" * 1100 + '\n{"t":1}', "$SYS/x\n1", "\n1", "plc\n2"),
+}
+"""Choice of a topic → payloads to begin with."""
+
+TOKENS = (
+    *('"t":', '"v":', '"ts":', '"q":', '"meta":', '"id":', '"time":', '"value":', '"wind":', '"hours":'),
+    *("null", "true", "NaN", "-Infinity", "1e308", "1e-320", "99999999999999999999", "0.1", "{}", "[]"),
+    *("2026-03-01", "T10:00:00", "+01:00", "Z", "24:00", "\\u0000", "\\ud800", "plc/", "z/", "pm2.5"),
+)
+
+
+def seeds() -> list[bytes]:
+    """Give inputs to begin with: choice of topic, flags, step of time, payload."""
+    texts = [(choice, text) for choice, some in TEXTS.items() for text in some]
+    heads = [bytes([choice, flags, step]) for choice, flags, step in ((0, 0, 1), (0, 191, 2), (0, 4, 3))]
+    chosen = [
+        bytes([choice, 64, 2, key, key + choice, 3, 14]) for choice in TEXTS for key in range(len(KEYS))
+    ]
+    return [bytes([choice]) + head[1:] + text.encode() for choice, text in texts for head in heads] + chosen
+
+
+def message(data: bytes, now_ns: int) -> Message:
+    """Read an input as a message."""
+    choice, flags, payload = data[0] % (OWN_TOPIC + 1), data[1], data[3:]
+    topic = TOPICS[choice % OWN_TOPIC]
+    if choice == OWN_TOPIC:
+        before, _, payload = payload.partition(b"\n")
+        topic = before.decode("utf-8", "replace")
+    if flags & 64:
+        payload = document(payload)
+    mid = 1 + flags // 16 if flags & 4 else 0
+    return Message(topic, payload, now_ns, retained=flags & 3 == 3, dup=bool(flags & 8) and mid > 0, mid=mid)
+
+
+def document(choices: bytes) -> bytes:
+    """Make a document of pairs of key and value; some are put into an object of their own."""
+    made: dict[str, object] = {}
+    for key, value in zip(choices[:24:2], choices[1:24:2], strict=False):
+        chosen = VALUES[value % len(VALUES)]
+        made[KEYS[key % len(KEYS)]] = {"id": chosen, "total": chosen} if key > 200 else chosen
+    return json.dumps(made).encode()
+
+
+def new(look_every: int = 50) -> Callable[[bytes], None]:
+    """Make a node; what is returned lets it take a message and checks the laws.
+
+    The whole state costs a millisecond to look at, so it is for one input in `look_every`; its sizes are always.
+    """
+    state = pipeline.new_state(RULES, {"fake": FakeStepper(known=0)}, OPTIONS)
+    now_ns, waiting = START_NS, list[Readings]()
+
+    def check(data: bytes) -> None:
+        nonlocal now_ns
+        if len(data) < 3:
+            return
+        now_ns += STEPS_NS[data[2] % len(STEPS_NS)]
+        sent = message(data, now_ns)
+        look = fingerprint if crc32(data) % look_every == 0 else sizes
+        before = look(state)
+        batch = pipeline.accept(state, [sent])
+        told = {*batch.readings.message_index.tolist(), *(r.message_index for r in batch.rejections)}
+        assert told == {0} or is_empty_forecast(sent), "a message is neither a reading nor a rejection"
+        for rejection in batch.rejections:
+            assert rejection.reason in Reason
+            assert rejection.detail.isprintable()
+            assert max(len(rejection.detail) - MAX_DETAIL_CHARS, len(rejection.topic) - MAX_TOPIC_CHARS) <= 0
+        assert not np.isinf(batch.readings.value).any()
+        if len(batch.readings):
+            waiting.append(batch.readings)
+        else:
+            assert not batch.created
+            assert look(state) == before, "what was rejected moved the state"
+        if len(waiting) >= BATCH:
+            columns = ([getattr(r, name) for r in waiting] for name in Readings.__slots__)
+            pipeline.advance(state, Readings(*map(np.concatenate, columns)))
+            waiting.clear()
+            pipeline.tick(state, now_ns)
+        counts = state.counts
+        settled = counts.applied + counts.late + counts.duplicate + sum(counts.rejected.values())
+        assert counts.received == settled + sum(map(len, waiting)), "the account is not even"
+
+    return check
+
+
+def is_empty_forecast(sent: Message) -> bool:
+    """Tell whether a message says something of no time at all: an empty list is no fault."""
+    return sent.topic.startswith("w")
+
+
+def sizes(state: pipeline.State) -> tuple[str, int]:
+    """Count what a rejected message could add to the state."""
+    rows = [group.table.rows for group in state.groups]
+    return f"{rows} {len(state.registry)} {len(state.row_of)}", len(state.recent)
+
+
+def fingerprint(state: pipeline.State) -> tuple[str, int]:
+    """Give the whole state, shortened."""
+    header, arrays = keeping.dump(state)
+    return json.dumps(header), hash(b"".join(array.tobytes() for array in arrays.values()))

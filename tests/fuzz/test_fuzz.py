@@ -1,0 +1,86 @@
+"""The short form of `make fuzz`: every target takes its own seeds, damaged ones, and what it once failed on."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeseq.bundle.archive import pack
+from tests.fuzz import bundle, snapshot
+from tests.fuzz.run import TARGETS
+
+short = settings(max_examples=100)
+
+EDITS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 3), st.binary(max_size=4)), max_size=5)
+"""Place, bytes that go there, bytes that come instead."""
+
+
+def damaged(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    """Change an input in some places."""
+    for place, gone, come in edits:
+        at = place % (len(data) + 1)
+        data = data[:at] + come + data[at + gone :]
+    return data
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target_keeps_its_laws_on_seeds_and_what_is_like_them(name: str) -> None:
+    """Whatever is read becomes a value or a documented error; a node that was sent it keeps its books."""
+    target = importlib.import_module(f"tests.fuzz.{name}")
+    seeds = target.seeds()
+    options: dict[str, Any] = {"look_every": 1} if name == "payload" else {}
+    check = target.new(**options)
+    for seed in seeds:
+        check(seed)
+
+    @short
+    @given(st.lists(st.tuples(st.sampled_from(seeds), EDITS), min_size=1, max_size=8))
+    def law(inputs: list[tuple[bytes, list[tuple[int, int, bytes]]]]) -> None:
+        for seed, edits in inputs:
+            check(damaged(seed, edits))
+
+    law()
+
+
+def header(text: bytes) -> bytes:
+    """Make the beginning of a .npy file with a header of our own."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def unlisted() -> bytes:
+    """Give a manifest whose variant names a file that is there and not listed."""
+    manifest, _, _ = bundle.parts()
+    return msgspec.json.encode(msgspec.structs.replace(manifest, files={}))
+
+
+FOUND = {
+    "arrays that are no arrays": (bundle, bytes([bundle.GOLDEN_ARRAYS]) + pack({"x": b"no array"})),
+    "array header not closed": (bundle, bytes([bundle.ARRAY]) + header(b"{'shape': (1L,\n")),
+    "array header asks for terabytes": (
+        bundle,
+        bytes([bundle.ARRAY])
+        + header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }\n"),
+    ),
+    "variant's file not listed": (bundle, bytes([bundle.DESCRIPTION]) + unlisted()),
+    "snapshot of no text": (
+        snapshot,
+        b'\1{"generation":4,"fingerprint":{"\xff":"1"},"arrays":[],"content":{}}',
+    ),
+    "snapshot shorter than its arrays": (snapshot, b"\3\0\1\4"),
+    "snapshot of odd numbers": (snapshot, b"\3\7\1\1"),
+    "snapshot of many dimensions": (snapshot, b"\3\0\4\3\x09\x09\x09"),
+}
+"""What once raised something else than is documented."""
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_once_failed_is_a_value_or_a_documented_error(what: str) -> None:
+    """Faults that fuzzing has found stay mended."""
+    target, data = FOUND[what]
+    target.check(data)
