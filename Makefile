@@ -93,9 +93,9 @@ bench-durability: .venv/.installed programs ## kills, cuts, failing disks, resta
 chaos: .venv/.installed ## a simulated disk, broker and clock fail in all ways; and mutants: make chaos [SEEDS=10000] [MUTANT_SEEDS=300]
 	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),300)
 
-bench-stream: .venv/.installed programs ## throughput and latency beside peers: make bench-stream [ROUNDS=5] [SECONDS=4] [ONLY=echo,latency]
+bench-stream: .venv/.installed build/peers/.locked programs ## throughput and latency beside peers: make bench-stream [ROUNDS=5] [SECONDS=4] [HOLD=60] [ONLY=echo,latency]
 	$(BIN)/python -m tests.bench.stream $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
-		$(if $(ONLY),--only "$(ONLY)")
+		$(if $(HOLD),--hold $(HOLD)) $(if $(ONLY),--only "$(ONLY)")
 
 fuzz: .venv/.installed .venv-fuzz/.installed ## all readers of bytes under atheris; damaged bundles and models: make fuzz [RUNS=1000000] [ONLY=payload]
 	$(BIN)/python -m tests.fuzz.run $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
@@ -110,6 +110,7 @@ lock: ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in --extra tflite \
 		--output-file requirements/tflite.txt
 	$(LOCK) pyproject.toml --extra edge --output-file requirements/edge.txt
+	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in \
 		--output-file requirements/fuzz.txt
 
@@ -145,6 +146,10 @@ programs:
 .venv-fuzz/.locked: requirements/fuzz.txt | venv
 	@test "$$(uname -sm)" = "Linux x86_64" || .ci/need "clang=command -v clang" # no wheel: atheris builds itself
 	.ci/install .venv-fuzz $<
+	@touch $@
+
+build/peers/.locked: requirements/peers.txt | venv
+	.ci/install build/peers $<
 	@touch $@
 
 %/.installed: %/.locked pyproject.toml

@@ -16,14 +16,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.stream import parts
-from tests.bench.stream.clients import GENERATOR_CORE, on_core
+from tests.bench.stream import parts, plot
+from tests.bench.stream.broker_part import broker
+from tests.bench.stream.latency_part import latency
+from tests.bench.stream.peers_part import peers
 from tests.bench.stream.warm import Warm
 
 OUTPUT = Path("build/bench/stream.json")
 SCRATCH = Path("build/bench/stream")
 PARTS: dict[str, Callable[[parts.Setup], parts.Found]] = {
     "echo": parts.echo,
+    "broker": broker,
+    "peers": peers,
+    "latency": latency,
 }
 COLUMNS = {
     "client": "client", "qos": "QoS", "offered": "offered/s", "readings_per_s": "results/s", "p50_ms": "p50 ms",
@@ -35,25 +40,37 @@ COLUMNS = {
 @click.command()
 @click.option("--rounds", default=5, help="of each client, interleaved")
 @click.option("--seconds", default=4.0, help="of each round")
+@click.option("--hold", default=60.0, help="seconds for which 10,000 readings/s are offered")
 @click.option("--only", default=",".join(PARTS), help="parts, with commas between them")
-def bench(rounds: int, seconds: float, only: str) -> None:
+def bench(rounds: int, seconds: float, hold: float, only: str) -> None:
     """Measure, print, and write the figures."""
     console = Console(width=150)
     kept = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {"rows": [], "figures": {}}
     rows, figures = kept["rows"], kept["figures"]
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    with on_core(GENERATOR_CORE):
-        setup = parts.Setup(Warm(SCRATCH.absolute() / "warm"), SCRATCH.absolute(), rounds, seconds)
-        for name in only.split(","):
-            found = PARTS[name](setup)
-            rows = [row for row in rows if row["part"] != name] + found.rows
-            figures |= found.figures
-            console.print(table(name, found.rows))
-            OUTPUT.write_text(
-                json.dumps({"cores": os.cpu_count(), "figures": figures, "rows": rows}, indent=1)
-            )
-            console.print({key: found.figures[key] for key in found.figures})
+    scratch = SCRATCH.absolute()
+    scratch.mkdir(parents=True, exist_ok=True)
+    setup = parts.Setup(Warm(scratch / "warm"), scratch, rounds, seconds, hold)
+    for name in only.split(","):
+        found = PARTS[name](setup)
+        rows = [row for row in rows if row["part"] != name] + found.rows
+        figures |= {key: round(value, 4) for key, value in found.figures.items()} | faults(rows)
+        OUTPUT.write_text(json.dumps({"cores": os.cpu_count(), "figures": figures, "rows": rows}, indent=1))
+        console.print(table(name, found.rows))
+        for key in found.figures:
+            console.print(f"{key:28} {figures[key]}")
+    if any(row["part"] == "latency" for row in rows):
+        plot.draw(rows, OUTPUT.with_suffix(".png"))
     console.print(OUTPUT)
+
+
+def faults(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Sum up over all of edgeseq's rows what went wrong; and the most memory it took."""
+    ours = [row for row in rows if row["client"] == "edgeseq"]
+    names = ("lost", "duplicated", "reordered", "compared", "differing")
+    return {
+        **{name: sum(row.get(name, 0) for row in ours) for name in names},
+        "rss_mb": max(r["rss_mb"] for r in ours),
+    }
 
 
 def table(name: str, rows: list[dict[str, Any]]) -> Table:

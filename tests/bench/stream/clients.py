@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +64,11 @@ class Client:
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Let the processes that are started meanwhile run on one core, where the machine has several."""
+def on_core(core: int | None) -> Iterator[None]:
+    """Let this process and those started meanwhile run on one core, where the machine has several; None: on any."""
     before = os.sched_getaffinity(0)
-    if core in before and len(before) > 1:
-        os.sched_setaffinity(0, {core})
+    cores = set(range(os.cpu_count() or 1))
+    os.sched_setaffinity(0, {core} if core in cores and len(cores) > 1 else cores)
     try:
         yield
     finally:
@@ -84,11 +84,13 @@ class Place(NamedTuple):
     port: int
     meet: Callable[[Locate, int, dict[bytes, int]], Ends]
     """Give the ends of a client that was just started: how to find its results, its QoS, where they are published."""
+    core: int | None
+    """Where its clients run; None: on any core."""
 
 
 @contextmanager
 def fake_broker() -> Iterator[Place]:
-    """Be the broker ourselves: nothing stands between the generator and the client."""
+    """Be the broker ourselves: nothing stands between generator and client, and each has a core of its own."""
     fake = FakeBroker()
 
     def meet(locate: Locate, qos: int, _: dict[bytes, int]) -> Ends:
@@ -96,14 +98,14 @@ def fake_broker() -> Iterator[Place]:
         return Ends(connection, connection, locate, qos)
 
     try:
-        yield Place(fake.port, meet)
+        yield Place(fake.port, meet, CLIENT_CORE)
     finally:
         fake.close()
 
 
 @contextmanager
 def real_broker(folder: Path) -> Iterator[Place]:
-    """Run mosquitto with the configuration that is shipped, and be two of its clients."""
+    """Run mosquitto with the configuration that is shipped, and be two of its clients; all share all cores."""
     ours = ("listener", "allow_anonymous", "persistence", "max_queued_m", "max_inflight", "set_tcp_nodelay")
     shipped = (ROOT / "deploy" / "mosquitto.conf").read_text(encoding="utf-8").splitlines()
     lines = [line for line in shipped if line and not line.startswith(("#", *ours))]
@@ -113,7 +115,7 @@ def real_broker(folder: Path) -> Iterator[Place]:
             sink = join(broker.port, b"sink", results)
             return Ends(join(broker.port, b"source", {}), sink, locate, qos)
 
-        yield Place(broker.port, meet)
+        yield Place(broker.port, meet, None)
 
 
 # --- the clients
@@ -123,7 +125,7 @@ def real_broker(folder: Path) -> Iterator[Place]:
 def edgeseq(place: Place, warm: Warm, folder: Path, qos: int, rest: str = "") -> Iterator[Client]:
     """Run the daemon, as it is shipped but for the QoS of its subscriptions."""
     with warm.node(folder, place.port, f"qos = {qos}\n", rest) as node:
-        with on_core(CLIENT_CORE):
+        with on_core(place.core):
             node.start()
         ends = place.meet(locate_forecast, qos, {b"edgeseq/n/+/forecast": 0})
         ends.next = warm.next
@@ -133,14 +135,17 @@ def edgeseq(place: Place, warm: Warm, folder: Path, qos: int, rest: str = "") ->
 
 
 @contextmanager
-def peer(place: Place, script: str, qos: int, python: str = sys.executable) -> Iterator[Client]:
-    """Run one of the scripts in tests/bench/peers."""
-    with on_core(CLIENT_CORE):
-        process = subprocess.Popen(
-            [python, "-m", f"tests.bench.peers.{script}", str(place.port), str(qos)], cwd=ROOT
-        )
+def peer(place: Place, name: str, command: Sequence[str | Path], qos: int) -> Iterator[Client]:
+    """Run another client; the command makes it connect to the place."""
+    with on_core(place.core):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        yield Client(script, process.pid, place.meet(locate_echo, qos, {b"out/#": qos}))
+        yield Client(name, process.pid, place.meet(locate_echo, qos, {b"out/#": qos}))
     finally:
         process.kill()
         process.wait()
+
+
+def script(place: Place, name: str, qos: int, python: str | Path = sys.executable) -> list[str | Path]:
+    """Give the command of one of the scripts in tests/bench/peers."""
+    return [python, "-m", f"tests.bench.peers.{name}", str(place.port), str(qos)]

@@ -25,6 +25,8 @@ WINDOW = 2000
 PATIENCE_S = 3.0
 """What has not come after so long without any result is lost."""
 ATTEND_EVERY_S = 1.0
+HELD_BACK_S = 0.002
+"""A reading that leaves so much later than it was due had to wait for the client, not for our own scheduler."""
 GATHER_S = 0.0005
 """Pause between two looks for results while the window is full: each result looked for by itself would cost us more
 than many clients need to make it."""
@@ -89,7 +91,7 @@ def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: lis
             room = min(room, RECEIVE_MAXIMUM - tally.sent + source.acknowledged - before)
         if room > 0 and not source.has_unsent:
             first = tally.sent
-            tally.send(room, now_s)
+            tally.send(_stamps(load, start_s, first, room, now_s))
             source.send(b"".join(blobs[first : first + room]))
             wait_s = 0.0
         elif due < load.readings and load.rate is not None and tally.sent == due:
@@ -105,6 +107,14 @@ def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: lis
         if now_s - attended_s > ATTEND_EVERY_S:
             attended_s = now_s
             attend(idle)
+
+
+def _stamps(load: Load, start_s: float, first: int, count: int, now_s: float) -> list[float]:
+    """Say when readings that leave now were sent: those that the client has held back, when they were due."""
+    if load.rate is None:
+        return [now_s] * count
+    due = (start_s + index / load.rate for index in range(first, first + count))
+    return [due_s if now_s - due_s > HELD_BACK_S else now_s for due_s in due]
 
 
 def _window(ends: Ends, load: Load) -> int:

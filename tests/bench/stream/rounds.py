@@ -70,15 +70,18 @@ def take_turns(
 
     Without a rate, a first round of each, which does not count, tells how many readings it manages in that time.
     """
-    loads = []
-    for client in clients:
-        speed = rate or measure(client, PROBE, clients).readings_per_s
-        loads.append(Load(STREAMS * max(1, round(speed * load_s / STREAMS)), rate))
+    speeds = [rate or measure(client, PROBE, clients).readings_per_s for client in clients]
+    loads = [load_of(speed, load_s)._replace(rate=rate) for speed in speeds]
     found: list[list[Round]] = [[] for _ in clients]
     for _ in range(rounds):
         for client, load, into in zip(clients, loads, found, strict=True):
             into.append(measure(client, load, clients))
     return found
+
+
+def load_of(readings_per_s: float, duration_s: float) -> Load:
+    """Load a client for about so long: whole steps of all streams."""
+    return Load(STREAMS * max(1, round(readings_per_s * duration_s / STREAMS)))
 
 
 def row(part: str, client: str, qos: int, rounds: Sequence[Round], **more: Any) -> dict[str, Any]:

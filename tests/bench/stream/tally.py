@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -62,10 +62,10 @@ class Tally:
         """Count the readings whose result may still come."""
         return self.sent - self.passed
 
-    def send(self, count: int, now_s: float) -> None:
-        """Note that the next readings leave now."""
-        self.sent_s.extend([now_s] * count)
-        self._is_here.extend(bytes(count))
+    def send(self, stamps_s: Sequence[float]) -> None:
+        """Note when the next readings were sent."""
+        self.sent_s.extend(stamps_s)
+        self._is_here.extend(bytes(len(stamps_s)))
 
     def take(self, found: Located, now_s: float) -> None:
         """Note a result."""
