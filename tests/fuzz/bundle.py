@@ -155,7 +155,10 @@ def read(kind: int, rest: bytes) -> None:
         load_golden(Bundle(make_manifest(), {GOLDEN: rest, WEIGHTS: b""}, None, PATH, ""))
         return
     if kind in (DESCRIPTION, EDITS):
-        manifest, files = _decode_manifest(edited(rest) if kind == EDITS else rest, "fuzzed"), parts()[1]
+        manifest, files = (
+            _decode_manifest(edited(parts()[2], rest) if kind == EDITS else rest, "fuzzed"),
+            parts()[1],
+        )
         check_manifest(manifest, files, "fuzzed")
     else:
         whole = rest if kind == WHOLE else HEADER + rest
@@ -166,9 +169,9 @@ def read(kind: int, rest: bytes) -> None:
     check_fits(manifest, RULE)
 
 
-def edited(choices: bytes) -> bytes:
+def edited(text: bytes, choices: bytes) -> bytes:
     """Put odd values into a sound manifest: up to four pairs of place and value."""
-    document = json.loads(parts()[2])
+    document = json.loads(text)
     paths = list(places(document))
     for place, value in zip(choices[:8:2], choices[1:8:2], strict=False):
         holder, key = paths[place % len(paths)]

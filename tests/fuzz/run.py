@@ -59,10 +59,13 @@ def fuzzed(name: str, runs: int, python: str) -> dict[str, Any]:
 
 def offered(kind: str, count: int) -> dict[str, Any]:
     """Offer damaged bundles to a daemon, in a process of its own."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.fuzz.damage", kind, str(count)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    with (FOLDER / f"{kind}.txt").open("wb") as log:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
     if done.returncode:
-        return {"executions": 0, "crashes": 1, "failures": {f"the daemon ended with {done.returncode}": 1}}
+        died = f"the daemon ended with {done.returncode}: see {FOLDER}/{kind}.txt"
+        return {"executions": 0, "crashes": 1, "failures": {died: 1}}
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 

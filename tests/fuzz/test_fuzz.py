@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import struct
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from edgeseq.bundle.archive import pack
 from tests.fuzz import bundle, snapshot
+from tests.fuzz.damage import offer
 from tests.fuzz.run import TARGETS
+from tests.support.tiny_bundle import tiny_bundle_path
 
 short = settings(max_examples=100)
 
@@ -84,3 +87,19 @@ def test_what_once_failed_is_a_value_or_a_documented_error(what: str) -> None:
     """Faults that fuzzing has found stay mended."""
     target, data = FOUND[what]
     target.check(data)
+
+
+@pytest.fixture(scope="session")
+def tiny(request: pytest.FixtureRequest) -> Path:
+    """Give the path of the tiny bundle."""
+    return tiny_bundle_path(request.config)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("bundles", 6), ("models", 4)])
+def test_damaged_bundle_offered_to_a_daemon_refused_and_the_good_one_serves(
+    tiny: Path, tmp_path: Path, kind: str, count: int
+) -> None:
+    """The daemon lives and goes on with the bundle it has, unless the other one computes the same."""
+    told = offer(kind, tiny, tmp_path, range(count))
+    assert told.total() == count
+    assert told["refused"] > 0
