@@ -93,8 +93,8 @@ class Daemon:
         """Do what a run of values of one type asks for."""
         self.notice_clock_step()
         match items[0]:
-            case mqtt.Delivery():
-                self.take_messages(cast("list[mqtt.Delivery]", items))
+            case mqtt.Deliveries():
+                self.take_messages(cast("list[mqtt.Deliveries]", items))
             case Tick(now_ns):
                 self.take_tick(now_ns)
             case mqtt.Connected(is_session_present):
@@ -115,9 +115,9 @@ class Daemon:
 
     # --- what happens
 
-    def take_messages(self, deliveries: list[mqtt.Delivery]) -> None:
+    def take_messages(self, deliveries: list[mqtt.Deliveries]) -> None:
         """Make messages durable, tell the broker, and let them move the state."""
-        messages = [delivery.message for delivery in deliveries]
+        messages = [message for found in deliveries for message in found.messages]
         state = self.node.state
         batch = accept(state, messages)
         reach("messages.accepted")
@@ -157,8 +157,7 @@ class Daemon:
         self.send(bridge_state(self.node.context.root, "online"))
         self.send(info(self.node))
         self.send(health(self.node, self.health()))
-        for out in announce(self.node.context, self.node.render_state):
-            self.send(out)
+        self.send(*announce(self.node.context, self.node.render_state))
 
     def notice_clock_step(self) -> None:
         """Count silence anew when the system clock was set: a device without RTC starts years in the past."""
@@ -184,7 +183,7 @@ class Daemon:
         self.send(msgspec.structs.replace(health(self.node, payload), retain=is_retained))
         if is_retained:
             counters = {**msgspec.to_builtins(payload), **self.metrics.fields()}
-            link = {"published": self.link.published, "superseded": self.link.superseded}
+            link = {name: getattr(self.link, name) for name in ("published", "superseded", "malformed")}
             self.log("daemon.summary", **link, **counters)
 
     def health(self) -> HealthPayload:
@@ -196,13 +195,12 @@ class Daemon:
     def publish(self, events: list[Event]) -> None:
         """Tell subscribers, and the log where an operator will want to know."""
         tell_events(self.log, self.node, events)
-        for out in self.node.render(events):
-            self.send(out)
+        self.send(*self.node.render(events))
 
-    def send(self, out: Outgoing) -> None:
-        """Hand over one message; alerts beyond the outbox's bound are told to be lost."""
+    def send(self, *outgoing: Outgoing) -> None:
+        """Hand over messages; alerts beyond the outbox's bound are told to be lost."""
         dropped = self.link.alerts_dropped
-        self.link.publish(out)
+        self.link.publish(outgoing)
         if self.link.alerts_dropped > dropped and self.limit.allow("outbox", time.monotonic()) is not None:
             self.log("alert.dropped", alerts_dropped=self.link.alerts_dropped)
 
@@ -268,8 +266,7 @@ class Daemon:
         """Be ready: bundles are verified and the state is restored; the broker may come when it likes."""
         for number, item in SIGNALS.items():
             signal.signal(number, lambda *_, item=item: self.inbox.put(item))
-        for out in self.node.backlog:
-            self.send(out)
+        self.send(*self.node.backlog)
         self.node.backlog = []
         self.schedule.start()
         self.log(
@@ -301,8 +298,7 @@ class Daemon:
             waiting = self.link.hand_over()
             self.link.close(timeout_s=0.0)
             self.link = link
-            for out in waiting:
-                self.send(out)
+            self.send(*waiting)
         old, self.node = self.node.resolved, node
         self.files = FileWatch([self.path, *node.resolved.bundles.values()])
         self.log = open_log(node.resolved.config.log.level)
@@ -310,13 +306,13 @@ class Daemon:
             self.schedule.stop()
             self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
             self.schedule.start()
-        for out in (info(node), *announce(node.context, node.render_state)):
-            self.send(out)
+        self.send(info(node), *announce(node.context, node.render_state))
 
     def shed(self) -> None:
         """Count what still waits and nobody will send again: of QoS 0; the rest was not acknowledged."""
         while items := self.inbox.take(MAX_BATCH):
-            lost = sum(isinstance(item, mqtt.Delivery) and not item.message.mid for item in items)
+            runs = [item.messages for item in items if isinstance(item, mqtt.Deliveries)]
+            lost = sum(not message.mid for messages in runs for message in messages)
             self.node.state.counts.received += lost
             self.node.state.counts.shed += lost
 

@@ -16,7 +16,7 @@ MAX_PACKET_BYTES = 2**20
 def open_link(node: Node, sink: mqtt.Sink, *, generation: int = 0) -> mqtt.Link:
     """Make the link of a node. Raises ConfigError where the TLS files cannot be used."""
     try:
-        return mqtt.Link(link_settings(node), sink, generation=generation)
+        return mqtt.open_link(link_settings(node), sink, generation=generation)
     except OSError as fault:
         raise ConfigError(
             "TLS cannot be set up",
@@ -57,6 +57,9 @@ def tell_fault(log: Log, resolved: Resolved, item: object) -> None:
     """Log what the link says: what, where, and what to do."""
     where = f"{resolved.config.mqtt.host}:{resolved.port}"
     match item:
+        case mqtt.Degraded(reason):
+            do = "install the version of paho-mqtt that requirements/ names; until then a message costs more CPU"
+            log("transport.degraded", reason=reason, do=do)
         case mqtt.Disconnected(reason, is_repeated):
             is_taken = is_repeated or "taken over" in reason.lower()
             do = _other_client(resolved.client_id) if is_taken else "nothing: it is tried again"

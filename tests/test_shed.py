@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeseq.adapters.log import open_log
-from edgeseq.adapters.mqtt import Delivery
+from edgeseq.adapters.mqtt import Deliveries
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import open_node
 from edgeseq.core.types import Message, Tick
@@ -18,9 +18,9 @@ def test_messages_that_wait_at_the_end_are_shed_unless_they_come_again(tmp_path:
     path.write_text('[node]\nstate_dir = "s"\n[[streams]]\ntopic = "t"\nevery = "1s"\n', encoding="utf-8")
     node = open_node(read_config(path), state_dir=None, log=open_log("error"))
     daemon = Daemon(path, node, open_log("error"), Notifier(None))
-    daemon.take_messages([Delivery(Message("t", b"1", 1), 0), Delivery(Message("t", b"{", 2), 0)])
+    daemon.take_messages([Deliveries([Message("t", b"1", 1), Message("t", b"{", 2)], 0)])
     for mid in (0, 7, 0, 8, 0):
-        daemon.inbox.deliver(Delivery(Message("t", b"2", 3, mid=mid), 0))
+        daemon.inbox.deliver(Deliveries([Message("t", b"2", 3, mid=mid), Message("t", b"2", 3, mid=9)], 0), 2)
         daemon.inbox.deliver(Tick(4))
     daemon.shed()
     told = daemon.health()

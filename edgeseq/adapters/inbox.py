@@ -1,8 +1,9 @@
 """The inbox: everything that happens to the daemon waits here, in order, as a value.
 
 The daemon's own thread delivers what it reads from the network; other threads and signal handlers put, which also
-wakes the loop by a byte through a socket pair. Messages are bounded by their reader, which stops reading when
-`is_full`; of a value that only reminds (a tick) one is enough, so those are bounded by their kinds.
+wakes the loop by a byte through a socket pair. Messages come many in one value, and are counted one by one; they are
+bounded by their reader, which reads no more than there is `room`. Of a value that only reminds (a tick) one is enough,
+so those are bounded by their kinds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 CAPACITY = 4096
 """Messages that may wait. While the disk refuses, the rest waits at the broker."""
@@ -21,7 +23,8 @@ class Inbox:
     """A queue that a selector can watch."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._items: deque[tuple[float, object]] = deque()
+        self._items: deque[tuple[float, int, Any]] = deque()
+        self._count = 0
         self._reminders: set[type] = set()
         self._clock_s = clock_s
         self._reader, self._writer = socket.socketpair()
@@ -29,20 +32,21 @@ class Inbox:
         self._writer.setblocking(False)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._count
 
     @property
-    def is_full(self) -> bool:
-        """Whether no more messages should be read."""
-        return len(self._items) >= CAPACITY
+    def room(self) -> int:
+        """Count the messages that may still be read."""
+        return max(0, CAPACITY - self._count)
 
     def fileno(self) -> int:
         """Give the file that becomes readable when something was put."""
         return self._reader.fileno()
 
-    def deliver(self, item: object) -> None:
-        """Append from the loop's own thread."""
-        self._items.append((self._clock_s(), item))
+    def deliver(self, item: Any, count: int = 1) -> None:
+        """Append from the loop's own thread. What stands for several can be cut, as a list can."""
+        self._items.append((self._clock_s(), count, item))
+        self._count += count
 
     def put(self, item: object) -> None:
         """Append a reminder from any thread or signal handler, unless one of its type waits already."""
@@ -65,20 +69,26 @@ class Inbox:
                 pass
 
     def take(self, limit: int) -> list[object]:
-        """Take the oldest item and those behind it of the same type, at most `limit`."""
+        """Take the oldest item and those behind it of the same type, together at most `limit`."""
         taken: list[object] = []
-        while self._items and len(taken) < limit:
-            item = self._items[0][1]
+        left = limit
+        while self._items and left > 0:
+            since_s, count, item = self._items[0]
             if taken and type(item) is not type(taken[0]):
                 break
             self._items.popleft()
+            if count > left:
+                self._items.appendleft((since_s, count - left, item[left:]))
+                item, count = item[:left], left
             self._reminders.discard(type(item))
             taken.append(item)
+            left -= count
+        self._count -= limit - left
         return taken
 
     def has(self, kind: type) -> bool:
         """Tell whether an item of this type waits, however far behind."""
-        return any(isinstance(item, kind) for _, item in self._items)
+        return any(isinstance(item, kind) for *_, item in self._items)
 
     def oldest_age_s(self) -> float:
         """Tell how long the oldest item has been waiting."""

@@ -74,6 +74,9 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "stream.reset": Entry("warning", "A gap made a stream's state worthless; it begins anew."),
     "subscription.refused": Entry("error", "The broker does not allow a subscription."),
+    "transport.degraded": Entry(
+        "warning", "The installed paho-mqtt is not what the fast transport knows: packets go one by one."
+    ),
 }
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}

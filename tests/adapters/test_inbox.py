@@ -85,10 +85,33 @@ def test_inbox_age_is_that_of_the_oldest(inbox: Inbox, clock: ManualClock) -> No
     assert inbox.oldest_age_s() == 0.0
 
 
-def test_inbox_full_at_its_capacity(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says when no more messages should be read."""
-    monkeypatch.setattr("edgeseq.adapters.inbox.CAPACITY", 2)
-    inbox.deliver(1)
-    assert not inbox.is_full
-    inbox.deliver(2)
-    assert inbox.is_full
+def test_inbox_room_is_what_its_capacity_leaves(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how many more messages should be read; what stands for several counts as several."""
+    monkeypatch.setattr("edgeseq.adapters.inbox.CAPACITY", 5)
+    assert inbox.room == 5
+    inbox.deliver([1])
+    inbox.deliver([2, 3, 4], 3)
+    assert (inbox.room, len(inbox)) == (1, 4)
+    inbox.deliver([5, 6, 7], 3)
+    assert (inbox.room, len(inbox)) == (0, 7)
+    inbox.take(3)
+    assert (inbox.room, len(inbox)) == (1, 4)
+
+
+def test_inbox_several_in_one_are_cut_at_the_limit(inbox: Inbox) -> None:
+    """A batch holds at most its limit, takes from several deliveries, and nothing is lost, repeated or overtaken."""
+    for first in (0, 3, 6):
+        inbox.deliver(list(range(first, first + 3)), 3)
+    inbox.deliver("other")
+    inbox.deliver([9], 1)
+    taken = [inbox.take(4) for _ in range(6)]
+    assert taken == [[[0, 1, 2], [3]], [[4, 5], [6, 7]], [[8]], ["other"], [[9]], []]
+    assert len(inbox) == 0
+
+
+def test_inbox_age_of_what_was_cut_stays(inbox: Inbox, clock: ManualClock) -> None:
+    """What is left of a delivery is as old as it was."""
+    inbox.deliver([1, 2, 3], 3)
+    clock.advance(7.0)
+    inbox.take(2)
+    assert inbox.oldest_age_s() == 7.0

@@ -1,4 +1,4 @@
-"""The link on a real mosquitto."""
+"""The link on a real mosquitto, by both transports."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import (
     MAX_ALERTS_IN_FLIGHT,
+    BatchTransport,
     Connected,
-    Delivery,
+    Deliveries,
     Disconnected,
     Link,
+    PlainTransport,
     Refused,
     Settings,
     Subscribed,
@@ -27,7 +29,7 @@ from edgeseq.adapters.mqtt import (
 )
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
-from edgeseq.core.types import Outgoing
+from edgeseq.core.types import Message, Outgoing
 from edgeseq.linking import tell_fault
 from tests.support.broker import Broker, Peer, free_port, peer, running_broker, wait_until
 from tests.support.certificates import make_certificates
@@ -46,17 +48,17 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 class Rig:
     """A link with its inbox; `wait_for` turns the loop until something has arrived."""
 
-    def __init__(self, port: int, **changes: Any) -> None:
+    def __init__(self, transport: type[BatchTransport | PlainTransport], port: int, **changes: Any) -> None:
         settings = Settings("127.0.0.1", port, "edgeseq-test", ("in/#",), WILL, backoff_s=(0.05, 0.2))
         self.inbox = Inbox()
         self.settings = msgspec.structs.replace(settings, **changes)
-        self.link = Link(self.settings, self.inbox)
+        self.link = Link(self.settings, self.inbox, transport)
         self.items: list[object] = []
 
     def turn(self) -> None:
         """Turn the loop once."""
         self.link.wait(0.02)
-        while taken := self.inbox.take(1000):
+        while taken := self.inbox.take(1):  # a message each
             self.items += taken
 
     def wait_for(self, kind: type[Item], count: int = 1) -> list[Item]:
@@ -73,9 +75,13 @@ class Rig:
         """List the items of a kind so far."""
         return [item for item in self.items if isinstance(item, kind)]
 
-    def deliveries(self, count: int) -> list[Delivery]:
+    def deliveries(self, count: int) -> list[Deliveries]:
+        """Wait for so many messages; each comes alone."""
+        return self.wait_for(Deliveries, count)
+
+    def messages(self, count: int) -> list[Message]:
         """Wait for so many messages."""
-        return self.wait_for(Delivery, count)
+        return [found.messages[0] for found in self.deliveries(count)]
 
     def until(self, condition: Any, what: str) -> None:
         """Turn until a condition holds."""
@@ -95,18 +101,20 @@ class Rig:
         self.inbox.close()
 
     def drop(self) -> None:
-        """Lose the connection without a goodbye, as a crash does."""
-        found: Any = self.link._client.socket()
+        """Lose the connection without a goodbye, as a crash does, after writing what waits."""
+        self.link.wait(0.0)
+        found: Any = self.link._transport.socket()
+        found = getattr(found, "_socket", found)
         found.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.fixture
-def rigs() -> Iterator[Callable[..., Rig]]:
-    """Give a maker of rigs, all of which are closed in the end."""
+@pytest.fixture(params=[BatchTransport, PlainTransport], ids=["batch", "plain"])
+def rigs(request: pytest.FixtureRequest) -> Iterator[Callable[..., Rig]]:
+    """Give a maker of rigs of one transport, all of which are closed in the end."""
     made: list[Rig] = []
 
     def make(port: int, **changes: Any) -> Rig:
-        made.append(Rig(port, **changes))
+        made.append(Rig(request.param, port, **changes))
         return made[-1]
 
     yield make
@@ -128,11 +136,11 @@ def test_link_message_arrives_with_all_it_has(
         sensor.publish("in/kept", b"1", retain=True)
         sensor.flush()
         rig = rigs(broker.port, is_version_5=version_5)
-        (kept,) = rig.deliveries(1)
+        (kept,) = rig.messages(1)
         sensor.publish("in/Küche/1", b"\xff\x00")
         sensor.publish("in/zero", b"", qos=0)
-        _, first, zero = (d.message for d in rig.deliveries(3))
-    assert (kept.message.topic, kept.message.retained) == ("in/kept", True)
+        _, first, zero = rig.messages(3)
+    assert (kept.topic, kept.retained) == ("in/kept", True)
     assert (first.topic, first.payload, first.retained, first.dup) == (
         "in/Küche/1",
         b"\xff\x00",
@@ -141,7 +149,7 @@ def test_link_message_arrives_with_all_it_has(
     )
     assert first.mid > 0
     assert (zero.mid, zero.payload) == (0, b"")
-    assert kept.message.received_ns < zero.received_ns
+    assert kept.received_ns < zero.received_ns
 
 
 def test_link_unacknowledged_come_again_acknowledged_do_not(
@@ -158,12 +166,12 @@ def test_link_unacknowledged_come_again_acknowledged_do_not(
         rig.drop()
         again = rig.deliveries(8)[6:]
         sensor.publish("in/x", "new")
-        last = rig.deliveries(9)[8:]
-    assert [(d.message.payload, d.message.dup) for d in again] == [(b"4", True), (b"5", True)]
-    assert [d.message.mid for d in again] == [d.message.mid for d in seen[4:]], (
+        last = rig.messages(9)[8:]
+    assert [(d.messages[0].payload, d.messages[0].dup) for d in again] == [(b"4", True), (b"5", True)]
+    assert [d.messages[0].mid for d in again] == [d.messages[0].mid for d in seen[4:]], (
         "the session's packet ids stay"
     )
-    assert last[0].message.payload == b"new"
+    assert last[0].payload == b"new"
     assert [c.is_session_present for c in rig.of(Connected)] == [False, True]
 
 
@@ -185,7 +193,7 @@ def test_link_ack_of_older_connection_dropped(rigs: Callable[..., Rig], broker: 
         rig.drop()
         rig.wait_for(Subscribed, 4)
         sensor.publish("in/x", "2")
-        assert [d.message.payload for d in rig.deliveries(4)] == [b"1", b"1", b"1", b"2"]
+        assert [m.payload for m in rig.messages(4)] == [b"1", b"1", b"1", b"2"]
 
 
 def test_link_session_outlives_process(rigs: Callable[..., Rig], broker: Broker, version_5: bool) -> None:
@@ -197,7 +205,7 @@ def test_link_session_outlives_process(rigs: Callable[..., Rig], broker: Broker,
         sensor.publish("in/x", "missed")
         sensor.flush()
     other = rigs(broker.port, is_version_5=version_5)
-    assert other.deliveries(1)[0].message.payload == b"missed"
+    assert other.messages(1)[0].payload == b"missed"
     assert other.of(Connected)[0].is_session_present
 
 
@@ -241,7 +249,7 @@ def test_link_other_protocol_survived(rigs: Callable[..., Rig], noise: bytes) ->
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
         rig = rigs(server.getsockname()[1], connack_timeout_s=0.2)
-        rig.until(lambda: rig.link._client.socket() is not None, "connected")
+        rig.until(lambda: rig.link._transport.socket() is not None, "connected")
         opened, _ = server.accept()
         opened.sendall(noise)
         rig.wait_for(Unreachable)
@@ -266,14 +274,14 @@ def test_link_states_while_away_latest_wins(rigs: Callable[..., Rig], tmp_path: 
     broker = Broker(tmp_path / "broker")
     rig = rigs(broker.port)
     for n in range(5):
-        rig.link.publish(Outgoing("out/a", str(n).encode()))
-    rig.link.publish(Outgoing("out/b", b"kept", retain=True))
+        rig.link.publish([Outgoing("out/a", str(n).encode())])
+    rig.link.publish([Outgoing("out/b", b"kept", retain=True)])
     assert rig.link.superseded == 4
     broker.start()
     watcher = Peer(broker.port, "out/#")
     rig.until(lambda: len(watcher.received) >= 2, "states arrive")
     for n in range(5, 8):
-        rig.link.publish(Outgoing("out/a", str(n).encode()))
+        rig.link.publish([Outgoing("out/a", str(n).encode())])
     rig.until(lambda: len(watcher.received) >= 5, "all arrive")
     assert watcher.texts("out/a") == ["4", "5", "6", "7"]
     assert watcher.texts("out/b") == ["kept"]
@@ -293,13 +301,13 @@ def test_link_alerts_kept_until_acknowledged(
     rig = rigs(broker.port, is_version_5=version_5)
     count = 3 * MAX_ALERTS_IN_FLIGHT
     for n in range(count // 2):
-        rig.link.publish(alert(n))
+        rig.link.publish([alert(n)])
     assert len(rig.link.unacknowledged()) == count // 2
     with peer(broker.port, "out/alert") as watcher:
         rig.wait_for(Subscribed)
         rig.drop()
         for n in range(count // 2, count):
-            rig.link.publish(alert(n))
+            rig.link.publish([alert(n)])
         rig.until(lambda: not rig.link.unacknowledged(), "all acknowledged")
         wait_until(lambda: len(set(watcher.texts("out/alert"))) == count, "all received")
         first_seen = list(dict.fromkeys(watcher.texts("out/alert")))
@@ -310,9 +318,9 @@ def test_link_same_alert_twice_kept_once(rigs: Callable[..., Rig], tmp_path: Pat
     """The same event derived again, with the same bytes, waits once; another event of the same alert is another."""
     rig = rigs(free_port())
     opened = alert(1)
-    rig.link.publish(opened)
-    rig.link.publish(opened)
-    rig.link.publish(msgspec.structs.replace(opened, payload=b"cleared"))
+    rig.link.publish([opened])
+    rig.link.publish([opened])
+    rig.link.publish([msgspec.structs.replace(opened, payload=b"cleared")])
     assert [a.payload for a in rig.link.unacknowledged()] == [b"alert 1", b"cleared"]
 
 
@@ -320,10 +328,10 @@ def test_link_outbox_full_oldest_dropped_and_counted(
     rigs: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The outbox has a bound; beyond it the oldest alert is given up, and counted."""
-    monkeypatch.setattr("edgeseq.adapters.mqtt.MAX_OUTBOX", 3)
+    monkeypatch.setattr("edgeseq.adapters.mqtt.outbox.MAX_OUTBOX", 3)
     rig = rigs(free_port())
     for n in range(5):
-        rig.link.publish(alert(n))
+        rig.link.publish([alert(n)])
     assert [a.payload for a in rig.link.unacknowledged()] == [b"alert 2", b"alert 3", b"alert 4"]
     assert rig.link.alerts_dropped == 2
 
@@ -361,8 +369,8 @@ def test_link_full_inbox_pauses_reading_and_loses_nothing(
         for _ in range(5):
             rig.link.wait(0.0)
         assert len(rig.inbox) == 50
-        arrived = rig.deliveries(300)
-    assert [int(d.message.payload) for d in arrived] == list(range(300))
+        arrived = rig.messages(300)
+    assert [int(m.payload) for m in arrived] == list(range(300))
 
 
 def test_link_receive_maximum_bounds_what_is_under_way(rigs: Callable[..., Rig], broker: Broker) -> None:
@@ -376,8 +384,8 @@ def test_link_receive_maximum_bounds_what_is_under_way(rigs: Callable[..., Rig],
         rig.deliveries(7)
         for _ in range(5):
             rig.turn()
-        assert len(rig.of(Delivery)) == 7
-        rig.link.acknowledge(rig.of(Delivery))
+        assert len(rig.of(Deliveries)) == 7
+        rig.link.acknowledge(rig.of(Deliveries))
         rig.deliveries(14)
 
 
@@ -394,7 +402,7 @@ def test_link_stale_subscription_ended(rigs: Callable[..., Rig], broker: Broker,
         rig.deliveries(1)
         sensor.publish("old/x", "")
         sensor.publish("in/x", "")
-        topics = [d.message.topic for d in rig.deliveries(2)]
+        topics = [m.topic for m in rig.messages(2)]
     assert topics == ["in/ready", "in/x"]
 
 
@@ -407,8 +415,8 @@ def test_link_tls_checks_the_broker(rigs: Callable[..., Rig], tmp_path: Path) ->
     with running_broker(tmp_path / "b", f"cafile {ca}", f"certfile {cert}", f"keyfile {key}") as broker:
         rig = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(ca))
         rig.wait_for(Subscribed)
-        rig.link.publish(Outgoing("in/own", b"x" * 20_000))
-        assert len(rig.deliveries(1)[0].message.payload) == 20_000
+        rig.link.publish([Outgoing("in/own", b"x" * 20_000)])
+        assert len(rig.messages(1)[0].payload) == 20_000
         rig.link.close()
         lost = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(stranger))
         assert "certificate verify failed" in lost.wait_for(Unreachable)[0].reason
@@ -419,7 +427,7 @@ def test_link_tls_file_missing_raises(rigs: Callable[..., Rig], tmp_path: Path) 
     rig = rigs(1)
     settings = msgspec.structs.replace(rig.settings, is_tls=True, ca_file=str(tmp_path / "none"))
     with pytest.raises(FileNotFoundError):
-        Link(settings, rig.inbox)
+        Link(settings, rig.inbox, BatchTransport)
 
 
 def test_link_two_of_one_client_id_loss_soon_again_is_marked(

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgeseq.adapters.log import open_log
-from edgeseq.adapters.mqtt import Delivery
+from edgeseq.adapters.mqtt import Deliveries
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.bundle import HEADER_BYTES, Bundle, write_bundle
 from edgeseq.bundle.archive import pack, unpack
@@ -112,7 +112,7 @@ def serve(daemon: Daemon, bundle: Bundle, step: int) -> None:
         at_ns = T0_NS + (step + number + (40 if step else 0)) * bundle.manifest.period_ns
         payload = json.dumps(dict.fromkeys(names, float((step + number) % 7))).encode()
         taken = daemon.node.state.counts.applied
-        daemon.take([Delivery(Message("t", payload, at_ns), 0)])
+        daemon.take([Deliveries([Message("t", payload, at_ns)], 0)])
         assert daemon.node.state.counts.applied == taken + len(names), "a reading was not applied"
 
 

@@ -1,7 +1,7 @@
-"""A broker, a network and a client as paho's, in one thread: QoS 1 at least once, sessions, and what becomes of them.
+"""A broker, a network and a transport, in one thread: QoS 1 at least once, sessions, and what becomes of them.
 
-The client stands in for paho's below `edgeseq.adapters.mqtt.Link`, which is the real one, with its outbox. Packets of
-the client take a moment; a cut loses all or some of them. The broker delivers in order, at most `window` without an
+The transport stands below `edgeseq.adapters.mqtt.Link`, which is the real one, with its outbox. Packets of the client
+take a moment; a cut loses all or some of them. The broker delivers in order, at most `window` without an
 acknowledgement, and delivers what was not acknowledged again, marked DUP, on the next connection of a session that it
 still knows.
 """
@@ -12,17 +12,11 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
-
-from paho.mqtt.enums import MQTTErrorCode
 
 from edgeseq.adapters import mqtt
+from edgeseq.core.types import Message, Outgoing
 from tests.simulator.clock import SimulatedTime
 from tests.simulator.faults import Faults
-
-OK = SimpleNamespace(is_failure=False, value=0)
-LOST = SimpleNamespace(is_failure=True, value=128)
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,41 +43,55 @@ class Session:
 
 
 class SimulatedClient:
-    """The part of paho's client that the link uses. A link is set with `attach`."""
+    """The transport of a link."""
 
-    def __init__(self, broker: SimulatedBroker) -> None:
+    wants_read = True
+    wants_write = has_more = False
+    unsent = 0
+
+    def __init__(self, broker: SimulatedBroker, link: mqtt.Link, now_ns: Callable[[], int]) -> None:
         self.is_connected = False
-        self.unacknowledged: dict[int, tuple[str, bytes]] = {}
+        self.is_gone = False
+        """Whether its process is."""
+        self.link = link
+        self.now_ns = now_ns
         self._broker = broker
         self._mid = 0
-        self.link: mqtt.Link | None = None
 
-    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> Any:
-        """Send; paho keeps QoS 1 messages and sends them again on a reconnect."""
+    def send_state(self, out: Outgoing) -> bool:
+        """Send with QoS 0."""
+        return self._send(out, 0)
+
+    def send_alert(self, out: Outgoing, mid: int) -> int:
+        """Send with QoS 1; the link does so again on a reconnect."""
+        if not mid:
+            self._mid += 1
+        mid = mid or self._mid
+        return mid if self._send(out, mid) else 0
+
+    def _send(self, out: Outgoing, mid: int) -> bool:
         self._broker.faults.reach("publish", is_after=False)
         if not self.is_connected:
-            return SimpleNamespace(rc=MQTTErrorCode.MQTT_ERR_NO_CONN, mid=0)
-        self._mid += 1
-        if qos:
-            self.unacknowledged[self._mid] = (topic, payload)
-        self._broker.take_later(("publish", self._mid if qos else 0, topic, payload))
-        if not qos:
-            self.told("_on_publish", self._mid, OK)
+            return False
+        self._broker.take_later(("publish", mid, out.topic, out.payload))
         self._broker.faults.reach("publish", is_after=True)
-        return SimpleNamespace(rc=MQTTErrorCode.MQTT_ERR_SUCCESS, mid=self._mid)
+        return True
 
-    def ack(self, mid: int, qos: int) -> None:
-        """Acknowledge a delivery."""
-        self._broker.faults.reach("acknowledge", is_after=False)
-        self._broker.take_later(("puback", mid, "", b""))
-        self._broker.faults.reach("acknowledge", is_after=True)
+    def acknowledge(self, mids: list[int]) -> None:
+        """Acknowledge deliveries."""
+        for mid in mids:
+            self._broker.faults.reach("acknowledge", is_after=False)
+            self._broker.take_later(("puback", mid, "", b""))
+            self._broker.faults.reach("acknowledge", is_after=True)
 
-    def subscribe(self, filters: Any) -> None:
-        """Subscribe."""
-        self._broker.subscribe()
+    def connect(self) -> None:
+        """Do nothing: the broker lets it connect."""
 
-    def unsubscribe(self, filters: Any) -> None:
-        """Unsubscribe from filters that no sensor uses."""
+    def read(self) -> None:
+        """Do nothing: the broker delivers."""
+
+    def keep_alive(self) -> None:
+        """Do nothing: the broker notices."""
 
     def disconnect(self) -> None:
         """Say goodbye, after all that was sent."""
@@ -91,17 +99,12 @@ class SimulatedClient:
             self._broker.take_now()
             self._broker.drop(self)
 
-    def loop_write(self) -> None:
+    def write(self) -> None:
         """Write; nothing is ever left unwritten."""
 
     def socket(self) -> object | None:
         """Give something for as long as there is a connection."""
         return self if self.is_connected else None
-
-    def told(self, callback: str, *arguments: Any) -> None:
-        """Call back the link as paho does."""
-        if self.link is not None:
-            getattr(self.link, callback)(self, None, *arguments, None)
 
 
 class SimulatedBroker:
@@ -153,7 +156,7 @@ class SimulatedBroker:
         """Let a client connect after a while, again and again until it works."""
 
         def attempt() -> None:
-            if client.link is None or client.is_connected:
+            if client.is_gone or client.is_connected:
                 return
             if self.is_down or self._is_partitioned:
                 self.expect(client, self._rng.uniform(1.0, 10.0))
@@ -166,9 +169,8 @@ class SimulatedBroker:
         self.client = client
         client.is_connected = True
         self.is_present = self.session is not None
-        client.told("_on_connect", SimpleNamespace(session_present=self.is_present), OK)
-        for mid, (topic, payload) in client.unacknowledged.items():
-            self.take_later(("publish", mid, topic, payload))
+        self.subscribe()
+        client.link.connected(is_session_present=self.is_present, window=mqtt.MAX_ALERTS_IN_FLIGHT)
         if self.session:
             for mid, sent in list(self.session.in_flight.items()):
                 self._deliver(mid, sent, dup=True)
@@ -187,7 +189,7 @@ class SimulatedBroker:
         if not self._is_partitioned:
             self._take(self._rng.randint(0, len(self._uplink)))
         self.drop(client)
-        client.told("_on_disconnect", SimpleNamespace(is_disconnect_packet_from_server=False), LOST)
+        client.link.lost("cut", is_malformed=False)
         self.expect(client, self._rng.uniform(0.5, 20.0))
 
     def drop(self, client: SimulatedClient) -> None:
@@ -289,20 +291,17 @@ class SimulatedBroker:
 
     def _acknowledge_later(self, mid: int) -> None:
         client = self.client
-        generation = client.link.generation if client and client.link else 0
+        generation = client.link.generation if client else 0
 
         def arrive() -> None:
-            if client is None or client.link is None or not client.is_connected:
+            if client is None or not client.is_connected:
                 return
             if client.link.generation != generation:
                 return
             if self._is_partitioned:
                 self.clock.after(1.0, arrive)
                 return
-            client.unacknowledged.pop(mid, None)
-            client.link._is_reading = True
-            client.told("_on_publish", mid, OK)
-            client.link._is_reading = False
+            client.link.settled(mid, None)
 
         self.clock.after(self._rng.uniform(0.0, 0.02), arrive)
 
@@ -318,11 +317,8 @@ class SimulatedBroker:
             self._deliver(session.mid, sent, dup=False)
 
     def _deliver(self, mid: int, sent: Sent, *, dup: bool) -> None:
-        if self.client is None or self.client.link is None:
+        if self.client is None:
             return
         self.delivering = sent
-        found: Any = SimpleNamespace(
-            topic=sent.topic, payload=sent.payload, qos=1, mid=mid, retain=False, dup=dup
-        )
-        client: Any = self.client
-        client.link._on_message(client, None, found)
+        now_ns = self.client.now_ns()
+        self.client.link.arrived([Message(sent.topic, sent.payload, now_ns, dup=dup, mid=mid)])

@@ -20,7 +20,8 @@ class Mutant(NamedTuple):
 
 
 JOURNAL, STORE, DISK = "edgeseq.adapters.journal", "edgeseq.store", "edgeseq.disk"
-DAEMON, COMPOSE, LINK = "edgeseq.daemon", "edgeseq.compose", "edgeseq.adapters.mqtt"
+DAEMON, COMPOSE, LINK = "edgeseq.daemon", "edgeseq.compose", "edgeseq.adapters.mqtt.link"
+OUTBOX = "edgeseq.adapters.mqtt.outbox"
 
 MUTANTS = {
     "commit without sync": Mutant(JOURNAL, "            self._disk.sync(self._file)\n", ""),
@@ -65,13 +66,13 @@ MUTANTS = {
     "identities of the node not in the snapshot": Mutant(
         "edgeseq.core.keeping", "    if RECENT in arrays:", "    if RECENT not in arrays:"
     ),
-    "stale acknowledgements": Mutant(LINK, " and delivery.generation == self.generation", ""),
+    "stale acknowledgements": Mutant(LINK, " and found.generation == self.generation", ""),
     "outbox not in the snapshot": Mutant(
         DAEMON, "            self.node.keep(self.link.unacknowledged())\n        except StorageError",
         "            self.node.keep([])\n        except StorageError"
     ),
     "alert forgotten when sent": Mutant(
-        LINK, "self._in_flight[info.mid] = key\n", "self._outbox.pop(key)\n"
+        OUTBOX, "self._in_flight[mid] = out\n", "self._known.discard(_key(out))\n"
     ),
     "alerts of the journal not told again": Mutant(
         COMPOSE, "            waiting[_identity(out)] = out\n    node.backlog", "            pass\n    node.backlog"

@@ -28,10 +28,9 @@ class SimulatedLink(mqtt.Link):
     """The real link, but for its sockets: waiting moves the simulated world."""
 
     def __init__(self, settings: mqtt.Settings, sink: Inbox, world: World, generation: int = 0) -> None:
-        super().__init__(settings, sink, generation=generation, now_ns=world.arrival_ns)
+        client = SimulatedClient(world.broker, self, world.arrival_ns)
+        super().__init__(settings, sink, lambda *_: client, generation=generation)
         self._world = world
-        client: Any = self._client
-        client.link = self
         world.broker.expect(client, world.rng.uniform(0.01, 2.0))
 
     def wait(self, timeout_s: float) -> None:
@@ -105,7 +104,7 @@ def seams(world: World) -> Iterator[None]:
                 "reach": reach,
             },
         ),
-        (mqtt, {"time": world.clock, "_new_client": lambda _: SimulatedClient(world.broker)}),
+        (mqtt.link, {"time": world.clock}),
         (reporting, {"time": world.clock, "resident_bytes": lambda: 0}),
         (compose, {"time": world.clock, "_open_steppers": steppers}),
         (disk, {"reach": reach}),

@@ -219,8 +219,8 @@ class World:
         if self.schedule:
             self.schedule.stop()
         if self.link:
-            client: Any = self.link._client
-            client.link = None
+            transport: Any = self.link._transport
+            transport.is_gone = True
             self.link._selector.close()
         if self.inbox is not None:
             self.inbox.close()

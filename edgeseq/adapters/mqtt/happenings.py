@@ -1,0 +1,72 @@
+"""What a link tells, as values for the inbox."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgeseq.core.types import Message
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """Messages in the order of arrival, and the connection they came by. May be cut, as a list may."""
+
+    messages: list[Message]
+    generation: int
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def __getitem__(self, part: slice) -> Deliveries:
+        return Deliveries(self.messages[part], self.generation)
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """The broker has accepted us."""
+
+    is_session_present: bool
+
+
+class Disconnected(msgspec.Struct, frozen=True):
+    """An accepted connection is gone."""
+
+    reason: str
+    is_repeated: bool = False
+    """The broker has closed one soon after the other: as if two clients stole each other's session."""
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """A connection could not be made."""
+
+    reason: str
+    retry_s: float
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The broker does not want us."""
+
+    reason: str
+    retry_s: float
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """The broker has taken our subscriptions: from here on, nothing published with QoS 1 is missed."""
+
+
+class SubscriptionRefused(msgspec.Struct, frozen=True):
+    """The broker does not allow some of the subscriptions."""
+
+    filters: tuple[str, ...]
+    reason: str
+
+
+class PublishRefused(msgspec.Struct, frozen=True):
+    """The broker has refused an alert for good."""
+
+    topic: str
+    reason: str
+
+
+class Degraded(msgspec.Struct, frozen=True):
+    """The installed paho is not what the fast transport was made for: packets go one by one."""
+
+    reason: str

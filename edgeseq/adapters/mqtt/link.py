@@ -1,0 +1,318 @@
+"""The link to the broker: a connection that is made again whenever it is lost, in our own selector loop.
+
+A connection is attempted in a thread of its own (name lookup, TCP and TLS may block for seconds), and while one is
+under way this thread leaves the transport alone. Acknowledgements are manual, and belong to the connection that
+delivered: a generation number tells.
+
+Two kinds of messages go out. States (forecasts, retained topics): the latest of a topic wins, so while the broker is
+away or slow one per topic is kept. Alerts: QoS 1 from a bounded outbox, kept until the broker has acknowledged them.
+"""
+
+from __future__ import annotations
+
+import random
+import selectors
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from edgeseq.adapters.mqtt.happenings import (
+    Connected,
+    Deliveries,
+    Disconnected,
+    PublishRefused,
+    Refused,
+    Subscribed,
+    SubscriptionRefused,
+    Unreachable,
+)
+from edgeseq.adapters.mqtt.outbox import Outbox
+from edgeseq.adapters.mqtt.settings import MAX_ALERTS_IN_FLIGHT, Settings
+from edgeseq.adapters.mqtt.transport import OpenTransport
+from edgeseq.core.types import Message, Outgoing
+
+STABLE_AFTER_S = 30.0
+"""A connection that lasted this long was good: the next failure starts at the shortest delay again."""
+
+
+class Sink(Protocol):
+    """Where values go; the inbox."""
+
+    @property
+    def room(self) -> int:
+        """Count the messages that may still be read; 0: reading must pause."""
+        ...
+
+    def fileno(self) -> int:
+        """Give the file that wakes the selector."""
+        ...
+
+    def deliver(self, item: Any, count: int = 1) -> None:
+        """Take a value, which may stand for several."""
+        ...
+
+    def wake(self) -> None:
+        """Wake the selector, from another thread."""
+        ...
+
+    def clear_wakeups(self) -> None:
+        """Forget the wake-ups so far."""
+        ...
+
+
+class Link:
+    """A connection that is made again whenever it is lost. Only `wait` moves it; one thread uses it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sink: Sink,
+        open_transport: OpenTransport,
+        *,
+        generation: int = 0,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.settings = settings
+        self.generation = generation
+        """Of the present connection; a link that follows another one goes on counting."""
+        self.is_connected = False
+        self.published = 0
+        self.superseded = 0
+        self.malformed = 0
+        """Connections given up since the broker sent what it may not."""
+        self._sink = sink
+        self._transport = open_transport(settings, self, now_ns)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sink.fileno(), selectors.EVENT_READ)
+        self._watched: Any = None
+        self._states: dict[str, Outgoing] = {}
+        self._outbox = Outbox()
+        self._window = MAX_ALERTS_IN_FLIGHT
+        self._failures = 0
+        self._next_attempt_s = 0.0
+        self._attempt: threading.Thread | None = None
+        self._outcome: list[str | None] = []
+        self._deadline_s = 0.0
+        self._since_s = 0.0
+        self._has_lost = False
+        self._is_closing = False
+
+    # --- the loop's side
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the network or a wake-up, at most so long; then read what is there and write all that goes."""
+        self._see_to_connection()
+        self._flush()
+        self._watch()
+        is_open = self._is_open()
+        may_read = is_open and self._transport.has_more and self.room > 0
+        for key, events in self._selector.select(0.0 if may_read else timeout_s):
+            if key.fileobj is not self._watched:
+                self._sink.clear_wakeups()
+            else:
+                may_read |= bool(events & selectors.EVENT_READ)
+        if is_open and self._is_open():
+            if may_read:
+                self._transport.read()
+            self._transport.keep_alive()
+            self._flush()
+
+    def acknowledge(self, batch: Iterable[Deliveries]) -> None:
+        """Tell the broker that it may forget these, in order. Those of an earlier connection are left out."""
+        for found in batch:
+            if self.is_connected and found.generation == self.generation:
+                self._transport.acknowledge([message.mid for message in found.messages if message.mid])
+
+    def publish(self, outgoing: Iterable[Outgoing]) -> None:
+        """Send, now or when possible: the latest of a topic, or every alert. They are written by the next `wait`."""
+        send = self._transport.send_state
+        for out in outgoing:
+            if out.alert_id is not None:
+                self._outbox.add(out)
+                self._send_alerts()
+            elif self.is_connected and not self._states and send(out):
+                self.published += 1
+            else:
+                self.superseded += self._states.pop(out.topic, None) is not None
+                self._states[out.topic] = out
+
+    @property
+    def alerts_dropped(self) -> int:
+        """Count the alerts that were given up, since too many waited."""
+        return self._outbox.dropped
+
+    def unacknowledged(self) -> list[Outgoing]:
+        """List the alerts that the broker may not have, oldest first."""
+        return self._outbox.all()
+
+    def hand_over(self) -> list[Outgoing]:
+        """Give all that has not gone out to whoever follows; nothing is left here."""
+        left = [*self._outbox.all(), *self._states.values()]
+        self._outbox.clear()
+        self._states.clear()
+        return left
+
+    @property
+    def waiting(self) -> int:
+        """Count what is still to go out."""
+        return len(self._states) + len(self._outbox) + self._transport.unsent
+
+    def close(self, last: Sequence[Outgoing] = (), timeout_s: float = 3.0) -> None:
+        """Send what waits, then these, and say goodbye, so that the will is not published."""
+        self.publish(last)
+        deadline_s = time.monotonic() + timeout_s
+        while self.is_connected and self.waiting and time.monotonic() < deadline_s:
+            self.wait(0.05)
+        self._is_closing = True
+        if self._is_open():
+            self._transport.disconnect()
+        self._selector.close()
+
+    # --- connecting
+
+    def _is_open(self) -> bool:
+        return self._attempt is None and self._transport.socket() is not None
+
+    def _see_to_connection(self) -> None:
+        now_s = time.monotonic()
+        if self._outcome:
+            fault = self._outcome.pop()
+            self._attempt = None
+            if fault is None:
+                self._deadline_s = now_s + self.settings.connack_timeout_s
+            else:
+                self._sink.deliver(Unreachable(fault, self._back_off()))
+        elif self._attempt is not None:
+            return
+        elif self._transport.socket() is None and now_s >= self._next_attempt_s:
+            self._attempt = threading.Thread(target=self._connect, name="connect", daemon=True)
+            self._attempt.start()
+        elif not self.is_connected and 0 < self._deadline_s < now_s:
+            self._deadline_s = 0.0
+            self._transport.disconnect()
+
+    def _connect(self) -> None:
+        """Run in a thread of its own."""
+        fault: str | None = None
+        try:
+            self._transport.connect()
+        except (OSError, ValueError) as found:  # ValueError: a host name that cannot be encoded
+            fault = str(found) or type(found).__name__
+        self._outcome.append(fault)
+        self._sink.wake()
+
+    def _back_off(self) -> float:
+        shortest_s, longest_s = self.settings.backoff_s
+        delay_s = min(longest_s, shortest_s * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        # Jitter, so that a house full of daemons does not come back in step.
+        delay_s *= random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self._next_attempt_s = time.monotonic() + delay_s
+        return round(delay_s, 3)
+
+    def _watch(self) -> None:
+        """Keep the selector in step with the transport's socket."""
+        if not self._is_open():
+            return
+        events = selectors.EVENT_READ if self.room > 0 and self._transport.wants_read else 0
+        if self._transport.wants_write:
+            events |= selectors.EVENT_WRITE
+        if not events:
+            self.closing()
+        elif self._watched is None:
+            self._watched = self._transport.socket()
+            self._selector.register(self._watched, events)
+        else:
+            self._selector.modify(self._watched, events)
+
+    # --- sending
+
+    def _flush(self) -> None:
+        if not self._is_open():
+            return
+        if self.is_connected:
+            self._send_alerts()
+        while self._states and self.is_connected:
+            topic, out = next(iter(self._states.items()))
+            if not self._transport.send_state(out):
+                break
+            self._states.pop(topic, None)
+            self.published += 1
+        self._transport.write()
+
+    def _send_alerts(self) -> None:
+        while self.is_connected and (found := self._outbox.next(self._window)):
+            out, mid = found
+            mid = self._transport.send_alert(out, mid)
+            if not mid:
+                return
+            self._outbox.sent(out, mid)
+            self.published += 1
+
+    # --- what the transport tells
+
+    @property
+    def room(self) -> int:
+        """Count the messages that may still be read."""
+        return self._sink.room
+
+    def is_in_flight(self, mid: int) -> bool:
+        """Tell whether an alert has this packet id."""
+        return self._outbox.is_in_flight(mid)
+
+    def connected(self, *, is_session_present: bool, window: int) -> None:
+        """Take note: the broker has accepted us."""
+        self._deadline_s = 0.0
+        self.generation += 1
+        self.is_connected = True
+        self._since_s = time.monotonic()
+        self._window = window
+        self._outbox.begin_again()
+        self._sink.deliver(Connected(is_session_present))
+
+    def refused(self, reason: str) -> None:
+        """Take note: the broker does not want us."""
+        self._deadline_s = 0.0
+        self._sink.deliver(Refused(reason, self._back_off()))
+
+    def subscribed(self, refusals: list[str | None]) -> None:
+        """Take note of the broker's answer for each filter."""
+        pairs = [pair for pair in zip(self.settings.filters, refusals, strict=False) if pair[1]]
+        if pairs:
+            self._sink.deliver(SubscriptionRefused(tuple(f for f, _ in pairs), str(pairs[0][1])))
+        self._sink.deliver(Subscribed())
+
+    def arrived(self, messages: list[Message]) -> None:
+        """Pass on messages."""
+        self._sink.deliver(Deliveries(messages, self.generation), len(messages))
+
+    def settled(self, mid: int, refusal: str | None) -> None:
+        """Take note: the broker has an alert, or refuses it."""
+        out = self._outbox.settle(mid)
+        if out and refusal:
+            self._sink.deliver(PublishRefused(out.topic, refusal))
+
+    def lost(self, reason: str, *, is_malformed: bool) -> None:
+        """Take note: the connection is gone."""
+        was_connected, self.is_connected = self.is_connected, False
+        self.malformed += is_malformed
+        if self._is_closing:
+            return
+        if was_connected:
+            is_stable = time.monotonic() - self._since_s > STABLE_AFTER_S
+            if is_stable:
+                self._failures = 0
+            self._back_off()
+            is_repeated = self._has_lost and not is_stable and reason != "Keep alive timeout"
+            self._has_lost = True
+            self._sink.deliver(Disconnected(reason, is_repeated))
+        elif time.monotonic() >= self._next_attempt_s:  # not refused a moment ago
+            text = f"{reason}: connected, but no answer; does the broker speak this MQTT version?"
+            self._sink.deliver(Unreachable(text, self._back_off()))
+
+    def closing(self) -> None:
+        """Forget the socket: it is about to be closed, or nothing is wanted of it."""
+        if self._watched is not None:
+            self._selector.unregister(self._watched)
+            self._watched = None
