@@ -30,6 +30,11 @@ from edgeseq.core.types import (
 
 def info(node: Node) -> Outgoing:
     """Tell what runs here."""
+    return bridge_info(node.context.root, info_of(node))
+
+
+def info_of(node: Node) -> InfoPayload:
+    """Put together what runs here."""
     rules = [
         RuleInfo(
             rule.key,
@@ -40,9 +45,7 @@ def info(node: Node) -> Outgoing:
         )
         for rule in node.resolved.rules
     ]
-    return bridge_info(
-        node.context.root, InfoPayload(version=__version__, node=node.context.node, rules=rules)
-    )
+    return InfoPayload(version=__version__, node=node.context.node, rules=rules)
 
 
 def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) -> HealthPayload:
@@ -66,6 +69,8 @@ def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) 
         connections=metrics.connections,
         sessions_lost=metrics.sessions_lost,
         storage_faults=metrics.storage_faults,
+        requests=metrics.requests,
+        requests_refused=metrics.requests_refused,
     )
 
 

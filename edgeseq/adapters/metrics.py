@@ -19,6 +19,8 @@ class Metrics:
     sessions_lost: int = 0
     storage_faults: int = 0
     snapshots: int = 0
+    requests: int = 0
+    requests_refused: int = 0
 
     def count_batch(self, messages: int) -> None:
         """Count a batch."""

@@ -44,6 +44,8 @@ class NodeConfig(_Table, frozen=True):
     """Most streams that are created; readings of further ones are refused and counted."""
     max_payload_bytes: Annotated[int, Meta(ge=16, le=16 * 2**20)] = 65_536
     """Longest payload that is read, in bytes; longer ones are refused and counted."""
+    requests: bool = False
+    """Whether bridge/request/<verb> is answered, whoever asks: health, info, snapshot, streams. None moves a stream."""
 
 
 class MqttConfig(_Table, frozen=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeseq.config import Config, MqttConfig
 from edgeseq.config.rules import Place, resolve_streams
+from edgeseq.core.bridge import request_filter
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_covered
 from edgeseq.core.types import Options, StreamRule
 from edgeseq.errors import ConfigError
@@ -66,13 +67,13 @@ def resolve(
     settings, place = config.mqtt, Place(name, "mqtt")
     _check_names(config, name)
     _check_tls(settings, place)
-    output = f"{settings.topic_prefix}/{config.node.name}/#"
-    rules = resolve_streams(config.streams, file=name, output=output)
+    root = f"{settings.topic_prefix}/{config.node.name}"
+    rules = resolve_streams(config.streams, file=name, output=f"{root}/#")
     return Resolved(
         config=config,
         rules=rules,
         options=Options(config.node.max_streams, config.node.max_payload_bytes, config.node.clock),
-        filters=_subscriptions(rules),
+        filters=_subscriptions(rules, (request_filter(root),) if config.node.requests else ()),
         bundles={
             key: base / key for rule in rules for key in (rule.bundle, rule.estimate) if key is not None
         },
@@ -122,9 +123,9 @@ def _check_tls(settings: MqttConfig, place: Place) -> None:
         )
 
 
-def _subscriptions(rules: Iterable[StreamRule]) -> tuple[str, ...]:
-    """List the filters of all rules. What another one covers would only be delivered twice."""
-    wanted = dict.fromkeys(topic for rule in rules for topic in rule.filters)
+def _subscriptions(rules: Iterable[StreamRule], own: tuple[str, ...]) -> tuple[str, ...]:
+    """List the filters of all rules and our own. What another one covers would only be delivered twice."""
+    wanted = dict.fromkeys([*(topic for rule in rules for topic in rule.filters), *own])
     return tuple(
         one for one in wanted if not any(other != one and is_covered(one, other) for other in wanted)
     )

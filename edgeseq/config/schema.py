@@ -46,6 +46,8 @@ def message_of(topic: str) -> str | None:
     ('forecast', 'bridge/state')
     """
     levels = topic.split("/")
+    if levels[-3:-1] == ["bridge", "response"]:
+        return "bridge/response"
     names = message_names()
     return next((name for name in ("/".join(levels[-2:]), levels[-1]) if name in names), None)
 

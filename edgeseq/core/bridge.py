@@ -13,6 +13,7 @@ from edgeseq.core.payloads import (
     InfoPayload,
     OpenAlert,
     OpenAlertsPayload,
+    ResponsePayload,
     StatePayload,
 )
 from edgeseq.core.types import Outgoing
@@ -50,6 +51,20 @@ def bridge_alerts(root: str, alerts: Iterable[OpenAlert]) -> Outgoing:
 def bridge_event(root: str, payload: EventPayload) -> Outgoing:
     """Tell what happened to a stream; not retained."""
     return Outgoing(f"{root}/bridge/event", msgspec.json.encode(payload), qos=1)
+
+
+def request_filter(root: str) -> str:
+    """Give the topic filter of what others ask of the node.
+
+    >>> request_filter("edgeseq/attic")
+    'edgeseq/attic/bridge/request/+'
+    """
+    return f"{root}/bridge/request/+"
+
+
+def bridge_response(root: str, payload: ResponsePayload) -> Outgoing:
+    """Answer a request; not retained."""
+    return Outgoing(f"{root}/bridge/response/{payload.verb}", msgspec.json.encode(payload), qos=1)
 
 
 def _retained(root: str, name: str, payload: msgspec.Struct) -> Outgoing:

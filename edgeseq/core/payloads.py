@@ -301,6 +301,10 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     """Times the broker had forgotten our session: messages may have been lost."""
     storage_faults: int = 0
     """Times the disk refused a write; nothing is acknowledged meanwhile."""
+    requests: int = 0
+    """Requests answered."""
+    requests_refused: int = 0
+    """Requests that were none, or too many."""
 
 
 class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -346,6 +350,57 @@ class EventPayload(Payload, frozen=True, kw_only=True):
     """stream.reset: steps without a reading."""
 
 
+class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """bridge/request/<verb>, sent by others; nothing at all asks for the defaults."""
+
+    id: Annotated[str, Meta(max_length=64)] | int | None = None
+    """Comes back in the response."""
+    start: Annotated[int, Meta(ge=0)] = 0
+    """streams: number of the first stream to tell; the `next` of the page before."""
+    limit: Annotated[int, Meta(ge=1)] = 50
+    """streams: most to tell; never more than 100."""
+
+
+class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream in the list of them."""
+
+    id: str
+    """The level of its topics."""
+    rule: str
+    """Key of its rule in bridge/info."""
+    topic: str
+    """Where its first reading came from."""
+    field: str | None
+    """JSON path of its value; null for a plain number."""
+    phase: Phase
+    """As in `status`, like those below."""
+    data: DataStatus
+    """How its data arrives."""
+    alert: Literal["none", "watch", "alert"]
+    """Whether an alert is open."""
+
+
+class ResponsePayload(Payload, frozen=True, kw_only=True):
+    """bridge/response/<verb>: what was asked for by bridge/request/<verb>, or why it cannot be told."""
+
+    verb: str
+    """health, info, snapshot, streams; unknown for all others."""
+    id: str | int | None = None
+    """As in the request."""
+    error: str | UnsetType = UNSET
+    """Why nothing was done; absent where all is well."""
+    health: HealthPayload | UnsetType = UNSET
+    """health: what bridge/health would say now."""
+    info: InfoPayload | UnsetType = UNSET
+    """info: what bridge/info says."""
+    count: int | UnsetType = UNSET
+    """streams: how many there are."""
+    streams: list[StreamEntry] | UnsetType = UNSET
+    """streams: a page of them, in the order of their first readings."""
+    next: int | UnsetType | None = UNSET
+    """streams: the `start` of the next page; null where this is the last."""
+
+
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     "forecast": ForecastPayload,
     "latest": LatestPayload,
@@ -358,6 +413,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "bridge/health": HealthPayload,
     "bridge/alerts": OpenAlertsPayload,
     "bridge/event": EventPayload,
+    "bridge/response": ResponsePayload,
 }
 """Last levels of a topic → its JSON payload."""
 
