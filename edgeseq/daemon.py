@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+from msgspec import UNSET
 
 from edgeseq import __version__
 from edgeseq.adapters import mqtt
@@ -29,15 +30,16 @@ from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import Node, is_journaling, open_node, renew_node
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
-from edgeseq.core.bridge import bridge_state
+from edgeseq.core.bridge import bridge_response, bridge_state
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
 from edgeseq.core.render import announce
-from edgeseq.core.types import Event, Outgoing, Reload, Stop, Tick
+from edgeseq.core.types import Event, Message, Outgoing, Reload, Stop, Tick
 from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageError
 from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link, tell_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
+from edgeseq.requests import Desk, answer, parted
 
 MAX_BATCH = 512
 """Messages taken at once; more would only make the first of them wait longer."""
@@ -76,6 +78,7 @@ class Daemon:
         self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
         self.files = FileWatch([path, *node.resolved.bundles.values()])
         self.metrics = Metrics()
+        self.desk = Desk()
         self.limit = OncePerMinute()
         self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
         self.reports = 0
@@ -117,7 +120,7 @@ class Daemon:
 
     def take_messages(self, deliveries: list[mqtt.Deliveries]) -> None:
         """Make messages durable, tell the broker, and let them move the state."""
-        messages = [message for found in deliveries for message in found.messages]
+        messages, asked = parted(self.node, [message for found in deliveries for message in found.messages])
         state = self.node.state
         batch = accept(state, messages)
         reach("messages.accepted")
@@ -132,9 +135,20 @@ class Daemon:
         reach("events.published")
         self.metrics.count_batch(len(messages))
         late = state.counts.late - late
-        tell_rejections(self.log, self.limit, batch.rejections, late=late, topic=messages[-1].topic)
+        tell_rejections(self.log, self.limit, batch.rejections, late=late, topic=messages[-1].topic if messages else "")
         if self.journal_bytes() > self.snapshot_at_bytes:
             self.take_snapshot()
+        self.answer(asked)
+
+    def answer(self, asked: list[Message]) -> None:
+        """Answer what others ask of the node, after what came before it and with it."""
+        for message in asked:
+            told = answer(self.desk, self.node, message, self.health, self.take_snapshot)
+            is_answered = told is not None and told.error is UNSET
+            self.metrics.requests += is_answered
+            self.metrics.requests_refused += not is_answered
+            if told is not None:
+                self.send(bridge_response(self.node.context.root, told))
 
     def take_tick(self, now_ns: int) -> None:
         """Let time go on. While nobody listens, silence says nothing about the sensors."""
