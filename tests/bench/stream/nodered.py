@@ -58,6 +58,7 @@ def fault() -> str | None:
 def command(port: int, folder: Path) -> list[str | Path]:
     """Write the flow for a broker's port, and give the command that runs it."""
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = {"z": "flow", "x": 100, "y": 100}  # what has no place in the drawing is taken for a setting
     flow = [
         {"id": "flow", "type": "tab", "label": "bench"},
         {
@@ -65,12 +66,12 @@ def command(port: int, folder: Path) -> list[str | Path]:
             "autoConnect": True, "usetls": False, "protocolVersion": "4", "keepalive": "60", "cleansession": True,
         },
         {
-            "id": "in", "z": "flow", "type": "mqtt in", "topic": "bench/+", "qos": "0", "datatype": "json",
+            **drawn, "id": "in", "type": "mqtt in", "topic": "bench/+", "qos": "0", "datatype": "json",
             "broker": "broker", "wires": [["function"]],
         },
-        {"id": "function", "z": "flow", "type": "function", "func": FUNCTION, "outputs": 1, "wires": [["out"]]},
+        {**drawn, "id": "function", "type": "function", "func": FUNCTION, "outputs": 1, "wires": [["out"]]},
         {
-            "id": "out", "z": "flow", "type": "mqtt out", "topic": "", "qos": "0", "retain": "false",
+            **drawn, "id": "out", "type": "mqtt out", "topic": "", "qos": "0", "retain": "false",
             "broker": "broker", "wires": [],
         },
     ]  # fmt: skip
