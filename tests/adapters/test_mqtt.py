@@ -94,9 +94,7 @@ class Rig:
 
     def close(self) -> None:
         """Say goodbye and free all."""
-        if self.link._attempt:
-            self.link._attempt.join()
-            self.link._attempt = None
+        self.link._connector.join()
         self.link.close(timeout_s=0.0)
         self.inbox.close()
 

@@ -105,6 +105,7 @@ def seams(world: World) -> Iterator[None]:
             },
         ),
         (mqtt.link, {"time": world.clock}),
+        (mqtt.connector, {"time": world.clock}),
         (reporting, {"time": world.clock, "resident_bytes": lambda: 0}),
         (compose, {"time": world.clock, "_open_steppers": steppers}),
         (disk, {"reach": reach}),

@@ -24,8 +24,9 @@ from edgeseq.adapters.mqtt.happenings import (
     SubscriptionRefused,
     Unreachable,
 )
-from edgeseq.adapters.mqtt.link import Link, Sink
+from edgeseq.adapters.mqtt.link import Link
 from edgeseq.adapters.mqtt.plain import PlainTransport
+from edgeseq.adapters.mqtt.seams import Sink
 from edgeseq.adapters.mqtt.selfcheck import find_fault
 from edgeseq.adapters.mqtt.settings import MAX_ALERTS_IN_FLIGHT, Settings
 

@@ -18,8 +18,9 @@ from edgeseq.adapters.mqtt import packets
 from edgeseq.adapters.mqtt.corked import Corked
 from edgeseq.adapters.mqtt.hooks import LAST_MID_OF_PAHO, HookedClient
 from edgeseq.adapters.mqtt.packets import Malformed, Publishes, frame
+from edgeseq.adapters.mqtt.paho import PahoTransport, refusal_of
+from edgeseq.adapters.mqtt.seams import Listener
 from edgeseq.adapters.mqtt.settings import Settings, open_client
-from edgeseq.adapters.mqtt.transport import Listener, PahoTransport, refusal_of
 from edgeseq.core.types import Message, Outgoing
 
 RECEIVE_BYTES = 2**18
@@ -129,8 +130,6 @@ class BatchTransport(PahoTransport):
         received = self._corked.recv(RECEIVE_BYTES)
         if not received:
             raise ConnectionResetError
-        while self._corked.pending() and len(received) < RECEIVE_BYTES:  # TLS gives one record at a time
-            received += self._corked.recv(RECEIVE_BYTES)
         if not self._rest:
             self._data = received
             return True

@@ -14,6 +14,7 @@ class Corked:
     def __init__(self, opened: socket.socket) -> None:
         self.unsent = bytearray()
         self._socket = opened
+        self._is_tls = isinstance(opened, ssl.SSLSocket)
         self._is_broken = False
         self._is_waiting_for_read = False
         self._is_read_waiting_for_write = False
@@ -47,7 +48,21 @@ class Corked:
             self.unsent.clear()
 
     def recv(self, size: int) -> bytes:
-        """Read what is there, at most `size` bytes; b"" at the end. Raises OSError (BlockingIOError: nothing yet)."""
+        """Read what is there, some `size` bytes; b"" at the end. Raises OSError (BlockingIOError: nothing yet)."""
+        received = self._receive(size)
+        if not self._is_tls:
+            return received
+        while received and len(received) < size:  # TLS gives one record at a time
+            try:
+                more = self._receive(size)
+            except OSError:  # a loss is told again by the next read
+                break
+            if not more:
+                break
+            received += more
+        return received
+
+    def _receive(self, size: int) -> bytes:
         self._is_waiting_for_read = self._is_read_waiting_for_write = False
         try:
             return self._socket.recv(size)

@@ -14,7 +14,7 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from edgeseq.adapters.mqtt.corked import Corked
 from edgeseq.adapters.mqtt.packets import Malformed
-from edgeseq.adapters.mqtt.transport import UNREADABLE
+from edgeseq.adapters.mqtt.paho import UNREADABLE
 
 LAST_MID_OF_PAHO = 1023
 """Packet ids up to here are for SUBSCRIBE and UNSUBSCRIBE, those beyond for our own messages: none can collide."""

@@ -10,13 +10,12 @@ away or slow one per topic is kept. Alerts: QoS 1 from a bounded outbox, kept un
 
 from __future__ import annotations
 
-import random
 import selectors
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from edgeseq.adapters.mqtt.connector import Connector
 from edgeseq.adapters.mqtt.happenings import (
     Connected,
     Deliveries,
@@ -28,37 +27,12 @@ from edgeseq.adapters.mqtt.happenings import (
     Unreachable,
 )
 from edgeseq.adapters.mqtt.outbox import Outbox
+from edgeseq.adapters.mqtt.seams import OpenTransport, Sink
 from edgeseq.adapters.mqtt.settings import MAX_ALERTS_IN_FLIGHT, Settings
-from edgeseq.adapters.mqtt.transport import OpenTransport
 from edgeseq.core.types import Message, Outgoing
 
 STABLE_AFTER_S = 30.0
 """A connection that lasted this long was good: the next failure starts at the shortest delay again."""
-
-
-class Sink(Protocol):
-    """Where values go; the inbox."""
-
-    @property
-    def room(self) -> int:
-        """Count the messages that may still be read; 0: reading must pause."""
-        ...
-
-    def fileno(self) -> int:
-        """Give the file that wakes the selector."""
-        ...
-
-    def deliver(self, item: Any, count: int = 1) -> None:
-        """Take a value, which may stand for several."""
-        ...
-
-    def wake(self) -> None:
-        """Wake the selector, from another thread."""
-        ...
-
-    def clear_wakeups(self) -> None:
-        """Forget the wake-ups so far."""
-        ...
 
 
 class Link:
@@ -89,10 +63,7 @@ class Link:
         self._states: dict[str, Outgoing] = {}
         self._outbox = Outbox()
         self._window = MAX_ALERTS_IN_FLIGHT
-        self._failures = 0
-        self._next_attempt_s = 0.0
-        self._attempt: threading.Thread | None = None
-        self._outcome: list[str | None] = []
+        self._connector = Connector(self._transport.connect, sink.wake, settings.backoff_s)
         self._deadline_s = 0.0
         self._since_s = 0.0
         self._has_lost = False
@@ -107,11 +78,11 @@ class Link:
         self._watch()
         is_open = self._is_open()
         may_read = is_open and self._transport.has_more and self.room > 0
-        for key, events in self._selector.select(0.0 if may_read else timeout_s):
+        for key, _ in self._selector.select(0.0 if may_read else timeout_s):
             if key.fileobj is not self._watched:
                 self._sink.clear_wakeups()
-            else:
-                may_read |= bool(events & selectors.EVENT_READ)
+            else:  # TLS may have to write before it can read
+                may_read = self.room > 0
         if is_open and self._is_open():
             if may_read:
                 self._transport.read()
@@ -172,44 +143,21 @@ class Link:
     # --- connecting
 
     def _is_open(self) -> bool:
-        return self._attempt is None and self._transport.socket() is not None
+        return not self._connector.is_busy and self._transport.socket() is not None
 
     def _see_to_connection(self) -> None:
         now_s = time.monotonic()
-        if self._outcome:
-            fault = self._outcome.pop()
-            self._attempt = None
-            if fault is None:
+        if self._connector.is_busy:
+            if outcome := self._connector.outcome():
+                (fault,) = outcome
                 self._deadline_s = now_s + self.settings.connack_timeout_s
-            else:
-                self._sink.deliver(Unreachable(fault, self._back_off()))
-        elif self._attempt is not None:
-            return
-        elif self._transport.socket() is None and now_s >= self._next_attempt_s:
-            self._attempt = threading.Thread(target=self._connect, name="connect", daemon=True)
-            self._attempt.start()
+                if fault is not None:
+                    self._sink.deliver(Unreachable(fault, self._connector.back_off()))
+        elif self._transport.socket() is None:
+            self._connector.begin_if_due()
         elif not self.is_connected and 0 < self._deadline_s < now_s:
             self._deadline_s = 0.0
             self._transport.disconnect()
-
-    def _connect(self) -> None:
-        """Run in a thread of its own."""
-        fault: str | None = None
-        try:
-            self._transport.connect()
-        except (OSError, ValueError) as found:  # ValueError: a host name that cannot be encoded
-            fault = str(found) or type(found).__name__
-        self._outcome.append(fault)
-        self._sink.wake()
-
-    def _back_off(self) -> float:
-        shortest_s, longest_s = self.settings.backoff_s
-        delay_s = min(longest_s, shortest_s * 2.0**self._failures)
-        self._failures = min(self._failures + 1, 16)
-        # Jitter, so that a house full of daemons does not come back in step.
-        delay_s *= random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        self._next_attempt_s = time.monotonic() + delay_s
-        return round(delay_s, 3)
 
     def _watch(self) -> None:
         """Keep the selector in step with the transport's socket."""
@@ -274,7 +222,7 @@ class Link:
     def refused(self, reason: str) -> None:
         """Take note: the broker does not want us."""
         self._deadline_s = 0.0
-        self._sink.deliver(Refused(reason, self._back_off()))
+        self._sink.deliver(Refused(reason, self._connector.back_off()))
 
     def subscribed(self, refusals: list[str | None]) -> None:
         """Take note of the broker's answer for each filter."""
@@ -302,14 +250,14 @@ class Link:
         if was_connected:
             is_stable = time.monotonic() - self._since_s > STABLE_AFTER_S
             if is_stable:
-                self._failures = 0
-            self._back_off()
+                self._connector.forgive()
+            self._connector.back_off()
             is_repeated = self._has_lost and not is_stable and reason != "Keep alive timeout"
             self._has_lost = True
             self._sink.deliver(Disconnected(reason, is_repeated))
-        elif time.monotonic() >= self._next_attempt_s:  # not refused a moment ago
+        elif self._connector.is_due:  # not refused a moment ago
             text = f"{reason}: connected, but no answer; does the broker speak this MQTT version?"
-            self._sink.deliver(Unreachable(text, self._back_off()))
+            self._sink.deliver(Unreachable(text, self._connector.back_off()))
 
     def closing(self) -> None:
         """Forget the socket: it is about to be closed, or nothing is wanted of it."""

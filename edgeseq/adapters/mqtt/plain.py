@@ -15,8 +15,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgeseq.adapters.mqtt.corked import set_nodelay
 from edgeseq.adapters.mqtt.packets import UNREADABLE as UNREADABLE_TOPIC
+from edgeseq.adapters.mqtt.paho import UNREADABLE, PahoTransport
+from edgeseq.adapters.mqtt.seams import Listener
 from edgeseq.adapters.mqtt.settings import Settings, open_client
-from edgeseq.adapters.mqtt.transport import UNREADABLE, Listener, PahoTransport
 from edgeseq.core.types import Message, Outgoing
 
 MAX_UNSENT = 2000

@@ -9,8 +9,8 @@ from typing import Any
 from edgeseq.adapters.mqtt import packets
 from edgeseq.adapters.mqtt.batch import BatchTransport
 from edgeseq.adapters.mqtt.hooks import LAST_MID_OF_PAHO
+from edgeseq.adapters.mqtt.paho import UNREADABLE
 from edgeseq.adapters.mqtt.settings import Settings
-from edgeseq.adapters.mqtt.transport import UNREADABLE
 from edgeseq.core.types import Message, Outgoing
 
 FILTER = "check/#"

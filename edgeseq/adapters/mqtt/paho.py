@@ -6,8 +6,7 @@ Paho's callbacks only pass on; nothing in them can raise.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from paho.mqtt import MQTTException, properties
 from paho.mqtt.client import Client
@@ -15,8 +14,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edgeseq.adapters.mqtt.seams import Listener
 from edgeseq.adapters.mqtt.settings import MAX_ALERTS_IN_FLIGHT, Settings
-from edgeseq.core.types import Message, Outgoing
 
 NOT_ON_EVERY_CONNECT = 1
 """MQTT 5 retain handling: retained messages come with a new subscription only."""
@@ -24,110 +23,6 @@ NOT_ON_EVERY_CONNECT = 1
 _OTHER = properties.MQTTException  # type: ignore[attr-defined] # a class of its own in paho 2.1
 UNREADABLE = (MQTTException, _OTHER, struct.error, LookupError, ValueError, TypeError)
 """What paho raises on packets that no broker should send; 2.1 more of it than 2.2."""
-
-
-class Listener(Protocol):
-    """Who is told; the link."""
-
-    @property
-    def room(self) -> int:
-        """Count the messages that may still be read."""
-        ...
-
-    def connected(self, *, is_session_present: bool, window: int) -> None:
-        """Take note: the broker has accepted us, and takes so many alerts at once."""
-        ...
-
-    def refused(self, reason: str) -> None:
-        """Take note: the broker does not want us."""
-        ...
-
-    def subscribed(self, refusals: list[str | None]) -> None:
-        """Take note of the broker's answer for each filter: None, or why not."""
-        ...
-
-    def arrived(self, messages: list[Message]) -> None:
-        """Take messages."""
-        ...
-
-    def settled(self, mid: int, refusal: str | None) -> None:
-        """Take note: the broker has an alert, or refuses it."""
-        ...
-
-    def is_in_flight(self, mid: int) -> bool:
-        """Tell whether an alert has this packet id."""
-        ...
-
-    def lost(self, reason: str, *, is_malformed: bool) -> None:
-        """Take note: the connection is gone."""
-        ...
-
-    def closing(self) -> None:
-        """Forget the socket: it is about to be closed."""
-        ...
-
-
-class Transport(Protocol):
-    """What a link moves packets by. One thread uses it, but for `connect`."""
-
-    def connect(self) -> None:
-        """Connect, and begin the handshake; may block. Raises OSError, ValueError (a host name none can encode)."""
-        ...
-
-    def disconnect(self) -> None:
-        """Say goodbye and close."""
-        ...
-
-    def socket(self) -> Any:
-        """Give what a selector can watch, or None while there is no connection."""
-        ...
-
-    @property
-    def wants_read(self) -> bool:
-        """Whether the peer may send more: it takes what we answer."""
-        ...
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether to tell when the peer takes more."""
-        ...
-
-    @property
-    def has_more(self) -> bool:
-        """Whether reading gives something that a selector cannot see."""
-        ...
-
-    @property
-    def unsent(self) -> int:
-        """Count what is taken and not yet written, in whatever unit; 0 when all is."""
-        ...
-
-    def read(self) -> None:
-        """Read what is there, as far as the listener has room."""
-        ...
-
-    def write(self) -> None:
-        """Write what the peer takes now."""
-        ...
-
-    def keep_alive(self) -> None:
-        """Ping, and give up a peer that is silent for too long."""
-        ...
-
-    def send_state(self, out: Outgoing) -> bool:
-        """Take a message of QoS 0, or tell that there is no room."""
-        ...
-
-    def send_alert(self, out: Outgoing, mid: int) -> int:
-        """Take a message of QoS 1, again where it has a packet id. Gives its packet id; 0: no room."""
-        ...
-
-    def acknowledge(self, mids: list[int]) -> None:
-        """Tell the broker that it may forget these, in order."""
-        ...
-
-
-OpenTransport = Callable[[Settings, Listener, Callable[[], int]], Transport]
 
 
 class PahoTransport:
