@@ -23,7 +23,6 @@ RECEIVE_MAXIMUM = 1000
 """Readings of QoS 1 that may be unacknowledged: what the daemon asks for (mqtt.inflight)."""
 WINDOW = 2000
 PATIENCE_S = 3.0
-"""What has not come after so long without any result is lost."""
 ATTEND_EVERY_S = 1.0
 HELD_BACK_S = 0.002
 """A reading that leaves so much later than it was due had to wait for the client, not for our own scheduler."""
@@ -58,6 +57,8 @@ class Load(NamedTuple):
     rate: float | None = None
     """Readings/s; None: as fast as possible."""
     window: int = WINDOW
+    patience_s: float = PATIENCE_S
+    """What has not come after so long without any result is lost."""
 
 
 def drive(ends: Ends, load: Load, idle: Iterable[Connection] = ()) -> tuple[Tally, float]:
@@ -78,7 +79,8 @@ def drive(ends: Ends, load: Load, idle: Iterable[Connection] = ()) -> tuple[Tall
 
 
 def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: list[Connection]) -> None:
-    source, window = ends.source, _window(ends, load)
+    source = ends.source
+    window = load.window if load.rate is None else load.readings
     before = source.acknowledged
     start_s = heard_s = attended_s = time.perf_counter()
     while tally.sent < load.readings or tally.in_flight:
@@ -102,7 +104,7 @@ def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: lis
                 time.sleep(GATHER_S)
         if _hear(ends, tally, wait_s):
             heard_s = now_s
-        elif now_s - heard_s > PATIENCE_S and room <= 0:
+        elif now_s - heard_s > load.patience_s and room <= 0:
             return
         if now_s - attended_s > ATTEND_EVERY_S:
             attended_s = now_s
@@ -117,14 +119,6 @@ def _stamps(load: Load, start_s: float, first: int, count: int, now_s: float) ->
     return [due_s if now_s - due_s > HELD_BACK_S else now_s for due_s in due]
 
 
-def _window(ends: Ends, load: Load) -> int:
-    return (
-        load.readings
-        if load.rate is not None
-        else min(load.window, RECEIVE_MAXIMUM if ends.qos else load.window)
-    )
-
-
 def _hear(ends: Ends, tally: Tally, wait_s: float) -> bool:
     """Wait for results, at most so long, and note them; tell whether anything came."""
     waiting = [c.socket for c in ends.connections if c.has_unsent]
@@ -134,7 +128,7 @@ def _hear(ends: Ends, tally: Tally, wait_s: float) -> bool:
         ends.sink.flush()
     if not ready:
         return False
-    locate, take, found = ends.locate, tally.take, None
+    locate, take = ends.locate, tally.take
     for connection in ends.connections:
         buffer, published = connection.receive()
         now_s = time.perf_counter()
@@ -147,8 +141,6 @@ def _hear(ends: Ends, tally: Tally, wait_s: float) -> bool:
             take(found, now_s)
             if found[1] % 100 == SAMPLED:
                 tally.sampled[found] = packets.published(buffer, each, connection.version).payload
-        if found is not None:
-            tally.last_s = now_s
     return True
 
 

@@ -79,6 +79,7 @@ class Tally:
             return
         self._is_here[index] = 1
         self.received += 1
+        self.last_s = now_s
         self.latency_s.append(now_s - self.sent_s[index])
         newest = self._newest[stream]
         if step < newest:
