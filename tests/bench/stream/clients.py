@@ -49,8 +49,13 @@ class Client:
     """A process that turns readings into results."""
 
     name: str
-    pid: int
+    process: subprocess.Popen[bytes]
     ends: Ends
+
+    @property
+    def pid(self) -> int:
+        """Give its process id."""
+        return self.process.pid
 
     def cpu_s(self) -> float:
         """Tell the processor time it has used, all threads, user and system."""
@@ -59,8 +64,15 @@ class Client:
 
     def rss_mb(self) -> float:
         """Tell the memory it holds."""
+        return self._memory_mb("VmRSS")
+
+    def peak_mb(self) -> float:
+        """Tell the most memory it has held."""
+        return self._memory_mb("VmHWM")
+
+    def _memory_mb(self, name: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return int(status.split(f"{name}:")[1].split()[0]) / 1024
 
 
 @contextmanager
@@ -130,8 +142,9 @@ def edgeseq(place: Place, warm: Warm, folder: Path, qos: int, rest: str = "") ->
         ends = place.meet(locate_forecast, qos, {b"edgeseq/n/+/forecast": 0})
         ends.next = warm.next
         node.wait_for_event("broker.connected")
-        yield Client("edgeseq", node.process.pid, ends)
-        node.stop()
+        yield Client("edgeseq", node.process, ends)
+        if node.process.poll() is None:
+            node.stop()
 
 
 @contextmanager
@@ -140,7 +153,7 @@ def peer(place: Place, name: str, command: Sequence[str | Path], qos: int) -> It
     with on_core(place.core):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        yield Client(name, process.pid, place.meet(locate_echo, qos, {b"out/#": qos}))
+        yield Client(name, process, place.meet(locate_echo, qos, {b"out/#": qos}))
     finally:
         process.kill()
         process.wait()

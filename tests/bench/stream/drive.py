@@ -59,6 +59,8 @@ class Load(NamedTuple):
     window: int = WINDOW
     patience_s: float = PATIENCE_S
     """What has not come after so long without any result is lost."""
+    crowd: int = 0
+    """Readings of topics that have no stream, sent along with each reading."""
 
 
 def drive(ends: Ends, load: Load, idle: Iterable[Connection] = ()) -> tuple[Tally, float]:
@@ -70,6 +72,8 @@ def drive(ends: Ends, load: Load, idle: Iterable[Connection] = ()) -> tuple[Tall
         idle: other clients' connections, whose pings are answered meanwhile.
     """
     blobs = readings.blobs(ends.next, load.readings, qos=ends.qos, version=ends.source.version)
+    if load.crowd:
+        blobs = readings.crowded(blobs, ends.next, load.crowd, qos=ends.qos, version=ends.source.version)
     tally = Tally(ends.next)
     ends.next += load.readings
     busy_s = time.process_time()
@@ -90,7 +94,8 @@ def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: lis
         )
         room = min(due - tally.sent, CHUNK, window - tally.in_flight)
         if ends.qos:
-            room = min(room, RECEIVE_MAXIMUM - tally.sent + source.acknowledged - before)
+            unacknowledged = tally.sent * (1 + load.crowd) - source.acknowledged + before
+            room = min(room, (RECEIVE_MAXIMUM - unacknowledged) // (1 + load.crowd))
         if room > 0 and not source.has_unsent:
             first = tally.sent
             tally.send(_stamps(load, start_s, first, room, now_s))

@@ -18,7 +18,10 @@ FIRST_S = 1_700_000_000
 """Time of step 0; the recording's clock runs faster than time, so it lies far back."""
 TOPICS = [f"bench/s{stream:04d}".encode() for stream in range(STREAMS)]
 FILTER = "bench/+"
-MIDS = 65_535
+MIDS = 32_767
+"""Packet ids of these readings: 1 to MIDS; those of strangers are above."""
+STRANGERS = 100_000
+"""Topics of a flood."""
 
 
 def values(step: int) -> F64:
@@ -66,3 +69,18 @@ def blobs(first: int, count: int, *, qos: int, version: int) -> list[bytes]:
         )
         for j, payload in enumerate(payloads(first, count), first)
     ]
+
+
+def crowded(sent: list[bytes], first: int, crowd: int, *, qos: int, version: int) -> list[bytes]:
+    """Put `crowd` readings of STRANGERS topics, which no stream has, before each of these readings."""
+    made = []
+    for j, blob in enumerate(sent, first):
+        numbers = range(j * crowd, (j + 1) * crowd)
+        made.append(b"".join(_stranger(number, qos, version) for number in numbers) + blob)
+    return made
+
+
+def _stranger(number: int, qos: int, version: int) -> bytes:
+    payload = b'{"temperature": 20.5, "ts": %d, "seq": %d}' % (FIRST_S + number // STRANGERS, number)
+    mid = (MIDS + 1 + number % MIDS) * qos
+    return packets.publish(b"bench/x%06d" % (number % STRANGERS), payload, mid=mid, version=version)
