@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import resource
+import string
 import sys
 import time
 import traceback
@@ -38,6 +39,10 @@ def main() -> None:
     options = [f"-runs={runs}", f"-dict={tokens}", "-timeout=60", "-rss_limit_mb=2048", "-max_len=12000"]
     atheris.Setup([sys.argv[0], *options, "-verbosity=0", "-seed=1", str(corpus)], runner.run)
     atheris.Fuzz()
+
+
+PLAIN = frozenset(string.ascii_letters + string.digits)
+"""Characters that stand for themselves in libFuzzer's dictionary."""
 
 
 class Runner:
@@ -86,7 +91,7 @@ class Runner:
 
 
 def _escaped(token: str) -> str:
-    return "".join(c if c.isalnum() else "".join(f"\\x{b:02x}" for b in c.encode()) for c in token)
+    return "".join(chr(b) if chr(b) in PLAIN else f"\\x{b:02x}" for b in token.encode("latin-1"))
 
 
 if __name__ == "__main__":

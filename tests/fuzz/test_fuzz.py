@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import struct
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseq.bundle.archive import pack
-from tests.fuzz import bundle, snapshot
+from tests.fuzz import bundle, packet, snapshot
 from tests.fuzz.damage import offer
 from tests.fuzz.run import TARGETS
 from tests.support.tiny_bundle import tiny_bundle_path
@@ -32,13 +32,16 @@ def damaged(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
+WHOLE = {"payload": (1,), "packet": (1,)}
+"""Target → arguments by which it leaves nothing out."""
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_keeps_its_laws_on_seeds_and_what_is_like_them(name: str) -> None:
     """Whatever is read becomes a value or a documented error; a node that was sent it keeps its books."""
     target = importlib.import_module(f"tests.fuzz.{name}")
     seeds = target.seeds()
-    options: dict[str, Any] = {"look_every": 1} if name == "payload" else {}
-    check = target.new(**options)
+    check = target.new(*WHOLE.get(name, ()))
     for seed in seeds:
         check(seed)
 
@@ -62,7 +65,7 @@ def unlisted() -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(manifest, files={}))
 
 
-FOUND = {
+FOUND: dict[str, tuple[ModuleType, bytes]] = {
     "arrays that are no arrays": (bundle, bytes([bundle.GOLDEN_ARRAYS]) + pack({"x": b"no array"})),
     "array header not closed": (bundle, bytes([bundle.ARRAY]) + header(b"{'shape': (1L,\n")),
     "array header asks for terabytes": (
@@ -71,6 +74,7 @@ FOUND = {
         + header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }\n"),
     ),
     "variant's file not listed": (bundle, bytes([bundle.DESCRIPTION]) + unlisted()),
+    "refusal that MQTT does not know": (packet, b"\x86\0\x40\3\4\0\x82"),
     "snapshot of no text": (
         snapshot,
         b'\1{"generation":4,"fingerprint":{"\xff":"1"},"arrays":[],"content":{}}',
@@ -86,7 +90,7 @@ FOUND = {
 def test_what_once_failed_is_a_value_or_a_documented_error(what: str) -> None:
     """Faults that fuzzing has found stay mended."""
     target, data = FOUND[what]
-    target.check(data)
+    target.new(*WHOLE.get(target.__name__.rpartition(".")[2], ()))(data)
 
 
 @pytest.fixture(scope="session")

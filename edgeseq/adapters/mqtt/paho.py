@@ -101,5 +101,5 @@ def refusal_of(code: int) -> str | None:
         return None
     try:
         return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
-    except KeyError:
+    except (KeyError, ValueError):  # a code of no packet, or of another one
         return f"code {code}"
