@@ -27,7 +27,8 @@ from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Counts, Event, Outgoing, StreamRule, Target
 from edgeseq.disk import Disk
-from edgeseq.store import Found, Store, make_folder, open_store
+from edgeseq.recovery import Found
+from edgeseq.store import Store, make_folder, open_store
 
 
 @dataclass(slots=True)

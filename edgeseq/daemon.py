@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from edgeseq import __version__
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.filewatch import FileWatch
 from edgeseq.adapters.inbox import Inbox
-from edgeseq.adapters.journal import Journal
+from edgeseq.adapters.journal import Record, record_of
 from edgeseq.adapters.log import Log, OncePerMinute, open_log
 from edgeseq.adapters.metrics import Metrics
 from edgeseq.adapters.schedule import LookForChanges, ReportHealth, Schedule, TakeSnapshot
@@ -125,7 +125,7 @@ class Daemon:
         batch = accept(state, messages)
         reach("messages.accepted")
         if len(batch.readings) or batch.created:
-            self.commit(lambda journal: journal.append(batch.created, batch.readings))
+            self.commit([record_of(batch.created, batch.readings)])
         self.link.acknowledge(deliveries)
         reach("messages.acknowledged")
         late = state.counts.late
@@ -153,7 +153,7 @@ class Daemon:
     def take_tick(self, now_ns: int) -> None:
         """Let time go on. While nobody listens, silence says nothing about the sensors."""
         if self.link.is_connected and (events := tick(self.node.state, now_ns)):
-            self.commit(lambda journal: journal.append_tick(now_ns))
+            self.commit([Record(tick_ns=now_ns)])
             self.publish(events)
         if self.inbox.oldest_age_s() < LONGEST_STALL_S:
             self.notifier.watchdog()
@@ -186,7 +186,7 @@ class Daemon:
 
     def listen_from(self, now_ns: int) -> None:
         """Count silence from now on."""
-        self.commit(lambda journal: journal.append_resumption(now_ns))
+        self.commit([Record(resumed_ns=now_ns)])
         resume(self.node.state, now_ns)
 
     def report(self, *, is_last: bool = False) -> None:
@@ -218,18 +218,18 @@ class Daemon:
         if self.link.alerts_dropped > dropped and self.limit.allow("outbox", time.monotonic()) is not None:
             self.log("alert.dropped", alerts_dropped=self.link.alerts_dropped)
 
-    def commit(self, write: Callable[[Journal], None]) -> None:
+    def commit(self, records: Sequence[Record]) -> None:
         """Write to the journal. While the disk refuses, wait and try again: nothing is acknowledged until it works.
 
         Raises StorageError only when told to stop meanwhile.
         """
-        journal = self.node.store.journal if self.node.store else None
-        if journal is None:
+        store = self.node.store
+        if store is None:
             return
         delay_s, longest_s = STORAGE_RETRY_S
         while True:
             try:
-                write(journal)
+                store.commit(records)
                 break
             except StorageError as fault:
                 self.metrics.storage_faults += 1
@@ -267,8 +267,7 @@ class Daemon:
 
     def journal_bytes(self) -> int:
         """Tell the journal's length; 0 without one."""
-        journal = self.node.store.journal if self.node.store else None
-        return journal.length_bytes if journal else 0
+        return self.node.store.journal_bytes if self.node.store else 0
 
     def status(self) -> str:
         """Put it in a line for systemctl status."""

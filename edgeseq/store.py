@@ -2,9 +2,12 @@
 
     snapshot-7.bin  journal-7.bin      state when generation 7 began, and what was accepted since
     snapshot-8.bin  journal-8.bin      the present generation; 7 is kept until 9 is complete
+                    journal-9.bin      a failed sync was met: commits go on in a file that can be trusted
+    journal.spare                      written over by the next journal
 
-The state is the newest snapshot that checks plus the journals of its own and all later generations, in order. So a
-damaged snapshot costs nothing but time, and no order of crashes between the steps of `rotate` can lose a reading.
+The state is the newest snapshot that checks plus the journals of its own and all later generations, in order
+(edgeseq.recovery). So a damaged snapshot costs nothing but time, and no order of crashes between the steps of `rotate`
+can lose a reading.
 """
 
 from __future__ import annotations
@@ -12,23 +15,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgeseq.adapters import journal, snapshot
 from edgeseq.adapters.journal import Journal, Record
-from edgeseq.adapters.snapshot import Arrays, Snapshot
-from edgeseq.disk import Disk, storage_faults, write_atomically
+from edgeseq.adapters.snapshot import Arrays
+from edgeseq.disk import Disk, storage_faults
 from edgeseq.errors import ConfigError, StorageError
 from edgeseq.failpoint import reach
-
-Notify = Callable[..., None]
-"""Called with the name of a log event and its fields."""
+from edgeseq.recovery import Found, Notify, files, path_of, recover
 
 SET_UP_FAULTS = frozenset(
     {
@@ -45,67 +44,95 @@ SET_UP_FAULTS = frozenset(
 )
 """What no waiting mends when a state folder is opened: no folder, or none of this user's."""
 
-_FILE = re.compile(r"(snapshot|journal)-(\d+)\.bin")
-
-
-@dataclass(slots=True)
-class Found:
-    """What the folder held at start: the newest snapshot that checks, and all records since, in order."""
-
-    snapshot: Snapshot | None = None
-    records: list[Record] = field(default_factory=list)
-
 
 class Store:
     """An open state folder. `journal` is None where durability is none."""
 
-    def __init__(self, folder: Path, lock: int, disk: Disk, *, base: int, generation: int) -> None:
+    def __init__(self, folder: Path, lock: int, disk: Disk, found: Found) -> None:
         self.folder = folder
-        self.base = base
+        self.base = found.base
         """Generation of the newest good snapshot."""
-        self.generation = generation
+        self.generation = found.generation
         self.journal: Journal | None = None
+        self._closed_bytes = 0
+        self._next_frame = found.next_frame
         self._disk = disk
         self._lock = lock
+
+    @property
+    def journal_bytes(self) -> int:
+        """Length of what has been committed since the snapshot."""
+        return self._closed_bytes + (self.journal.length_bytes if self.journal else 0)
+
+    def open_journal(self, found: Found) -> None:
+        """Go on where the newest journal ends."""
+        if found.journal is None:
+            self._go_on_in(found.generation)
+            return
+        path = path_of(self.folder, "journal", found.generation)
+        self.journal = journal.resume(path, found.generation, found.journal, self._disk)
+        self._closed_bytes = found.journal_bytes - found.journal.length_bytes
+
+    def commit(self, records: Sequence[Record]) -> None:
+        """Make records durable, all or none. Does nothing without a journal.
+
+        Raises StorageError; then the same records may be committed again.
+        """
+        if self.journal is None:
+            return
+        if self.journal.is_suspect:
+            self._go_on_in(self.generation + 1)
+        self.journal.commit(records)
 
     def rotate(
         self, fingerprint: dict[str, str], content: dict[str, Any], arrays: Arrays, *, is_journaling: bool
     ) -> None:
         """Begin the next generation with this state as its snapshot; keep the previous snapshot and its journals.
 
-        Nothing changes where this raises StorageError: the present journal stays in use.
+        The new journal is in use before the snapshot is made: whether that is found or not, after a crash or where
+        this raises StorageError, the journals from the newest snapshot on lead to the present state.
         """
         new = self.generation + 1
-        following = journal.begin(self._path("journal", new), new, self._disk) if is_journaling else None
+        if is_journaling:
+            self._go_on_in(new)
+        else:
+            self._close_journal()
+            self.generation = new
         reach("journal.begun")
-        try:
-            snapshot.write(self._path("snapshot", new), new, fingerprint, content, arrays, self._disk)
-        except BaseException:
-            if following:
-                following.close()
-            raise
-        if self.journal:
-            self.journal.close()
-        self.journal, self.generation = following, new
+        snapshot.write(path_of(self.folder, "snapshot", new), new, fingerprint, content, arrays, self._disk)
         previous, self.base = self.base, new
+        self._closed_bytes = 0
         self._remove_before(previous)
         reach("generations.removed")
 
-    def close(self) -> None:
-        """Close the journal and let others use the folder."""
+    def _go_on_in(self, generation: int) -> None:
+        """Begin a journal and write to it from now on."""
+        first = self.journal.next_frame if self.journal else self._next_frame
+        following = journal.begin(path_of(self.folder, "journal", generation), generation, first, self._disk)
+        self._close_journal()
+        self.journal, self.generation = following, generation
+
+    def _close_journal(self) -> None:
         if self.journal:
+            self._closed_bytes += self.journal.length_bytes
+            self._next_frame = self.journal.next_frame
             self.journal.close()
             self.journal = None
+
+    def close(self) -> None:
+        """Close the journal and let others use the folder."""
+        self._close_journal()
         os.close(self._lock)
 
-    def _path(self, kind: str, generation: int) -> Path:
-        return self.folder / f"{kind}-{generation}.bin"
-
     def _remove_before(self, generation: int) -> None:
+        """Remove old generations; a journal is kept to be written over."""
         with storage_faults("old generations cannot be removed", self.folder):
-            for kind, found in sorted(_files(self.folder)):
-                if found < generation:
-                    self._disk.remove(self._path(kind, found))
+            for kind, old in sorted(files(self.folder)):
+                path = path_of(self.folder, kind, old)
+                if old < generation and kind == "journal":
+                    self._disk.rename(path, self.folder / journal.SPARE)
+                elif old < generation:
+                    self._disk.remove(path)
 
 
 def open_store(
@@ -163,87 +190,14 @@ def _open(folder: Path, *, is_journaling: bool, notify: Notify, disk: Disk) -> t
     with storage_faults("the state folder cannot be used", folder):
         lock = _lock(folder)
     try:
-        base, good = _newest_snapshot(folder, notify, disk)
-        found = Found(good)
-        last, length_bytes = _read_journals(folder, base, found, notify, disk)
-        store = Store(folder, lock, disk, base=base, generation=last)
+        found = recover(folder, notify, disk)
+        store = Store(folder, lock, disk, found)
         if is_journaling:
-            path = folder / f"journal-{last}.bin"
-            is_usable = length_bytes > 0
-            store.journal = (
-                journal.resume(path, length_bytes, disk) if is_usable else journal.begin(path, last, disk)
-            )
+            store.open_journal(found)
     except BaseException:
         os.close(lock)
         raise
     return store, found
-
-
-def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Snapshot | None]:
-    seen = _files(folder)
-    generations = sorted((g for kind, g in seen if kind == "snapshot"), reverse=True)
-    for generation in generations:
-        path = folder / f"snapshot-{generation}.bin"
-        if good := snapshot.read(path, generation):
-            return generation, good
-        notify("snapshot.rejected", path=str(path), is_older_tried=generation != generations[-1])
-        _set_aside(path, notify, disk)
-    if generations and ("journal", 0) not in seen:
-        notify("state.lost", folder=str(folder), reason="no snapshot checks, and the journals build on one")
-        for kind, generation in sorted(seen):
-            if kind == "journal":
-                _set_aside(folder / f"journal-{generation}.bin", notify, disk)
-    return 0, None
-
-
-def _read_journals(folder: Path, base: int, found: Found, notify: Notify, disk: Disk) -> tuple[int, int]:
-    """Read the chain from `base` on. Returns the last usable generation and the length of its journal."""
-    generations = {g for kind, g in _files(folder) if kind == "journal" and g >= base}
-    last, length_bytes, is_whole = base, 0, True
-    while is_whole and last in generations:
-        path = folder / f"journal-{last}.bin"
-        contents = journal.read(path, last)
-        found.records += contents.records
-        length_bytes, is_whole = contents.length_bytes, not contents.corrupt_bytes
-        if contents.torn_bytes:
-            notify("journal.truncated", path=str(path), cut_bytes=contents.torn_bytes)
-        if not is_whole:
-            notify(
-                "journal.damaged",
-                path=str(path),
-                unread_bytes=contents.corrupt_bytes,
-                records=len(found.records),
-            )
-        if not is_whole or last + 1 not in generations:
-            break
-        last += 1
-    # What follows a damaged place, or a hole in the chain, builds on what is lost. Later journals go first: once
-    # the damaged one has been cut it looks whole, and nothing must follow it then.
-    for later in sorted((g for g in generations if g > last), reverse=True):
-        _set_aside(folder / f"journal-{later}.bin", notify, disk)
-    if not is_whole:
-        _keep_copy(folder / f"journal-{last}.bin", notify, disk)
-    return last, length_bytes
-
-
-def _set_aside(path: Path, notify: Notify, disk: Disk) -> None:
-    aside = path.with_suffix(".corrupt")
-    with storage_faults("a damaged file cannot be set aside", path):
-        disk.rename(path, aside)
-        disk.sync_folder(path.parent)
-    notify("file.rejected", path=str(path), kept_as=str(aside))
-
-
-def _keep_copy(path: Path, notify: Notify, disk: Disk) -> None:
-    aside = path.with_suffix(".corrupt")
-    with storage_faults("a damaged file cannot be copied aside", path):
-        write_atomically(disk, aside, [path.read_bytes()])
-    notify("file.rejected", path=str(path), kept_as=str(aside))
-
-
-def _files(folder: Path) -> set[tuple[str, int]]:
-    matches = (_FILE.fullmatch(entry.name) for entry in folder.iterdir())
-    return {(m[1], int(m[2])) for m in matches if m}
 
 
 def _lock(folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from edgeseq.adapters.journal import record_of
 from edgeseq.bundle import Channel
 from edgeseq.compose import Node, open_node, served
 from edgeseq.config import parse_config
@@ -34,7 +35,7 @@ def take(node: Node, start: int, stop: int) -> None:
     assert node.store.journal is not None
     for k in range(start, stop):
         batch = accept(node.state, [Message(f"t/{name}", b"%d" % (k % 9), k * MINUTE_NS) for name in "ab"])
-        node.store.journal.append(batch.created, batch.readings)
+        node.store.commit([record_of(batch.created, batch.readings)])
         advance(node.state, batch.readings)
 
 

@@ -55,6 +55,19 @@ def remember(table: Table, rows: I64, readings: Readings) -> Bool:
     return duplicate
 
 
+def insert(table: Table, rows: I64, readings: Readings) -> None:
+    """Remember identities that are known to be new, as a journal's are."""
+    kept = np.flatnonzero(readings.id_hash != 0)
+    order = kept[np.argsort(rows[kept], kind="stable")]
+    ordered = rows[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    lengths = np.diff(starts, append=len(ordered))
+    place = table["recent_position"][ordered] + np.arange(len(ordered)) - np.repeat(starts, lengths)
+    # Of several in one place the last stays.
+    table["recent_ids"][ordered, place % table["recent_ids"].shape[1]] = readings.id_hash[order]
+    table["recent_position"][ordered[starts]] += lengths
+
+
 def is_recent(recent: Recent, readings: Readings) -> Bool:
     """Look up identities among the node's newest and those earlier in the batch → (n,) True for duplicates."""
     batch: set[tuple[int, int]] = set()

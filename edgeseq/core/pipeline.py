@@ -132,11 +132,11 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
 
 
 def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> list[Event]:
-    """Take one journal record: what accept and advance did when it was written."""
+    """Take journal records: what accept and advance did before they were written, however they are cut or joined."""
     for info in created:
         state.registry.register(info)
     add_rows(state)
-    _remember(state, readings)
+    _remember_new(state, readings)
     return advance(state, readings)
 
 
@@ -363,3 +363,12 @@ def _remember(state: State, readings: Readings) -> Bool:
         duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], readings.take(own))
     dedupe.remember_in_node(state.recent, readings.take(~duplicate & (group_of != NO_GROUP)))
     return duplicate
+
+
+def _remember_new(state: State, readings: Readings) -> None:
+    """Remember the identities of readings that are no duplicates."""
+    group_of, row_of = _places(state, readings.stream_index)
+    for index in set(group_of.tolist()) - {NO_GROUP}:
+        own = np.flatnonzero(group_of == index)
+        dedupe.insert(state.groups[index].table, row_of[own], readings.take(own))
+    dedupe.remember_in_node(state.recent, readings.take(group_of != NO_GROUP))

@@ -28,6 +28,8 @@ class FaultyDisk(Disk):
         self, fail_at: int = 0, *, error: int | None = None, times: int = 1, is_torn: bool = False
     ) -> None:
         self.calls = 0
+        self.names: list[str] = []
+        """Of the calls."""
         self._first = fail_at
         self._last = fail_at + times - 1
         self._error = error
@@ -35,46 +37,47 @@ class FaultyDisk(Disk):
 
     def create(self, path: Path) -> int:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("create")
         return super().create(path)
 
     def reopen(self, path: Path) -> int:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("reopen")
         return super().reopen(path)
 
     def write(self, file: int, data: bytes, offset: int) -> None:
         """Do it, or fail if it is its turn."""
         if self._is_torn and self._first <= self.calls + 1 <= self._last:
             super().write(file, data[: len(data) // 2], offset)
-        self._count()
+        self._count("write")
         super().write(file, data, offset)
 
     def truncate(self, file: int, length_bytes: int) -> None:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("truncate")
         super().truncate(file, length_bytes)
 
     def sync(self, file: int) -> None:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("sync")
 
     def sync_folder(self, folder: Path) -> None:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("sync_folder")
 
     def rename(self, source: Path, target: Path) -> None:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("rename")
         super().rename(source, target)
 
     def remove(self, path: Path) -> None:
         """Do it, or fail if it is its turn."""
-        self._count()
+        self._count("remove")
         super().remove(path)
 
-    def _count(self) -> None:
+    def _count(self, name: str) -> None:
         self.calls += 1
+        self.names.append(name)
         if not self._first <= self.calls <= self._last:
             return
         if self._error is None:

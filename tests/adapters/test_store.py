@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeseq.adapters import journal
+from edgeseq.adapters.journal import record_of
 from edgeseq.core.types import Readings
 from edgeseq.disk import Disk
 from edgeseq.errors import ConfigError, StorageError
-from edgeseq.store import Found, Store, check_folder, open_store
+from edgeseq.recovery import Found
+from edgeseq.store import Store, check_folder, open_store
 from edgeseq.testing import FaultyDisk, PowerCut
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files be small: hundreds are made."""
+    monkeypatch.setattr(journal, "CHUNK_BYTES", 512)
 
 
 class Log:
@@ -28,9 +38,9 @@ class Log:
         self.names.append(name)
 
 
-def one_reading(value: float) -> Readings:
-    """Make columns of one reading."""
-    return Readings.from_rows([(0, 0, 0, 1, 1, value, 0, False)])
+def commit(store: Store, value: float) -> None:
+    """Commit one reading."""
+    store.commit([record_of([], Readings.from_rows([(0, 0, 0, 1, 1, value, 0, False)]))])
 
 
 def values(found: Found) -> list[float]:
@@ -41,7 +51,7 @@ def values(found: Found) -> list[float]:
 
 def reopen(folder: Path, log: Callable[..., None] | None = None) -> list[float]:
     """Open the folder, as after a crash, and give the values found."""
-    store, found = open_store(folder, is_journaling=True, notify=log or Log())
+    store, found = open_store(folder, is_journaling=True, notify=log or Log(), disk=FaultyDisk())
     store.close()
     return values(found)
 
@@ -57,8 +67,7 @@ def scenario(folder: Path, disk: Disk, state: list[float]) -> None:
     assert values(found) == []
     try:
         for value in range(12):
-            assert store.journal is not None
-            store.journal.append([], one_reading(value))
+            commit(store, value)
             state.append(value)
             if value % 3 == 2:
                 rotate(store, state)
@@ -77,7 +86,7 @@ def test_store_undisturbed_two_generations_kept(tmp_path: Path) -> None:
     """After a clean run the present and the previous generation are there, and the state is whole."""
     scenario(tmp_path, Disk(), [])
     kept = {p.name for p in tmp_path.iterdir()} - {"lock"}
-    assert kept == {"snapshot-3.bin", "snapshot-4.bin", "journal-3.bin", "journal-4.bin"}
+    assert kept == {"snapshot-3.bin", "snapshot-4.bin", "journal-3.bin", "journal-4.bin", "journal.spare"}
     assert reopen(tmp_path) == list(range(12))
 
 
@@ -109,6 +118,76 @@ def test_store_every_call_fails_once_told_and_nothing_lost(tmp_path: Path, error
         assert reopen(folder)[: len(committed)] == committed
 
 
+def patient_scenario(folder: Path, disk: Disk) -> None:
+    """Do as `scenario` does, but try a failed commit again, and go on without a snapshot that fails."""
+    store, _ = open_store(folder, is_journaling=True, notify=Log(), disk=disk)
+    state: list[float] = []
+    for value in range(12):
+        with suppress(StorageError):
+            commit(store, value)
+            state.append(value)
+        if value not in state:
+            commit(store, value)
+            state.append(value)
+        if value % 3 == 2:
+            with suppress(StorageError):
+                rotate(store, state)
+    store.close()
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_store_every_call_fails_once_and_it_goes_on(tmp_path: Path, error: int) -> None:
+    """Whatever call fails once after the start: tried again it works, and all is there afterwards, in order."""
+    probe = FaultyDisk()
+    store, _ = open_store(tmp_path / "start", is_journaling=True, notify=Log(), disk=probe)
+    store.close()
+    for fail_at in range(probe.calls + 1, calls_of_scenario(tmp_path / "count") + 1):
+        folder = tmp_path / f"fault-{fail_at}"
+        disk = FaultyDisk(fail_at, error=error, is_torn=True)
+        patient_scenario(folder, disk)
+        log = Log()
+        assert reopen(folder, log) == list(range(12)), disk.names[fail_at - 1]
+        assert log.names == []
+
+
+def test_store_failed_sync_goes_on_in_a_new_journal(tmp_path: Path) -> None:
+    """After a failed sync the file is left: the commit is repeated in the next generation, and found there once, even
+    where the old file holds it, too.
+    """
+    disk = FaultyDisk()
+    store, _ = open_store(tmp_path, is_journaling=True, notify=Log(), disk=disk)
+    commit(store, 0)
+    store._disk = store.journal._disk = FaultyDisk(2, error=errno.EIO)  # type: ignore[union-attr] # journaling
+    with pytest.raises(StorageError, match="journal cannot be written"):
+        commit(store, 1)
+    commit(store, 1)
+    commit(store, 2)
+    bytes_in_use = store.journal_bytes
+    store.close()
+    assert len(journal.read(tmp_path / "journal-0.bin", 0).frames) == 2, "the page cache kept it"
+    assert len(journal.read(tmp_path / "journal-1.bin", 1).frames) == 2
+    assert bytes_in_use > journal.read(tmp_path / "journal-1.bin", 1).length_bytes
+    log = Log()
+    assert reopen(tmp_path, log) == [0, 1, 2]
+    assert log.names == []
+
+
+def test_store_later_journal_missing_in_between_is_a_hole(tmp_path: Path) -> None:
+    """Where a whole journal of the chain is gone, what follows builds on what is lost: told, and kept aside."""
+    store, _ = open_store(tmp_path, is_journaling=True, notify=Log())
+    for value in range(6):
+        commit(store, value)
+        if value % 2:
+            store.journal.is_suspect = True  # type: ignore[union-attr] # journaling
+    store.close()
+    (tmp_path / "journal-1.bin").unlink()
+    log = Log()
+    assert reopen(tmp_path, log) == [0, 1]
+    assert log.names == ["journal.damaged", "file.rejected"]
+    assert (tmp_path / "journal-2.corrupt").exists()
+    assert reopen(tmp_path) == [0, 1]
+
+
 def test_store_power_cut_while_recovering_nothing_lost(tmp_path: Path) -> None:
     """A second power cut at any call of the recovery from damage loses nothing more than the first."""
     expected = None
@@ -117,7 +196,7 @@ def test_store_power_cut_while_recovering_nothing_lost(tmp_path: Path) -> None:
         scenario(folder, Disk(), [])
         (folder / "snapshot-4.bin").write_bytes(b"damaged")
         place = folder / "journal-3.bin"
-        place.write_bytes(place.read_bytes()[:40] + b"damaged" + place.read_bytes()[47:])
+        place.write_bytes(place.read_bytes()[:80] + b"damaged" + place.read_bytes()[87:])
         expected = expected or [float(v) for v in range(9)]
         disk = FaultyDisk(fail_at)
         try:
@@ -145,11 +224,10 @@ def test_store_damaged_snapshot_previous_gives_same_state(tmp_path: Path) -> Non
 def test_store_damaged_middle_stops_there_and_keeps_rest_aside(tmp_path: Path) -> None:
     """Damage in the middle of a journal: state up to it, the file kept aside, and the journal goes on from there."""
     store, _ = open_store(tmp_path, is_journaling=True, notify=Log())
-    assert store.journal is not None
     ends = []
     for value in range(5):
-        store.journal.append([], one_reading(value))
-        ends.append(store.journal.length_bytes)
+        commit(store, value)
+        ends.append(store.journal_bytes)
     store.close()
     path = tmp_path / "journal-0.bin"
     data = bytearray(path.read_bytes())
@@ -159,8 +237,7 @@ def test_store_damaged_middle_stops_there_and_keeps_rest_aside(tmp_path: Path) -
     store, found = open_store(tmp_path, is_journaling=True, notify=log)
     assert (values(found), log.names) == ([0, 1], ["journal.damaged", "file.rejected"])
     assert path.with_suffix(".corrupt").read_bytes() == data
-    assert store.journal is not None
-    store.journal.append([], one_reading(77))
+    commit(store, 77)
     store.close()
     assert reopen(tmp_path) == [0, 1, 77]
 

@@ -26,13 +26,27 @@ OUTBOX = "edgeseq.adapters.mqtt.outbox"
 MUTANTS = {
     "commit without sync": Mutant(JOURNAL, "            self._disk.sync(self._file)\n", ""),
     "new journal without sync of its folder": Mutant(
-        JOURNAL, "            disk.sync_folder(path.parent)\n", ""
+        JOURNAL,
+        "disk.rename(spare, path)\n            disk.sync_folder(path.parent)\n",
+        "disk.rename(spare, path)\n",
+    ),
+    "suspect journal trusted": Mutant(STORE, "        if self.journal.is_suspect:\n", "        if False:\n"),
+    "frames of an older generation read": Mutant(
+        JOURNAL,
+        "if marker != _MARKER or found != generation & 0xFFFFFFFF or end > len(data):",
+        "if marker != _MARKER or end > len(data):",
+    ),
+    "what a later journal took over applied twice": Mutant(
+        "edgeseq.recovery", "contents.until(min(taken_over)) if taken_over else contents", "contents"
     ),
     "resumed journal without sync": Mutant(
-        JOURNAL, "disk.truncate(file, length_bytes)\n            disk.sync(file)", "disk.truncate(file, length_bytes)"
+        JOURNAL, "            disk.truncate(file, contents.length_bytes)\n            disk.sync(file)\n",
+        "            disk.truncate(file, contents.length_bytes)\n"
     ),
-    "torn tail not cut off": Mutant(JOURNAL, "            disk.truncate(file, length_bytes)\n", ""),
-    "journal without check of CRC": Mutant(JOURNAL, "if crc32(payload) != check:", "if False:"),
+    "torn tail not cut off": Mutant(JOURNAL, "            disk.truncate(file, contents.length_bytes)\n", ""),
+    "journal without check of CRC": Mutant(
+        JOURNAL, "if crc32(payload, crc32(data[offset : offset + _FRAME.size])) != check:", "if False:"
+    ),
     "retry behind what failed": Mutant(
         JOURNAL,
         "            self._disk.write(self._file, data, self.length_bytes)\n",
@@ -55,7 +69,7 @@ MUTANTS = {
         DAEMON, "if len(batch.readings) or batch.created:", "if batch.created:"
     ),
     "ticks not committed": Mutant(
-        DAEMON, "            self.commit(lambda journal: journal.append_tick(now_ns))\n", ""
+        DAEMON, "            self.commit([Record(tick_ns=now_ns)])\n", ""
     ),
     "duplicates not recognised": Mutant(
         "edgeseq.core.pipeline", "return Batch(readings.take(~duplicate)", "return Batch(readings"

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseq import compose
+from edgeseq.adapters.journal import Record
 from edgeseq.compose import Node
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.pipeline import State
-from edgeseq.core.types import Readings, StreamInfo
 
 Dump = tuple[dict[str, Any], dict[str, NDArray[np.generic]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """One commit, as the daemon asked for it."""
-
-    created: tuple[StreamInfo, ...] = ()
-    readings: Readings | None = None
-    tick_ns: int | None = None
-    resumed_ns: int | None = None
 
 
 class Oracle:
@@ -37,7 +26,7 @@ class Oracle:
         self.alerts: set[tuple[str, bytes]] = set()
         self._node = node
 
-    def take(self, record: Committed) -> None:
+    def take(self, record: Record) -> None:
         """Take one record."""
         self.records += 1
         outgoing = self._node.render(_recover(self._node.state, record))
@@ -54,13 +43,13 @@ class Oracle:
         ]
 
 
-def _recover(state: State, record: Committed) -> Sequence[Any]:
+def _recover(state: State, record: Record) -> Sequence[Any]:
     if record.tick_ns is not None:
         return pipeline.tick(state, record.tick_ns)
     if record.resumed_ns is not None:
         pipeline.resume(state, record.resumed_ns)
         return []
-    return pipeline.recover(state, record.created, record.readings or Readings.empty())
+    return pipeline.recover(state, record.created, record.readings())
 
 
 def new_oracle(resolved: Any, log: Any) -> Oracle:

@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,17 +16,17 @@ from typing import Any, Literal
 from edgeseq import compose, daemon
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.inbox import Inbox
-from edgeseq.adapters.journal import Journal
+from edgeseq.adapters.journal import Record
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import Resolved, resolve
-from edgeseq.core.types import Options, Readings, Stop, StreamInfo
+from edgeseq.core.types import Options, Readings, Stop
 from edgeseq.errors import StorageError
 from tests.simulator.broker import Sent, SimulatedBroker
 from tests.simulator.clock import SimulatedTime
 from tests.simulator.disk import SimulatedDisk
 from tests.simulator.faults import KILL, POWER_CUT, Crash, Faults, Settled, Violation
-from tests.simulator.oracle import Committed, Oracle, new_oracle
+from tests.simulator.oracle import Oracle, new_oracle
 from tests.simulator.seams import SimulatedSchedule, seams
 from tests.simulator.sensors import Plant, messages
 
@@ -77,35 +77,12 @@ class SimulatedDaemon(daemon.Daemon):
         world.had_session = True
         world.require(world.said["session.lost"] > before or not is_lost, "a lost session was not told")
 
-    def commit(self, write: Callable[[Journal], None]) -> None:
-        """Commit; until it returns, a record may or may not be there after a crash."""
-        super().commit(lambda journal: write(_Noted(journal, self.world)))  # type: ignore[arg-type]
-
-
-class _Noted:
-    """A journal that tells the world what is written to it."""
-
-    def __init__(self, journal: Journal, world: World) -> None:
-        self._journal = journal
-        self._world = world
-
-    def append(self, created: list[StreamInfo], readings: Readings) -> None:
-        """Append and note."""
-        self._note(Committed(tuple(created), readings), lambda: self._journal.append(created, readings))
-
-    def append_tick(self, now_ns: int) -> None:
-        """Append and note."""
-        self._note(Committed(tick_ns=now_ns), lambda: self._journal.append_tick(now_ns))
-
-    def append_resumption(self, now_ns: int) -> None:
-        """Append and note."""
-        self._note(Committed(resumed_ns=now_ns), lambda: self._journal.append_resumption(now_ns))
-
-    def _note(self, record: Committed, write: Callable[[], None]) -> None:
-        self._world.in_doubt = record
-        write()
-        self._world.in_doubt = None
-        self._world.commit(record)
+    def commit(self, records: Sequence[Record]) -> None:
+        """Commit; until it returns, the records may or may not be there after a crash, all or none."""
+        self.world.in_doubt = tuple(records)
+        super().commit(records)
+        self.world.in_doubt = ()
+        self.world.commit(records)
 
 
 class World:
@@ -125,7 +102,7 @@ class World:
         self.sent: dict[int, Sent] = {}
         self.number_of: dict[int, int] = {}
         """Time of arrival → number of the message."""
-        self.in_doubt: Committed | None = None
+        self.in_doubt: tuple[Record, ...] = ()
         self.said: Counter[str] = Counter()
         self.had_session = False
         self.link: mqtt.Link | None = None
@@ -133,7 +110,7 @@ class World:
         self.schedule: SimulatedSchedule | None = None
         self.resolved = self._resolved()
         self.oracle: Oracle
-        self._uncounted: list[Committed] = []
+        self._uncounted: list[Record] = []
         self._applied: set[tuple[int, int, int]] = set()
         self._applied_numbers: set[int] = set()
         self._told = 0
@@ -326,13 +303,16 @@ class World:
         self.number_of[now_ns] = self.broker.delivering.number
         return now_ns
 
-    def commit(self, record: Committed) -> None:
-        """Note a record that is durable, so the daemon believes."""
-        self._uncounted.append(record)
-        if record.readings is None:
-            self.note("commit", f"{record.tick_ns} {record.resumed_ns}")
-            return
-        rows = record.readings
+    def commit(self, records: Sequence[Record]) -> None:
+        """Note records that are durable, so the daemon believes."""
+        for record in records:
+            self._uncounted.append(record)
+            if record.packed is None:
+                self.note("commit", f"{record.tick_ns} {record.resumed_ns}")
+                continue
+            self._note_readings(record.readings())
+
+    def _note_readings(self, rows: Readings) -> None:
         columns = (rows.received_ns.tolist(), rows.stream_index.tolist(), rows.channel.tolist())
         for received_ns, stream, channel in zip(*columns, strict=True):
             number = self.number_of[received_ns]
@@ -352,11 +332,11 @@ class World:
         """After every start: the state is that of the commits, and of nothing else."""
         self._count()
         differing = self.oracle.differs(node.state)
-        if differing and self.in_doubt is not None:
+        if differing and self.in_doubt:
             self.commit(self.in_doubt)
             self._count()
             differing = self.oracle.differs(node.state)
-        self.in_doubt = None
+        self.in_doubt = ()
         self.require(not differing, f"the state is not that of the commits: {differing[:5]}")
         self._check_acknowledged()
         self._check_published()

@@ -251,8 +251,7 @@ def test_daemon_disk_full_nothing_acknowledged_until_it_works(
         publish(sensor, range(half), FEW_STREAMS)
         wait_until_acknowledged(broker, half * FEW_STREAMS)
         # A limit on the size of files fails writes as a full disk does, and can be lifted from outside.
-        limit = (node.state_dir / "journal-0.bin").stat().st_size + 10
-        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
         publish(sensor, range(half, FEW_STEPS), FEW_STREAMS)
         failed = node.wait_for_event("storage.failed", 2)
         assert "journal" in failed[0]["error"]
@@ -280,8 +279,7 @@ def test_daemon_stopped_while_disk_full_loses_nothing(
         wait_until(lambda: watcher.texts("edgeseq/n/bridge/state"), "online")
         publish(sensor, range(half), FEW_STREAMS)
         wait_until_acknowledged(broker, half * FEW_STREAMS)
-        limit = (node.state_dir / "journal-0.bin").stat().st_size + 10
-        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
         publish(sensor, range(half, FEW_STEPS), FEW_STREAMS)
         node.wait_for_event("storage.failed")
         assert node.stop() == EXIT_RETRY, node.text()
