@@ -17,7 +17,7 @@ help: ## list the commands
 demo: .venv/.installed ## train, serve and watch real recordings; ends with build/demo/report.html
 	$(BIN)/edgeseq demo
 
-setup: .venv/.installed .venv-tflite/.installed programs ## make both environments and install what tests need
+setup: .venv/.installed .venv-tflite/.installed build/paho-2.1/.installed programs ## make both environments and install what tests need
 
 test: check ## check everything, then run all tests
 	@$(PYTEST) $(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
@@ -153,6 +153,12 @@ programs:
 
 build/peers/.locked: requirements/peers.txt | venv
 	.ci/install build/peers $<
+	@touch $@
+
+build/paho-2.1/.installed: requirements/paho-2.1.txt .venv/.installed
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 10 --no-deps --require-hashes \
+		--target $(@D) --requirement $<
 	@touch $@
 
 %/.installed: %/.locked pyproject.toml

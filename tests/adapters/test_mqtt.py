@@ -7,12 +7,10 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import (
     MAX_ALERTS_IN_FLIGHT,
@@ -21,21 +19,16 @@ from edgeseq.adapters.mqtt import (
     Deliveries,
     Disconnected,
     Link,
-    PlainTransport,
     Refused,
-    Settings,
     Subscribed,
     Unreachable,
 )
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
-from edgeseq.core.types import Message, Outgoing
+from edgeseq.core.types import Outgoing
 from edgeseq.linking import tell_fault
 from tests.support.broker import Broker, Peer, free_port, peer, running_broker, wait_until
-from tests.support.certificates import make_certificates
-
-Item = TypeVar("Item")
-WILL = Outgoing("out/bridge/state", b"offline", qos=1, retain=True)
+from tests.support.rig import WILL, Rig
 
 
 @pytest.fixture
@@ -43,87 +36,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     """Give a fresh broker."""
     with running_broker(tmp_path / "broker") as found:
         yield found
-
-
-class Rig:
-    """A link with its inbox; `wait_for` turns the loop until something has arrived."""
-
-    def __init__(self, transport: type[BatchTransport | PlainTransport], port: int, **changes: Any) -> None:
-        settings = Settings("127.0.0.1", port, "edgeseq-test", ("in/#",), WILL, backoff_s=(0.05, 0.2))
-        self.inbox = Inbox()
-        self.settings = msgspec.structs.replace(settings, **changes)
-        self.link = Link(self.settings, self.inbox, transport)
-        self.items: list[object] = []
-
-    def turn(self) -> None:
-        """Turn the loop once."""
-        self.link.wait(0.02)
-        while taken := self.inbox.take(1):  # a message each
-            self.items += taken
-
-    def wait_for(self, kind: type[Item], count: int = 1) -> list[Item]:
-        """Turn until `count` items of this kind are there."""
-
-        def there() -> bool:
-            self.turn()
-            return len(self.of(kind)) >= count
-
-        wait_until(there, f"{count} {kind.__name__}")
-        return self.of(kind)
-
-    def of(self, kind: type[Item]) -> list[Item]:
-        """List the items of a kind so far."""
-        return [item for item in self.items if isinstance(item, kind)]
-
-    def deliveries(self, count: int) -> list[Deliveries]:
-        """Wait for so many messages; each comes alone."""
-        return self.wait_for(Deliveries, count)
-
-    def messages(self, count: int) -> list[Message]:
-        """Wait for so many messages."""
-        return [found.messages[0] for found in self.deliveries(count)]
-
-    def until(self, condition: Any, what: str) -> None:
-        """Turn until a condition holds."""
-
-        def holds() -> bool:
-            self.turn()
-            return bool(condition())
-
-        wait_until(holds, what)
-
-    def close(self) -> None:
-        """Say goodbye and free all."""
-        self.link._connector.join()
-        self.link.close(timeout_s=0.0)
-        self.inbox.close()
-
-    def drop(self) -> None:
-        """Lose the connection without a goodbye, as a crash does, after writing what waits."""
-        self.link.wait(0.0)
-        found: Any = self.link._transport.socket()
-        found = getattr(found, "_socket", found)
-        found.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture(params=[BatchTransport, PlainTransport], ids=["batch", "plain"])
-def rigs(request: pytest.FixtureRequest) -> Iterator[Callable[..., Rig]]:
-    """Give a maker of rigs of one transport, all of which are closed in the end."""
-    made: list[Rig] = []
-
-    def make(port: int, **changes: Any) -> Rig:
-        made.append(Rig(request.param, port, **changes))
-        return made[-1]
-
-    yield make
-    for rig in made:
-        rig.close()
-
-
-@pytest.fixture(params=[True, False], ids=["v5", "v3.1.1"])
-def version_5(request: pytest.FixtureRequest) -> bool:
-    """Run a test with both versions of the protocol."""
-    return bool(request.param)
 
 
 def test_link_message_arrives_with_all_it_has(
@@ -402,22 +314,6 @@ def test_link_stale_subscription_ended(rigs: Callable[..., Rig], broker: Broker,
         sensor.publish("in/x", "")
         topics = [m.topic for m in rig.messages(2)]
     assert topics == ["in/ready", "in/x"]
-
-
-# Paho drops the socket of a failed handshake without closing it; reference counting does.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_link_tls_checks_the_broker(rigs: Callable[..., Rig], tmp_path: Path) -> None:
-    """With TLS messages go through where the authority is the broker's, and a stranger's is refused, clearly."""
-    ca, cert, key = make_certificates(tmp_path / "right")
-    stranger, _, _ = make_certificates(tmp_path / "wrong")
-    with running_broker(tmp_path / "b", f"cafile {ca}", f"certfile {cert}", f"keyfile {key}") as broker:
-        rig = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(ca))
-        rig.wait_for(Subscribed)
-        rig.link.publish([Outgoing("in/own", b"x" * 20_000)])
-        assert len(rig.messages(1)[0].payload) == 20_000
-        rig.link.close()
-        lost = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(stranger))
-        assert "certificate verify failed" in lost.wait_for(Unreachable)[0].reason
 
 
 def test_link_tls_file_missing_raises(rigs: Callable[..., Rig], tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ __all__ = [
     "Subscribed",
     "SubscriptionRefused",
     "Unreachable",
+    "find_fault",
     "open_link",
 ]
 
