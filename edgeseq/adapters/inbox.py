@@ -18,13 +18,16 @@ from typing import Any
 CAPACITY = 4096
 """Messages that may wait. While the disk refuses, the rest waits at the broker."""
 
+CAPACITY_BYTES = 2**24
+"""Of their payloads: 4 KB each. Long ones, useful or not, fill the inbox sooner."""
+
 
 class Inbox:
     """A queue that a selector can watch."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._items: deque[tuple[float, int, Any]] = deque()
-        self._count = 0
+        self._items: deque[tuple[float, int, int, Any]] = deque()
+        self._count = self._bytes = 0
         self._reminders: set[type] = set()
         self._clock_s = clock_s
         self._reader, self._writer = socket.socketpair()
@@ -37,16 +40,17 @@ class Inbox:
     @property
     def room(self) -> int:
         """Count the messages that may still be read."""
-        return max(0, CAPACITY - self._count)
+        return max(0, CAPACITY - self._count) if self._bytes < CAPACITY_BYTES else 0
 
     def fileno(self) -> int:
         """Give the file that becomes readable when something was put."""
         return self._reader.fileno()
 
-    def deliver(self, item: Any, count: int = 1) -> None:
+    def deliver(self, item: Any, count: int = 1, size_bytes: int = 0) -> None:
         """Append from the loop's own thread. What stands for several can be cut, as a list can."""
-        self._items.append((self._clock_s(), count, item))
+        self._items.append((self._clock_s(), count, size_bytes, item))
         self._count += count
+        self._bytes += size_bytes
 
     def put(self, item: object) -> None:
         """Append a reminder from any thread or signal handler, unless one of its type waits already."""
@@ -73,13 +77,14 @@ class Inbox:
         taken: list[object] = []
         left = limit
         while self._items and left > 0:
-            since_s, count, item = self._items[0]
+            since_s, count, size_bytes, item = self._items[0]
             if taken and type(item) is not type(taken[0]):
                 break
             self._items.popleft()
             if count > left:
-                self._items.appendleft((since_s, count - left, item[left:]))
-                item, count = item[:left], left
+                self._items.appendleft((since_s, count - left, size_bytes, item[left:]))
+                item, count, size_bytes = item[:left], left, 0  # it is all counted until the last is taken
+            self._bytes -= size_bytes
             self._reminders.discard(type(item))
             taken.append(item)
             left -= count

@@ -136,6 +136,8 @@ class Registry:
 
     def route(self, topic: str) -> tuple[Part, ...]:
         """Give what the rules want of a topic; empty where none wants anything."""
+        if len(topic) > MAX_TOPIC_CHARS:
+            return ()
         route = self._routes.get(topic)
         if route is None:
             route = self._compile(topic)

@@ -233,7 +233,8 @@ class Link:
 
     def arrived(self, messages: list[Message]) -> None:
         """Pass on messages."""
-        self._sink.deliver(Deliveries(messages, self.generation), len(messages))
+        size_bytes = sum([len(message.payload) for message in messages])
+        self._sink.deliver(Deliveries(messages, self.generation), len(messages), size_bytes)
 
     def settled(self, mid: int, refusal: str | None) -> None:
         """Take note: the broker has an alert, or refuses it."""

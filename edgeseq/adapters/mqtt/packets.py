@@ -13,6 +13,9 @@ CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 0x20, 0x30, 0
 MAX_TOPICS = 8192
 """Names of topics kept, decoded or encoded: some 1 MB."""
 
+MAX_KEPT_BYTES = 256
+"""Longer names are decoded each time: MQTT allows 64 KB, and a flood of those would fill the memory."""
+
 UNREADABLE = "\ufffd"
 """A topic that is not UTF-8: it matches no rule, so it is counted as unknown."""
 
@@ -85,7 +88,8 @@ class Publishes:
             topic = UNREADABLE
         if len(self._topics) >= MAX_TOPICS:
             self._topics.clear()
-        self._topics[name] = topic
+        if len(name) <= MAX_KEPT_BYTES:
+            self._topics[name] = topic
         return topic
 
 

@@ -21,8 +21,8 @@ class Sink(Protocol):
         """Give the file that wakes the selector."""
         ...
 
-    def deliver(self, item: Any, count: int = 1) -> None:
-        """Take a value, which may stand for several."""
+    def deliver(self, item: Any, count: int = 1, size_bytes: int = 0) -> None:
+        """Take a value, which may stand for several and hold payloads of some length."""
         ...
 
     def wake(self) -> None:
