@@ -93,7 +93,7 @@ bench-durability: .venv/.installed programs ## kills, cuts, failing disks, resta
 chaos: .venv/.installed ## a simulated disk, broker and clock fail in all ways; and mutants: make chaos [SEEDS=10000] [MUTANT_SEEDS=300]
 	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),300)
 
-bench-stream: .venv/.installed build/peers/.locked programs ## throughput and latency beside peers: make bench-stream [ROUNDS=5] [SECONDS=4] [HOLD=60] [ONLY=echo,latency]
+bench-stream: .venv/.installed $(if $(or $(findstring peers,$(ONLY)),$(if $(ONLY),,all)),build/peers/.locked) programs ## throughput and latency beside peers: make bench-stream [ROUNDS=5] [SECONDS=4] [HOLD=60] [ONLY=echo,latency]
 	$(BIN)/python -m tests.bench.stream $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(HOLD),--hold $(HOLD)) $(if $(ONLY),--only "$(ONLY)")
 

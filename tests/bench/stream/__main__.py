@@ -32,8 +32,9 @@ PARTS: dict[str, Callable[[parts.Setup], parts.Found]] = {
 }
 COLUMNS = {
     "client": "client", "qos": "QoS", "offered": "offered/s", "readings_per_s": "results/s", "p50_ms": "p50 ms",
-    "p99_ms": "p99 ms", "cpu_us": "CPU µs", "generator_us": "generator µs", "rss_mb": "RSS MB", "sent": "sent",
-    "lost": "lost", "duplicated": "dup", "reordered": "reord", "differing": "differ",
+    "p99_ms": "p99 ms", "cpu_us": "CPU µs", "generator_us": "generator µs", "broker_us": "broker µs",
+    "rss_mb": "RSS MB", "sent": "sent", "lost": "lost", "duplicated": "dup", "reordered": "reord",
+    "differing": "differ",
 }  # fmt: skip
 
 

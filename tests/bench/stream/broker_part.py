@@ -1,59 +1,77 @@
-"""Through a real mosquitto, beside what mosquitto's own clients pass through it: mosquitto_pub -l | mosquitto_sub."""
+"""Through a real mosquitto, beside what mosquitto's own clients pass through it: mosquitto_pub -l | mosquitto_sub.
+
+A reading passes the broker twice, and comes back ten times as long. `ratio_broker_limit_…` is the ratio that would be
+reached if nothing but the broker's own work counted: its µs for a message of pub|sub, over those for a reading.
+"""
 
 from __future__ import annotations
 
 import statistics
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench.stream import readings
-from tests.bench.stream.clients import edgeseq, on_core, peer, real_broker, script
+from tests.bench.stream.clients import cpu_s, edgeseq, on_core, peer, real_broker, script
 from tests.bench.stream.parts import Found, Setup, compare
-from tests.bench.stream.rounds import PROBE, load_of, measure, row
-from tests.support.broker import PATIENCE_S, wait_until
+from tests.bench.stream.rounds import PROBE, Round, load_of, measure, row
+from tests.support.broker import wait_until
 
 MOST = 80_000
 """Lines of one round: mosquitto drops what it must queue beyond max_queued_messages = 100,000."""
 
 
 def broker(setup: Setup) -> Found:
-    """Run edgeseq, the broker alone and a bare paho echo in turns; the echo has a broker of its own."""
+    """Run edgeseq, the broker alone and a bare paho echo in turns; the latter two have a broker of their own."""
     found = Found([], {})
     for qos in (0, 1):
         with ExitStack() as running:
             running.enter_context(on_core(None))
-            place, other = (
-                running.enter_context(real_broker(setup.scratch / name)) for name in ("here", "there")
-            )
-            daemon = running.enter_context(edgeseq(place, setup.warm, setup.scratch / "node", qos))
-            bare = running.enter_context(peer(other, "paho echo", script(other, "echo", qos), qos))
-            loads = [load_of(measure(c, PROBE, []).readings_per_s, setup.seconds) for c in (daemon, bare)]
-            lines = min(MOST, round(pipe(setup.scratch, other.port, qos, 20_000) * setup.seconds))
-            ours, echoed, alone = [], [], []
-            for _ in range(setup.rounds):
-                ours.append(measure(daemon, loads[0], []))
-                alone.append(pipe(setup.scratch, other.port, qos, lines))
-                echoed.append(measure(bare, loads[1], []))
-            checked = compare(setup.warm, daemon)
-        found.rows.append(row("broker", "edgeseq", qos, ours, **checked))
-        found.rows.append(row("broker", "paho echo", qos, echoed))
-        rate = statistics.median(alone)
-        found.rows.append(
-            {
-                "part": "broker",
-                "client": "pub|sub",
-                "qos": qos,
-                "readings_per_s": rate,
-                "sent": lines,
-                "rounds": alone,
-            }
-        )
-        found.figures[f"ratio_broker_qos{qos}"] = statistics.median(
-            r.readings_per_s / a for r, a in zip(ours, alone, strict=True)
-        )
+            _one_qos(setup, qos, running, found)
     return found
+
+
+def _one_qos(setup: Setup, qos: int, running: ExitStack, found: Found) -> None:
+    place, other = (running.enter_context(real_broker(setup.scratch / name)) for name in ("here", "there"))
+    daemon = running.enter_context(edgeseq(place, setup.warm, setup.scratch / "node", qos))
+    bare = running.enter_context(peer(other, "paho echo", script(other, "echo", qos), qos))
+    loads = [load_of(measure(client, PROBE, []).readings_per_s, setup.seconds) for client in (daemon, bare)]
+    lines = min(MOST, round(pipe(setup.scratch, other.port, qos, 20_000) * setup.seconds))
+    pids = [broker.broker_pid for broker in (place, other) if broker.broker_pid is not None]
+    turns: list[tuple[Round, float, Round]] = []
+    spent: list[list[float]] = []
+    for _ in range(setup.rounds):
+        before = [_spent_s(pids)]
+        ours = measure(daemon, loads[0], [])
+        before.append(_spent_s(pids))
+        alone = pipe(setup.scratch, other.port, qos, lines)
+        before.append(_spent_s(pids))
+        turns.append((ours, alone, measure(bare, loads[1], [])))
+        passed = (ours.sent, lines, loads[1].readings)
+        ends = [*before[1:], _spent_s(pids)]
+        spent.append([1e6 * (b - a) / n for a, b, n in zip(before, ends, passed, strict=True)])
+    own_us, alone_us, echo_us = (statistics.median(column) for column in zip(*spent, strict=True))
+    rates = [alone for _, alone, _ in turns]
+    checked = compare(setup.warm, daemon)
+    found.rows.append(
+        row("broker", "edgeseq", qos, [ours for ours, _, _ in turns], broker_us=own_us, **checked)
+    )
+    found.rows.append(row("broker", "paho echo", qos, [echo for _, _, echo in turns], broker_us=echo_us))
+    found.rows.append(
+        {
+            "part": "broker", "client": "pub|sub", "qos": qos, "readings_per_s": statistics.median(rates),
+            "broker_us": alone_us, "sent": lines * len(rates), "rounds": rates,
+        }
+    )  # fmt: skip
+    ratios = [ours.readings_per_s / alone for ours, alone, _ in turns]
+    found.figures[f"ratio_broker_qos{qos}"] = statistics.median(ratios)
+    found.figures[f"ratio_broker_limit_qos{qos}"] = alone_us / own_us
+
+
+def _spent_s(pids: Iterable[int]) -> float:
+    return sum(map(cpu_s, pids))
 
 
 def pipe(folder: Path, port: int, qos: int, lines: int) -> float:
@@ -70,7 +88,7 @@ def pipe(folder: Path, port: int, qos: int, lines: int) -> float:
             wait_until(lambda: told.stat().st_size, "mosquitto_sub subscribed")
             start_s = time.perf_counter()
             subprocess.run(["mosquitto_pub", *at, "-t", "alone/data", "-l"], stdin=given, check=True)
-            sink.wait(PATIENCE_S)
+            wait_until(lambda: sink.poll() is not None, f"mosquitto_sub got all {lines} messages")
         finally:
             sink.kill()
             sink.wait()

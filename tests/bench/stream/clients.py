@@ -44,6 +44,12 @@ def locate_echo(buffer: bytes, start: int, end: int) -> Located | None:
     return divmod(int(found[1]), readings.STREAMS) if found else None
 
 
+def cpu_s(pid: int) -> float:
+    """Tell the processor time of a process: all threads, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
 @dataclass
 class Client:
     """A process that turns readings into results."""
@@ -58,9 +64,8 @@ class Client:
         return self.process.pid
 
     def cpu_s(self) -> float:
-        """Tell the processor time it has used, all threads, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """Tell the processor time it has used."""
+        return cpu_s(self.pid)
 
     def rss_mb(self) -> float:
         """Tell the memory it holds."""
@@ -98,6 +103,8 @@ class Place(NamedTuple):
     """Give the ends of a client that was just started: how to find its results, its QoS, where they are published."""
     core: int | None
     """Where its clients run; None: on any core."""
+    broker_pid: int | None = None
+    """Process of the broker, where it is a real one."""
 
 
 @contextmanager
@@ -127,7 +134,8 @@ def real_broker(folder: Path) -> Iterator[Place]:
             sink = join(broker.port, b"sink", results)
             return Ends(join(broker.port, b"source", {}), sink, locate, qos)
 
-        yield Place(broker.port, meet, None)
+        assert broker._process is not None
+        yield Place(broker.port, meet, None, broker._process.pid)
 
 
 # --- the clients
