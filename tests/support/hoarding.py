@@ -5,42 +5,49 @@ EDGESEQ_HOARD=folder python -m tests.support.hoarding run --config edgeseq.toml
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgeseq.adapters import journal
-from edgeseq.adapters.journal import Record
+from edgeseq.adapters.journal import Contents, Record
 from edgeseq.disk import Disk
 
 ENVIRONMENT = "EDGESEQ_HOARD"
 
 
 def install() -> None:
-    """Give journals a second name in the folder of the environment before they are removed."""
+    """Copy journals to the folder of the environment before their files are used again."""
     folder = Path(os.environ[ENVIRONMENT])
-    remove = Disk.remove
+    rename = Disk.rename
 
-    def keep_and_remove(self: Disk, path: Path) -> None:
-        if path.name.startswith("journal-"):
-            with contextlib.suppress(FileExistsError):  # killed between the two steps
-                os.link(path, folder / path.name)
-        remove(self, path)
+    def keep_and_rename(self: Disk, source: Path, target: Path) -> None:
+        if target.name == journal.SPARE:
+            # Killed meanwhile, the daemon will do it again: the journal has its name still.
+            shutil.copyfile(source, folder / source.name)
+        rename(self, source, target)
 
-    setattr(Disk, "remove", keep_and_remove)  # noqa: B010 - an assignment is not typed
+    setattr(Disk, "rename", keep_and_rename)  # noqa: B010 - an assignment is not typed
 
 
 def records(hoard: Path, state_dir: Path) -> Iterator[Record]:
-    """Read all that was ever committed, in order. Raises AssertionError where a journal is missing or damaged."""
+    """Read all that was ever committed, in order. Raises AssertionError where a frame is missing or damaged."""
     found = {
         int(path.stem.split("-")[1]): path for path in (*hoard.iterdir(), *state_dir.glob("journal-*.bin"))
     }
-    assert sorted(found) == list(range(len(found))), f"a journal is missing: {sorted(found)}"
-    for generation in sorted(found):
+    chain: list[Contents] = []
+    for generation in sorted(found, reverse=True):
         contents = journal.read(found[generation], generation)
         assert not contents.corrupt_bytes, f"{found[generation]} is damaged"
-        yield from contents.records
+        if contents.frames:
+            chain.append(contents.until(chain[-1].first) if chain else contents)
+    following = 0
+    for contents in reversed(chain):
+        assert contents.first == following, f"frames {following} to {contents.first} are missing"
+        following = contents.next
+        for frame in contents.frames:
+            yield from frame
 
 
 if __name__ == "__main__":

@@ -13,23 +13,40 @@ CHUNK_BYTES = 65_536
 
 
 class _Pipe:
-    """One connection through the proxy."""
+    """One connection through the proxy: two sockets, and what is still to be written to each."""
 
     def __init__(self, near: socket.socket, far: socket.socket) -> None:
-        self.ends = (near, far)
+        self.waiting = {near: b"", far: b""}
         self.is_swallowing = False
+        for end in self.waiting:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            end.setblocking(False)
 
-    def other(self, end: socket.socket) -> socket.socket:
-        """Give the other end."""
-        return self.ends[1] if end is self.ends[0] else self.ends[0]
+    def move(self, end: socket.socket, events: int) -> None:
+        """Write what waits for an end, or read from it. Raises OSError where the connection is over."""
+        other = next(e for e in self.waiting if e is not end)
+        if events & selectors.EVENT_READ:
+            data = end.recv(CHUNK_BYTES)
+            if not data:
+                raise ConnectionResetError
+            if not self.is_swallowing:
+                self.waiting[other] += data
+        for target in (end, other):
+            if self.waiting[target]:
+                with contextlib.suppress(BlockingIOError):
+                    written = target.send(self.waiting[target])
+                    self.waiting[target] = self.waiting[target][written:]
+
+    def wanted(self, end: socket.socket) -> int:
+        """Give the events to wait for. All is read at once: what one end does not take has no bound here."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self.waiting[end] else 0)
 
     def close(self, *, is_reset: bool = False) -> None:
         """Close both ends; with RST where wanted."""
-        for end in self.ends:
-            with contextlib.suppress(OSError):
-                if is_reset:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                end.close()
+        for end in self.waiting:
+            if is_reset:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.close()
 
 
 class Proxy(threading.Thread):
@@ -37,7 +54,6 @@ class Proxy(threading.Thread):
 
     def __init__(self, to_port: int) -> None:
         super().__init__(name="proxy", daemon=True)
-        self.connections = 0
         self._to_port = to_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -95,11 +111,11 @@ class Proxy(threading.Thread):
             ready = self._selector.select(0.05)
             self._may_pass.wait()
             with self._lock:
-                for key, _ in ready:
+                for key, events in ready:
                     if key.data is None:
                         self._accept()
                     elif key.data in self._pipes:
-                        self._forward(key.data, key.fileobj)  # type: ignore[arg-type] # always sockets
+                        self._move(key.data, key.fileobj, events)  # type: ignore[arg-type] # always sockets
 
     def _accept(self) -> None:
         near, _ = self._listener.accept()
@@ -110,25 +126,21 @@ class Proxy(threading.Thread):
             return
         pipe = _Pipe(near, far)
         pipe.is_swallowing = self._is_dark
-        for end in pipe.ends:
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            end.settimeout(5.0)
+        for end in pipe.waiting:
             self._selector.register(end, selectors.EVENT_READ, pipe)
         self._pipes.append(pipe)
-        self.connections += 1
 
-    def _forward(self, pipe: _Pipe, source: socket.socket) -> None:
+    def _move(self, pipe: _Pipe, end: socket.socket, events: int) -> None:
         try:
-            data = source.recv(CHUNK_BYTES)
-            if data and not pipe.is_swallowing:
-                pipe.other(source).sendall(data)
+            pipe.move(end, events)
         except OSError:
-            data = b""
-        if not data:
             self._drop(pipe)
+            return
+        for either in pipe.waiting:
+            self._selector.modify(either, pipe.wanted(either), pipe)
 
     def _drop(self, pipe: _Pipe, *, is_reset: bool = False) -> None:
-        for end in pipe.ends:
+        for end in pipe.waiting:
             self._selector.unregister(end)
         pipe.close(is_reset=is_reset)
         self._pipes.remove(pipe)

@@ -7,6 +7,7 @@ promised to keep, is then known for certain.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import struct
 import threading
@@ -99,8 +100,8 @@ class Sender(threading.Thread):
 
     def _take(self, count: int) -> list[Reading]:
         taken = [self._urgent.popleft() for _ in range(len(self._urgent))]
-        room = 0 if self._is_ending else MOST_UNACKNOWLEDGED - len(self._unacknowledged)
-        return taken + [reading for reading, _ in zip(self._readings, range(min(count, room)), strict=False)]
+        room = 0 if self._is_ending else max(0, MOST_UNACKNOWLEDGED - len(self._unacknowledged))
+        return taken + list(itertools.islice(self._readings, min(count, room)))
 
     def _connect(self) -> socket.socket:
         if self._socket is not None:
