@@ -47,12 +47,18 @@ class BaselineStepper:
         self.ring = max(season_steps, self.leads[-1])
         self.known = 0
         c, k = channels, len(self.leads)
+        last = StateSpec("last", (c,), dtype, init=np.nan)
+        # Without a season there is nothing to choose from.
         self.state_spec: tuple[StateSpec, ...] = (
-            StateSpec("ring", (c, self.ring), dtype, init=np.nan),
-            StateSpec("last", (c,), dtype, init=np.nan),
-            StateSpec("persistence_error", (c, k), dtype),
-            StateSpec("seasonal_error", (c, k), dtype),
-            StateSpec("scored", (c, k), dtype),
+            (last,)
+            if season_steps == 0
+            else (
+                last,
+                StateSpec("ring", (c, self.ring), dtype, init=np.nan),
+                StateSpec("persistence_error", (c, k), dtype),
+                StateSpec("seasonal_error", (c, k), dtype),
+                StateSpec("scored", (c, k), dtype),
+            )
         )
         lead_of_step = np.arange(1, horizon + 1)
         # Whole seasons ahead persistence and seasonal naive are the same: such a lead tells nothing of its neighbours.
@@ -65,11 +71,14 @@ class BaselineStepper:
 
     def step(self, x: Floats, state: FloatState, known: Floats | None = None) -> tuple[Floats, FloatState]:
         """Advance by one step: x (B, C) → medians (B, C, H, 1) and the next state."""
-        ring, last, persistence_error, seasonal_error, scored = state
-        errors = self._score(x, ring, persistence_error, seasonal_error, scored)
+        last = np.where(np.isnan(x), state[0], x)
+        persistence = np.broadcast_to(last[:, :, None], (*last.shape, self.horizon))
+        if self.season_steps == 0:
+            return np.array(persistence[..., None]), (last,)
+        _, ring, *errors = state
+        scored = self._score(x, ring, *errors)
         ring = np.concatenate([ring[:, :, 1:], x[:, :, None]], axis=2)
-        last = np.where(np.isnan(x), last, x)
-        return self._forecast(ring, last, errors), (ring, last, *errors)
+        return self._forecast(ring, persistence, scored), (last, ring, *scored)
 
     def replay(self, x: Floats, state: FloatState, known: Floats | None = None) -> tuple[Floats, FloatState]:
         """Advance by T steps: x (B, T, C) → medians of the last step and the state after it."""
@@ -80,8 +89,6 @@ class BaselineStepper:
     def _score(
         self, x: Floats, ring: Floats, persistence_error: Floats, seasonal_error: Floats, scored: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        if self.season_steps == 0:
-            return persistence_error.copy(), seasonal_error.copy(), scored.copy()
         by_persistence = np.abs(x[:, :, None] - ring[:, :, [self.ring - lead for lead in self.leads]])
         by_season = np.abs(x - ring[:, :, self.ring - self.season_steps])[:, :, None]
         both = np.isfinite(by_persistence) & np.isfinite(by_season)
@@ -93,10 +100,7 @@ class BaselineStepper:
         # Beyond its sixteenth million a float32 count stands still, long after it stopped to matter.
         return persistence_error, seasonal_error, scored
 
-    def _forecast(self, ring: Floats, last: Floats, errors: tuple[Floats, Floats, Floats]) -> Floats:
-        persistence = np.broadcast_to(last[:, :, None], (*last.shape, self.horizon))
-        if self.season_steps == 0:
-            return np.array(persistence[..., None])
+    def _forecast(self, ring: Floats, persistence: Floats, errors: tuple[Floats, Floats, Floats]) -> Floats:
         persistence_error, seasonal_error, scored = errors
         seasonal_wins = (scored >= MIN_SCORED) & (seasonal_error < persistence_error)
         seasonal = ring[:, :, self._season_index]

@@ -31,7 +31,7 @@ Recent = dict[tuple[int, int], None]
 def columns(channels: int) -> dict[str, Column]:
     """Declare the state: a ring of hashes per stream, 32 for each of its channels."""
     return {
-        "recent_ids": Column((RECENT_IDS * channels,), "uint64", 0),
+        "recent_ids": Column((RECENT_IDS * channels,), "uint64", 0, apart=True),
         "recent_position": Column((), "int64", 0),
     }
 

@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from edgeseq.core.table import Column, Table
-from edgeseq.core.types import F64, I64, AlertEvent, AlertKind, Bool, Source
+from edgeseq.core.table import Column, Table, Work
+from edgeseq.core.types import F64, I64, AlertEvent, AlertKind, Bool
 
 KINDS = (AlertKind.SPIKE, AlertKind.STUCK, AlertKind.OUT_OF_RANGE, AlertKind.SILENT)
 SPIKE, STUCK, OUT_OF_RANGE, SILENT = range(4)
@@ -56,14 +56,28 @@ MOST_SCORE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What was expected of n rows' readings, all (n, C) in sensor units; NaN where nothing was expected."""
+    """What was expected of n rows' readings, all (C, n) in sensor units; NaN where nothing was expected."""
 
     expected: F64
     lower: F64
     upper: F64
     live: Bool
     """Whether the band may raise alerts."""
-    source: list[Source]
+    is_model: Bool
+    """(n,) whose it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The samples of n different rows, to be judged."""
+
+    order: I64
+    step: I64
+    time_ns: I64
+    value: F64
+    """(C, n) in sensor units."""
+    observed: Bool
+    """(C, n); what was not observed neither opens nor clears."""
 
 
 class Place(NamedTuple):
@@ -91,18 +105,18 @@ def columns(channels: int) -> dict[str, Column]:
     c, cg = (channels,), (channels, len(KINDS))
     return {
         "alert_open": Column(cg, "bool", init=False),
-        "alert_step": Column(cg, "int64", 0),
-        "alert_ns": Column(cg, "int64", 0),
-        "alert_seq": Column((), "int64", 0),
-        "alert_opened_seq": Column(cg, "int64", 0),
-        "alert_evidence": Column((*cg, len(Evidence._fields)), init=np.nan),
-        "good": Column(cg, "int64", 0),
-        "good_now": Column(cg, "int64", 0),
+        "alert_step": Column(cg, "int64", 0, apart=True),
+        "alert_ns": Column(cg, "int64", 0, apart=True),
+        "alert_seq": Column((), "int64", 0, apart=True),
+        "alert_opened_seq": Column(cg, "int64", 0, apart=True),
+        "alert_evidence": Column((*cg, len(Evidence._fields)), init=np.nan, apart=True),
+        "good": Column(cg, "int8", 0),
+        "good_now": Column(cg, "int8", 0),
         "run": Column(c, "int64", 0),
         "run_now": Column(c, "int64", 0),
         "run_value": Column(c, init=np.nan),
         "run_value_now": Column(c, init=np.nan),
-        "run_reached": Column((channels, len(RUN_LENGTHS)), "int64", 0),
+        "run_reached": Column((channels, len(RUN_LENGTHS)), "int32", 0),
         "run_samples": Column(c, "int64", 0),
         "run_repeats": Column(c, "int64", 0),
         "last_seen_ns": Column((), "int64", NOT_SEEN),
@@ -140,110 +154,118 @@ def p_value(scores: float) -> float:
 
 
 def observe(
-    table: Table,
-    rows: I64,
-    order: I64,
-    step: I64,
-    time_ns: I64,
-    value: F64,
-    observed: Bool,
-    band: Band,
-    limits: F64,
-    learning_steps: int,
-) -> list[AlertEvent]:
+    table: Table, work: Work, samples: Judged, band: Band, limits: F64 | None, learning_steps: int
+) -> list[AlertEvent]:  # fmt: skip
     """Judge the open step's samples; provisional until `commit`.
 
-    Args:
-        rows: (n,) different rows.
-        value: (n, C) in sensor units.
-        observed: (n, C); what was not observed neither opens nor clears.
-        limits: (C, 2) lowest and highest allowed value, infinite where not configured.
+    limits: (C, 2) lowest and highest allowed value, infinite where not configured; None where none is.
     """
-    bad = np.zeros((*value.shape, len(KINDS)), dtype=np.bool_)
+    value, observed = samples.value, samples.observed
+    same, stuck = _runs(table, work, value, observed, learning_steps)
+    outside = band.live & ((value < band.lower) | (value > band.upper))
+    bad = [outside & observed, stuck]
+    if limits is not None:
+        bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
+    # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.
+    concerned = table["alert_open"][work.rows].reshape(len(work), -1).any(axis=1)
+    for kind in bad:
+        concerned |= kind.any(axis=0)
+    at = np.flatnonzero(concerned)
+    return _judge(table, work, samples, band, limits, bad, same, at) if len(at) else []
+
+
+def _judge(
+    table: Table, work: Work, samples: Judged, band: Band, limits: F64 | None, found: list[Bool], same: Bool, at: I64
+) -> list[AlertEvent]:  # fmt: skip
+    """Count good samples, open and clear alerts of the rows at `at`."""
+    rows, observed = work.rows[at], samples.observed[:, at].T
+    bad = np.zeros((*observed.shape, len(KINDS)), dtype=np.bool_)
     judged = np.zeros_like(bad)
-    with np.errstate(invalid="ignore"):
-        bad[..., SPIKE] = band.live & ((value < band.lower) | (value > band.upper))
-        bad[..., OUT_OF_RANGE] = (value < limits[:, 0]) | (value > limits[:, 1])
-    judged[..., SPIKE] = np.isfinite(band.lower)
-    judged[..., OUT_OF_RANGE] = True
-    same, bad[..., STUCK] = _runs(table, rows, value, observed, learning_steps)
-    judged[..., STUCK] = True
-    bad &= observed[..., None]
-    judged &= observed[..., None]
+    for kind, where in zip((SPIKE, STUCK, OUT_OF_RANGE), found, strict=False):
+        bad[..., kind] = where[:, at].T
+        judged[..., kind] = observed
+    judged[..., OUT_OF_RANGE] = observed
+    judged[..., SPIKE] &= np.isfinite(band.lower[:, at].T)
     # A run that goes on is not good, though only its listed lengths are bad.
     good = judged & ~bad
-    good[..., STUCK] &= ~same
+    good[..., STUCK] &= ~same[:, at].T
     was_open = table["alert_open"][rows]
-    counted = np.where(bad, 0, table["good"][rows] + good)
-    table["good_now"][rows] = np.where(judged, counted, table["good"][rows])
+    before = table["good"][rows]
+    counted = np.where(bad, 0, np.minimum(before + good, CLEAR_AFTER))
+    table["good_now"][rows] = np.where(judged, counted, before)
     opening = bad & ~was_open
     clearing = was_open & good & (counted >= CLEAR_AFTER)
     clearing[..., SILENT] = False
-    return _emit(table, rows, order, step, time_ns, value, band, limits, opening, clearing)
+    events = []
+    for j, channel, kind in np.argwhere(opening | clearing).tolist():
+        i = int(at[j])
+        evidence = _evidence(samples, band, limits, i, channel, kind)
+        place = Place(int(rows[j]), channel, kind)
+        order, step, time_ns = int(samples.order[i]), int(samples.step[i]), int(samples.time_ns[i])
+        if opening[j, channel, kind]:
+            events.append(_open(table, place, order, step, time_ns, evidence))
+        else:
+            events.append(_clear(table, place, order, time_ns, evidence))
+    return events
 
 
-def commit(table: Table, rows: I64) -> None:
+def _evidence(samples: Judged, band: Band, limits: F64 | None, i: int, channel: int, kind: int) -> Evidence:
+    """Show what was seen of row i and what was expected."""
+    seen = (samples.value, band.expected, band.lower, band.upper)
+    observed, expected, lower, upper = (float(part[channel, i]) for part in seen)
+    if kind == OUT_OF_RANGE:
+        bounds = np.full(2, np.nan) if limits is None else limits[channel]
+        lower, upper = np.where(np.isfinite(bounds), bounds, np.nan).tolist()
+    return Evidence(observed, expected, lower, upper, float(band.is_model[i]))
+
+
+def commit(table: Table, work: Work) -> None:
     """Make what `observe` said of the open step final."""
-    table["good"][rows] = np.where(table["alert_open"][rows], table["good_now"][rows], 0)
-    advanced = table["run_now"][rows] != table["run"][rows]
-    advanced |= (table["run_value_now"][rows] != table["run_value"][rows]) & np.isfinite(
-        table["run_value_now"][rows]
-    )
-    table["run_samples"][rows] += advanced
+    is_open = table["alert_open"][work.rows]
+    if is_open.any() or table["good"][work.rows].any():
+        good = np.where(is_open, table["good_now"][work.rows], 0)
+        table["good"][work.rows] = table["good_now"][work.rows] = good
+    run, now = work["run"], work["run_now"]
+    value, value_now = work["run_value"], work["run_value_now"]
+    advanced = now != run
+    advanced |= (value_now != value) & np.isfinite(value_now)
+    work["run_samples"][...] += advanced
     # Of each run the first repeat is counted: a sensor that is stuck for a day repeats by no chance.
-    table["run_repeats"][rows] += advanced & (table["run_now"][rows] == 2)
-    reached = (table["run_now"][rows][..., None] == RUN_LENGTHS) & advanced[..., None]
-    table["run_reached"][rows] += reached
-    table["run"][rows] = table["run_now"][rows]
-    table["run_value"][rows] = table["run_value_now"][rows]
+    work["run_repeats"][...] += advanced & (now == 2)
+    long = np.flatnonzero((now >= RUN_LENGTHS[0]).any(axis=0))
+    if len(long):
+        reached = (now[:, long].T[..., None] == RUN_LENGTHS) & advanced[:, long].T[..., None]
+        table["run_reached"][work.rows[long]] += reached
+    run[...] = now
+    value[...] = value_now
 
 
-def _runs(table: Table, rows: I64, value: F64, observed: Bool, learning_steps: int) -> tuple[Bool, Bool]:
-    """Extend runs of equal values → (the value repeats, the run is stuck), (n, C) each."""
-    same = observed & (value == table["run_value"][rows])
-    run = np.where(observed, np.where(same, table["run"][rows] + 1, 1), table["run"][rows])
-    table["run_now"][rows] = run
-    table["run_value_now"][rows] = np.where(observed, value, table["run_value"][rows])
-    samples = table["run_samples"][rows][..., None]
+def _runs(table: Table, work: Work, value: F64, observed: Bool, learning_steps: int) -> tuple[Bool, Bool]:
+    """Extend runs of equal values → (the value repeats, the run is stuck), (C, n) each."""
+    same = observed & (value == work["run_value"])
+    now = work["run_now"]
+    now[...] = np.where(observed, np.where(same, work["run"] + 1, 1), work["run"])
+    work["run_value_now"][...] = np.where(observed, value, work["run_value"])
+    stuck = np.zeros_like(same)
+    long = np.flatnonzero((same & (now >= RUN_LENGTHS[0])).any(axis=0))
+    if len(long):
+        stuck[:, long] = _stuck(table, work, long, same[:, long], learning_steps) & same[:, long]
+    return same, stuck
+
+
+def _stuck(table: Table, work: Work, at: I64, same: Bool, learning_steps: int) -> Bool:
+    """Tell which runs of the rows at `at` have just reached a length that the stream hardly ever saw (C, n)."""
+    run, samples = work["run_now"][:, at, None], work["run_samples"][:, at, None]
     # What this run itself has reached so far does not speak for runs being usual.
-    so_far = np.where(same, table["run"][rows], 0)[..., None]
-    others = table["run_reached"][rows] - (so_far >= RUN_LENGTHS)
+    so_far = np.where(same, work["run"][:, at], 0)[..., None]
+    others = table["run_reached"][work.rows[at]].swapaxes(0, 1) - (so_far >= RUN_LENGTHS)
     rare = (others + 1) <= STUCK_SHARE * (samples + 1)
     rare[..., 1:] &= rare[..., :-1]
     # One repeat more than were seen, so that a sensor that never repeated is not certain never to.
-    repeats = (table["run_repeats"][rows][..., None] - (so_far >= 2) + 1) / (samples + 2)
+    repeats = (work["run_repeats"][:, at, None] - (so_far >= 2) + 1) / (samples + 2)
     rare &= repeats ** (RUN_LENGTHS - 1) <= CHANCE_RUN
-    stuck: Bool = ((run[..., None] == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
-    return same, stuck & same
-
-
-def _emit(
-    table: Table,
-    rows: I64,
-    order: I64,
-    step: I64,
-    time_ns: I64,
-    value: F64,
-    band: Band,
-    limits: F64,
-    opening: Bool,
-    clearing: Bool,
-) -> list[AlertEvent]:
-    """Change the alerts' state and tell it, in the order of rows, channels and kinds."""
-    limits = np.where(np.isfinite(limits), limits, np.nan)
-    events = []
-    for i, channel, kind in np.argwhere(opening | clearing).tolist():
-        seen = (value, band.expected, band.lower, band.upper)
-        observed, expected, lower, upper = (float(part[i, channel]) for part in seen)
-        if kind == OUT_OF_RANGE:
-            lower, upper = limits[channel].tolist()
-        evidence = Evidence(observed, expected, lower, upper, float(band.source[i] == "model"))
-        at = Place(int(rows[i]), channel, kind)
-        if opening[i, channel, kind]:
-            events.append(_open(table, at, int(order[i]), int(step[i]), int(time_ns[i]), evidence))
-        else:
-            events.append(_clear(table, at, int(order[i]), int(time_ns[i]), evidence))
-    return events
+    stuck: Bool = ((run == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
+    return stuck
 
 
 def _open(table: Table, at: Place, order: int, step: int, time_ns: int, evidence: Evidence) -> AlertEvent:

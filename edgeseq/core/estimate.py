@@ -47,8 +47,8 @@ def columns(estimator: Estimator) -> dict[str, Column]:
     """Declare the state of estimating."""
     named = {
         "estimate.warm": Column((), "bool", init=False),
-        "estimate.class": Column((), "int64", NO_CLASS),
-        "estimate.since_ns": Column((), "int64", 0),
+        "estimate.class": Column((), "int64", NO_CLASS, apart=True),
+        "estimate.since_ns": Column((), "int64", 0, apart=True),
     }
     for spec in estimator.stepper.state_spec:
         for which in ("committed", "next"):

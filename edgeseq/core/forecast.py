@@ -9,7 +9,8 @@ Quantiles come back in the same scale; the core inverts them.
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -18,6 +19,12 @@ from numpy.typing import NDArray
 from edgeseq.core.types import F32
 
 RecurrentState = tuple[NDArray[np.float32], ...]
+
+
+class Packed(tuple[NDArray[np.float32], ...]):  # noqa: SLOT001  # a tuple can have none
+    """A RecurrentState whose arrays are views of the columns of one matrix (B, W), so that it moves as one."""
+
+    matrix: NDArray[np.float32]
 
 
 class StateSpec(msgspec.Struct, frozen=True):
@@ -69,3 +76,26 @@ def initial_state(spec: tuple[StateSpec, ...], batch: int) -> RecurrentState:
     [(2, 4), (2, 1)]
     """
     return tuple(np.full((batch, *s.shape), s.init, dtype=np.dtype(s.dtype)) for s in spec)
+
+
+def unpacked(spec: tuple[StateSpec, ...], matrix: NDArray[Any]) -> Packed:
+    """Show a matrix (B, W) as the state whose columns it holds, in the order of the specification.
+
+    >>> state = unpacked((StateSpec("h0", (2, 2)), StateSpec("mean", (1,))), np.arange(10.0).reshape(2, 5))
+    >>> state[0][1].tolist(), state[1].tolist()
+    ([[5.0, 6.0], [7.0, 8.0]], [[4.0], [9.0]])
+    """
+    batch, stop, arrays = len(matrix), 0, []
+    for s in spec:
+        start, stop = stop, stop + math.prod(s.shape)
+        arrays.append(matrix[:, start:stop].reshape(batch, *s.shape))
+    state = Packed(arrays)
+    state.matrix = matrix
+    return state
+
+
+def packed(state: RecurrentState) -> NDArray[Any]:
+    """Give a state as its matrix (B, W), which is made where it is none yet."""
+    if isinstance(state, Packed):
+        return state.matrix
+    return np.concatenate([array.reshape(len(array), -1) for array in state], axis=1)

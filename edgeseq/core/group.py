@@ -13,13 +13,16 @@ from edgeseq.core import align, calibrate, dedupe, detect, estimate
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
-from edgeseq.core.forecast import RecurrentState, Stepper
+from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, packed, unpacked
 from edgeseq.core.known import NO_INPUTS, Given, Known, KnownInputs, new_known
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64, Limits, StreamRule
 
 NONE_YET = align.NOT_STARTED
 """Step number of a stream that was not stepped."""
+
+LAYOUT = 2
+"""Of the table: a state kept in another one is worthless."""
 
 MIN_LEARNING_STEPS = 336
 """Outcomes before alerts, and at least one season: two weeks of hours. After so many without a miss the rate of
@@ -34,17 +37,23 @@ class Group:
     targets: int
     """Channels that are forecast, the first ones; the others are only inputs of a model."""
     steppers: tuple[Stepper, ...]
-    """The first of calibrate.FORECASTERS; without a bundle only the baseline."""
+    """The baseline, and the model where there is a bundle."""
     horizon: int
     leads: tuple[int, ...]
     ring: int
     """Steps of history kept, in sensor units and model-independent: what a new model warms from."""
     learning_steps: int
-    limits: F64
+    limits: F64 | None
+    """(C, 2) lowest and highest allowed value, infinite where not configured; None where none is."""
     table: Table
     estimator: Estimator | None = None
     known: Known | None = None
     """What the model is told of the future; None where it takes no such inputs."""
+
+    @property
+    def model(self) -> Stepper | None:
+        """Give what serves beside the baseline, where there is a bundle."""
+        return self.steppers[1] if len(self.steppers) > 1 else None
 
     @property
     def known_covariates(self) -> tuple[str, ...]:
@@ -75,7 +84,7 @@ def new_group(
         leads=calibrate.leads_up_to(horizon),
         ring=ring,
         learning_steps=max(MIN_LEARNING_STEPS, rule.season_steps),
-        limits=np.array(bounds, dtype=np.float64),
+        limits=np.array(bounds, dtype=np.float64) if np.isfinite(bounds).any() else None,
         table=Table(
             _columns(channels, horizon, ring, steppers) | (estimate.columns(estimator) if estimator else {})
         ),
@@ -90,17 +99,15 @@ def _or(value: float | None, default: float) -> float:
 
 def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ...]) -> dict[str, Column]:
     c = (channels,)
-    leads = calibrate.leads_up_to(horizon)
     columns = {
         "stream": Column((), "int64", -1),
-        "history": Column((channels, ring), init=np.nan),
+        "history": Column((channels, ring), init=np.nan, apart=True),
         "first_step": Column((), "int64", NONE_YET),
         "anchor": Column(c, init=np.nan),
         "unit": Column(c, init=np.nan),
         "next_step": Column((), "int64", NONE_YET),
         "next_value": Column(c, init=np.nan),
-        "next_raw": Column((len(calibrate.FORECASTERS), channels, 3, len(leads)), init=np.nan),
-        "model_warm": Column((), "bool", init=False),
+        "model_warm": Column((), "int64", 0),
         "warm_step": Column((), "int64", NONE_YET),
         "serving": Column((), "int64", calibrate.BASELINE),
         "status": Column((3,), "int64", -1),
@@ -108,11 +115,8 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
     columns |= align.columns(channels) | dedupe.columns(channels)
     columns |= calibrate.columns(channels, horizon) | detect.columns(channels)
     columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
-    for forecaster, stepper in zip(calibrate.FORECASTERS, steppers, strict=False):
-        for spec in stepper.state_spec:
-            column = Column(spec.shape, spec.dtype, spec.init)
-            columns[f"{forecaster}.committed.{spec.name}"] = column
-            columns[f"{forecaster}.next.{spec.name}"] = column
+    for kind, stepper in zip(KINDS, steppers, strict=False):
+        columns |= _state_columns(kind, stepper)
     return columns
 
 
@@ -130,18 +134,29 @@ def present_ns(group: Group) -> int | None:
 
 # --- recurrent states -----------------------------------------------------------------------------------------
 
-
-def read_state(group: Group, forecaster: int, which: str, rows: I64) -> RecurrentState:
-    """Gather the recurrent states of rows; `which` is committed or next."""
-    prefix = f"{calibrate.FORECASTERS[forecaster]}.{which}."
-    return tuple(group.table[prefix + s.name][rows] for s in group.steppers[forecaster].state_spec)
+BASELINE, MODEL = 0, 1
+KINDS = ("baseline", "model")
+"""What has a recurrent state, in the order of Group.steppers."""
 
 
-def write_state(group: Group, forecaster: int, which: str, rows: I64, state: RecurrentState) -> None:
-    """Scatter recurrent states to rows."""
-    prefix = f"{calibrate.FORECASTERS[forecaster]}.{which}."
-    for spec, array in zip(group.steppers[forecaster].state_spec, state, strict=True):
-        group.table[prefix + spec.name][rows] = array
+def _state_columns(kind: str, stepper: Stepper) -> dict[str, Column]:
+    """Declare the two states of a stepper, of which `which` is the committed one: promoting the other moves nothing."""
+    start = packed(initial_state(stepper.state_spec, 1))[0]
+    states = Column((2, len(start)), stepper.state_spec[0].dtype, tuple(start.tolist()), apart=True)
+    return {f"{kind}.states": states, f"{kind}.which": Column((), "int64", 0)}
+
+
+def packed_states(group: Group, kind: int) -> NDArray[Any]:
+    """Give the states of all rows as a writable view (2 · N, W): a row's two follow each other."""
+    states: NDArray[Any] = group.table[f"{KINDS[kind]}.states"]
+    return states.reshape(-1, states.shape[-1])
+
+
+def read_state(group: Group, kind: int, which: str, rows: I64) -> RecurrentState:
+    """Copy the recurrent states of rows; `which` is committed or next."""
+    committed = group.table[f"{KINDS[kind]}.which"][rows]
+    at = 2 * rows + (committed if which == "committed" else 1 - committed)
+    return unpacked(group.steppers[kind].state_spec, packed_states(group, kind)[at])
 
 
 def reset_rows(group: Group, rows: I64) -> None:
@@ -156,24 +171,27 @@ def reset_rows(group: Group, rows: I64) -> None:
         "first_step",
         "next_step",
         "next_value",
-        "next_raw",
         "model_warm",
         "warm_step",
         "serving",
         "pending",
+        "pending_model",
         "calm",
         "run",
         "run_now",
         "run_value",
         "run_value_now",
     )
-    recurrent = [n for n in table.columns if ".committed." in n or ".next." in n]
-    table.reset(rows, {name: table.columns[name] for name in (*worthless, *recurrent)})
+    estimating = [name for name in table.columns if ".committed." in name or ".next." in name]
+    kinds = KINDS[: len(group.steppers)]
+    recurrent = [f"{kind}.{name}" for kind in kinds for name in ("states", "which")]
+    table.reset(rows, (*worthless, *recurrent, *estimating))
 
 
-def recent_history(group: Group, row: int, step: int) -> F64:
+def recent_history(group: Group, row: int, step: int, first_step: int | None = None) -> F64:
     """Give a row's history in time order up to `step` → (T, C), T <= ring, from the stream's first step on."""
-    steps = min(group.ring, step - int(group.table["first_step"][row]) + 1)
+    first_step = int(group.table["first_step"][row]) if first_step is None else first_step
+    steps = min(group.ring, step - first_step + 1)
     at = np.arange(step - steps + 1, step + 1) % group.ring
     history: F64 = group.table["history"][row][:, at].T
     return history
@@ -186,6 +204,7 @@ def fingerprint(group: Group) -> dict[str, Any]:
     """Say what a kept state depends on: another base makes it worthless, another model needs a new warm-up."""
     rule = group.rule
     base = [
+        LAYOUT,
         rule.period_ns,
         rule.aggregate,
         rule.on_gap,
@@ -258,13 +277,12 @@ def _lay_history(group: Group, old: F64) -> None:
 
 def _forget_model(group: Group) -> None:
     table = group.table
-    table["model_warm"][:] = False
+    table["model_warm"][:] = 0
     table["serving"][:] = calibrate.BASELINE
     table["anchor"][:] = np.nan
     table["unit"][:] = np.nan
     table["warm_step"][:] = NONE_YET
-    table["next_raw"][:, calibrate.MODEL :] = np.nan
-    for name in ("pending", "offset", "error", "paired_error", "scored", "alert_width", "calm", "stride"):
-        table[name][:, calibrate.MODEL :] = table.columns[name].init
-    table["paired_error"][:] = np.nan
-    table["paired"][:] = 0
+    everything = np.arange(table.rows)
+    table.reset(everything, ("pending_model", "paired_error", "paired", "log_ratio", "leads_filled"))
+    for name in ("offset", "error", "scored", "alert_width", "calm", "stride"):
+        table[name][:, calibrate.BLEND] = table.columns[name].init

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseq.core import calibrate, detect, estimate
 from edgeseq.core.align import Resets, Samples, align, origin_ns
-from edgeseq.core.calibrate import BASELINE, BLEND, MODEL, VALUE
+from edgeseq.core.calibrate import BASELINE, BLEND
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
-from edgeseq.core.forecast import Stepper, initial_state
-from edgeseq.core.group import (
-    NONE_YET,
-    Group,
-    read_state,
-    recent_history,
-    reset_rows,
-    write_state,
-)
+from edgeseq.core.forecast import Stepper, initial_state, packed, unpacked
+from edgeseq.core.group import KINDS, MODEL, NONE_YET, Group, packed_states, recent_history, reset_rows
 from edgeseq.core.known import look
+from edgeseq.core.table import Work
 from edgeseq.core.types import (
     COVERAGE,
     F32,
@@ -51,6 +46,8 @@ SERVE_AFTER = 24
 SERVE_BELOW, DROP_ABOVE = 1.0, 1.1
 """The model serves once its error is below the baseline's, until it is 10 % above: hysteresis against flapping."""
 
+_LOG_SERVE, _LOG_DROP = math.log(SERVE_BELOW), math.log(DROP_ABOVE)
+
 PHASES, DATA, ALERTS = tuple(Phase), tuple(DataStatus), ("none", "watch", "alert")
 
 
@@ -64,14 +61,20 @@ def apply(group: Group, rows: I64, readings: Readings, order: I64, late: Bool) -
 
 def take(group: Group, samples: Samples) -> list[Event]:
     """Step the samples' rows; their earlier open step is committed first."""
-    moved = group.table["next_step"][samples.rows] != samples.step
-    if moved.any():
-        _commit(group, samples.rows[moved])
-    raw = _step(group, samples)
-    estimates = _estimate(group, group.estimator, samples) if group.estimator else []
-    if not samples.publish:
-        return []
-    return [*_tell(group, samples, raw), *estimates]
+    table, rows = group.table, samples.rows
+    work = table.gather(rows)
+    moved = (work["next_step"] != samples.step) & (work["next_step"] != NONE_YET)
+    if moved.all():
+        _commit(group, work)
+    elif moved.any():
+        part = table.gather(rows[moved])
+        _commit(group, part)
+        part.put()
+        work = table.gather(rows)
+    said = _step(group, work, samples)
+    events = _tell(group, work, samples, said) if samples.publish else []
+    work.put()
+    return events + _estimate(group, group.estimator, samples) if group.estimator else events
 
 
 def reset(group: Group, resets: Resets) -> list[Event]:
@@ -85,142 +88,218 @@ def reset(group: Group, resets: Resets) -> list[Event]:
 # --- commit ---------------------------------------------------------------------------------------------------
 
 
-def _commit(group: Group, rows: I64) -> None:
+def _commit(group: Group, work: Work) -> None:
     """Make the open step final: score the forecasts made for it, learn, keep its value, promote the states."""
-    table = group.table
-    rows = rows[table["next_step"][rows] != NONE_YET]
-    if len(rows) == 0:
-        return
-    step, value = table["next_step"][rows], table["next_value"][rows]
-    forecasts = calibrate.due(table, group.leads, rows, step)
-    calibrate.learn(table, group.leads, rows, value, forecasts)
-    detect.commit(table, rows)
-    table["history"][rows, :, step % group.ring] = value
-    table["first_step"][rows] = np.where(
-        table["first_step"][rows] == NONE_YET, step, table["first_step"][rows]
-    )
-    calibrate.push(table, group.leads, rows, step, table["next_raw"][rows])
-    _promote(group, BASELINE, rows)
+    table, rows = group.table, work.rows
+    step, value = work["next_step"], work["next_value"]
+    forecasts = calibrate.due(table, group.leads, rows, step, work["anchor"], work["unit"])
+    calibrate.learn(work, group.leads, value, forecasts)
+    detect.commit(table, work)
+    table["history"][rows, :, step % group.ring] = value.T
+    np.copyto(work["first_step"], step, where=work["first_step"] == NONE_YET)
+    work["baseline.which"][...] ^= 1
     if group.estimator:
         estimate.commit(table, group.estimator, rows)
-    if len(group.steppers) > MODEL:
-        warm = table["model_warm"][rows]
-        _promote(group, MODEL, rows[warm])
-        for row in rows[~warm & (step >= table["warm_step"][rows])].tolist():
-            _warm(group, row)
-        _choose(group, rows[table["model_warm"][rows]])
+    if group.model:
+        warm = work["model_warm"]
+        work["model.which"][...] ^= warm
+        for i in np.flatnonzero((warm == 0) & (step >= work["warm_step"])).tolist():
+            _warm(group, group.model, work, i)
+        _choose(group, work)
 
 
-def _promote(group: Group, forecaster: int, rows: I64) -> None:
-    write_state(group, forecaster, "committed", rows, read_state(group, forecaster, "next", rows))
-
-
-def _warm(group: Group, row: int) -> None:
+def _warm(group: Group, model: Stepper, work: Work, i: int) -> None:
     """Let the model join a row by replaying its history, or say when to try again."""
-    table, model = group.table, group.steppers[MODEL]
-    step = int(table["next_step"][row])
-    history = recent_history(group, row, step)
+    row, step = int(work.rows[i]), int(work["next_step"][i])
+    anchor, unit = work["anchor"], work["unit"]
+    history = recent_history(group, row, step, int(work["first_step"][i]))
     lacking = WARM_READINGS - int(np.isfinite(history).sum(axis=0).min())
     if lacking > 0:
-        table["warm_step"][row] = step + lacking
+        work["warm_step"][i] = step + lacking
         return
-    if np.isnan(table["unit"][row]).any():
-        table["anchor"][row], table["unit"][row] = (found[0] for found in settle(history[None]))
-    if np.isnan(table["unit"][row]).any():
+    if np.isnan(unit[:, i]).any():
+        anchor[:, i], unit[:, i] = (found[0] for found in settle(history[None]))
+    if np.isnan(unit[:, i]).any():
         # It never moved so far; looking again at once would cost much for little.
-        table["warm_step"][row] = step + RETRY_STEPS
+        work["warm_step"][i] = step + RETRY_STEPS
         return
-    x = normalise(history, table["anchor"][row], table["unit"][row])
+    x = normalise(history, anchor[:, i], unit[:, i])
     first, width = np.array([step - len(x) + 1]), len(x) + group.horizon
-    known, _ = _look_ahead(group, np.array([row]), first, width)
+    known, _ = _look_ahead(group, work.rows[i : i + 1], first, width)
     quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1), known)
-    write_state(group, MODEL, "committed", np.array([row]), state)
-    table["model_warm"][row] = True
-    _drop_broken(group, np.array([row]), quantiles)
+    packed_states(group, MODEL)[2 * row + work["model.which"][i]] = packed(state)[0]
+    work["model_warm"][i] = 1
+    _drop_broken(group, work, np.array([i]), denormalise(quantiles, anchor[:, i].T, unit[:, i].T))
 
 
-def _drop_broken(group: Group, rows: I64, quantiles: NDArray[Any]) -> Bool:
+def _drop_broken(group: Group, work: Work, at: I64, forecasts: F64) -> Bool | None:
     """Let the baseline serve rows whose model gave no finite forecast, until all that broke it is history.
 
+    Args:
+        at: (m,) which of the rows the forecasts are of.
+        forecasts: (m, ...)
+
     Returns:
-        (n,) True where the model is sound.
+        (m,) True where the model is sound; None where all are.
     """
-    sound: Bool = np.isfinite(quantiles).all(axis=(1, 2, 3))
-    broken = rows[~sound]
-    group.table["model_warm"][broken] = False
-    group.table["serving"][broken] = BASELINE
-    group.table["warm_step"][broken] = group.table["next_step"][broken] + group.ring
+    if _is_finite(forecasts):
+        return None
+    sound: Bool = np.all(np.isfinite(forecasts.reshape(len(at), -1)), axis=1)
+    broken = at[~sound]
+    work["model_warm"][broken] = 0
+    work["serving"][broken] = BASELINE
+    work["warm_step"][broken] = work["next_step"][broken] + group.ring
     return sound
 
 
-def _choose(group: Group, rows: I64) -> None:
+def _is_finite(a: F64) -> bool:
+    """Add up the squares: NaN and infinity survive it. Values beyond 1e150 look infinite: then look at each."""
+    flat = a.ravel(order="K")
+    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(flat).all())
+
+
+def _choose(group: Group, work: Work) -> None:
     """Let the blend with the model serve rows whose model is warm, where it beats the baseline, with hysteresis."""
-    if len(rows) == 0:
+    warm = work["model_warm"] != 0
+    if not warm.any():
         return
-    table = group.table
-    ratio = _mean_ratio(group, rows)
-    enough = table["paired"][rows].max(axis=(1, 2)) >= SERVE_AFTER
-    serves = table["serving"][rows] == BLEND
-    with np.errstate(invalid="ignore"):
-        better = np.where(serves, ratio <= DROP_ABOVE, ratio < SERVE_BELOW)
-    table["serving"][rows] = np.where(enough & better, BLEND, BASELINE)
+    log_ratio = work["log_ratio"]
+    log_ratio[...] = calibrate.log_error_ratio(work)
+    ratio = _mean(log_ratio[: group.targets])
+    enough = work["paired"].max(axis=(0, 1)) >= SERVE_AFTER
+    serving = work["serving"]
+    better = np.where(serving == BLEND, ratio <= _LOG_DROP, ratio < _LOG_SERVE)
+    np.copyto(serving, np.where(enough & better, BLEND, BASELINE), where=warm)
 
 
-def _mean_ratio(group: Group, rows: I64) -> F64:
-    """Error of the blend over that of the baseline, geometric mean over the forecast channels (n,)."""
-    ratio = calibrate.error_ratio(group.table, rows)[:, : group.targets]
-    known = np.isfinite(ratio) & (ratio > 0)
-    logs = np.log(np.where(known, ratio, 1.0)).sum(axis=1)
-    return np.where(known.any(axis=1), np.exp(logs / np.maximum(known.sum(axis=1), 1)), np.nan)
+def _mean(log_ratio: F64) -> F64:
+    """Average over the channels that have a ratio (C, n) → (n,); NaN where none has."""
+    if len(log_ratio) == 1:
+        return np.where(np.isfinite(log_ratio[0]), log_ratio[0], np.nan)
+    known = np.isfinite(log_ratio)
+    total = np.zeros(log_ratio.shape[1])
+    # One channel after the other: NumPy would add in an order that depends on the batch.
+    for logs, one in zip(log_ratio, known, strict=True):
+        total += np.where(one, logs, 0.0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 # --- step -----------------------------------------------------------------------------------------------------
 
 
-def _step(group: Group, samples: Samples) -> F64:
-    """Step every forecaster from the committed state → raw forecasts (n, F, C, 3, H)."""
-    table, rows = group.table, samples.rows
-    table["next_step"][rows] = samples.step
-    table["next_value"][rows] = samples.values
-    channels = samples.values.shape[1]
-    raw = np.full((len(rows), len(calibrate.FORECASTERS), channels, 3, group.horizon), np.nan)
-    raw[:, BASELINE] = _bounds(group.steppers[BASELINE], _run(group, BASELINE, rows, samples.values))
-    warm = np.flatnonzero(table["model_warm"][rows])
-    if len(warm):
-        w = rows[warm]
-        anchor, unit = table["anchor"][w], table["unit"][w]
-        known, leads_filled = _look_ahead(group, w, samples.step[warm], 1 + group.horizon)
-        table["leads_filled"][w] = leads_filled
-        quantiles = _run(group, MODEL, w, normalise(samples.values[warm], anchor, unit), known)
-        absolute = denormalise(quantiles, anchor, unit)
-        sound = _drop_broken(group, w, absolute)
-        raw[warm[sound], MODEL] = _bounds(group.steppers[MODEL], absolute[sound])
-        share = calibrate.model_share(table, group.leads, w[sound], group.horizon)
-        raw[warm[sound], BLEND] = calibrate.blend(raw[warm[sound]], share)
-    table["next_raw"][rows] = raw[..., np.array(group.leads) - 1]
-    return raw
+class Said(NamedTuple):
+    """What serves n rows says of the next steps, before calibration; (n, C, H) each."""
+
+    lower: F64
+    value: F64
+    upper: F64
+
+
+def _step(group: Group, work: Work, samples: Samples) -> Said:
+    """Step every forecaster from the committed state."""
+    work["next_step"][...] = samples.step
+    work["next_value"][...] = samples.values.T
+    at_leads = _lead_index(group.leads)
+    naive = _run(group, BASELINE, work, samples.values, None, None)[..., 0]
+    model, warm = group.model, np.flatnonzero(work["model_warm"])
+    said = Said(naive, naive, naive)
+    if model is None:
+        calibrate.push(group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None)
+        return said
+    if len(warm) == len(work):
+        quantiles, share, said = _step_model(group, model, work, samples.values, naive, None)
+    elif len(warm):
+        quantiles = np.full((*naive.shape, 3), np.nan, np.float32)
+        share = np.zeros(naive.shape, np.float32)
+        quantiles[warm], share[warm], mixed = _step_model(group, model, work, samples.values, naive, warm)
+        said = Said(naive.copy(), naive.copy(), naive.copy())
+        for whole, part in zip(said, mixed, strict=True):
+            whole[warm] = part
+    else:
+        quantiles, share = np.full((*naive.shape, 3), np.nan, np.float32), np.zeros(naive.shape, np.float32)
+    calibrate.push(
+        group.table, group.leads, work.rows, samples.step,
+        naive[..., at_leads], quantiles[:, :, at_leads], share[..., at_leads],
+    )  # fmt: skip
+    return said
+
+
+def _step_model(
+    group: Group, model: Stepper, work: Work, values: F64, naive: F64, warm: I64 | None
+) -> tuple[F32, F32, Said]:
+    """Step the model of warm rows (m,), or of all.
+
+    Returns:
+        its lower, value and upper (m, C, H, 3) in its own scale, NaN where it is not sound; its share (m, C, H); and
+        what serves the rows.
+    """
+    at = np.arange(len(work)) if warm is None else warm
+    anchor, unit, step = work["anchor"].T, work["unit"].T, work["next_step"]
+    share = calibrate.model_share(work, group.leads, group.horizon)
+    serving = work["serving"]
+    if warm is not None:
+        values, naive, anchor, unit, step = values[warm], naive[warm], anchor[warm], unit[warm], step[warm]
+        share = share[warm]
+    known, leads_filled = _look_ahead(group, work.rows[at], step, 1 + group.horizon)
+    if known is not None:
+        work["leads_filled"][at] = leads_filled
+    quantiles = _bounds(model, _run(group, MODEL, work, normalise(values, anchor, unit), known, warm))
+    absolute = _in_sensor_units(quantiles, anchor, unit)
+    sound = _drop_broken(group, work, at, absolute.swapaxes(0, 1))
+    if sound is not None:
+        quantiles = np.where(sound[:, None, None, None], quantiles, np.float32(np.nan))
+    mixed = calibrate.blend(naive, absolute, share.astype(np.float64))
+    blended = (serving[at] if warm is not None else serving) == BLEND
+    if not blended.all():
+        mixed = np.where(blended[:, None, None], mixed, naive)
+    return quantiles, share, Said(*mixed)
+
+
+def _in_sensor_units(quantiles: F32, anchor: F64, unit: F64) -> F64:
+    """Turn quantiles (n, C, H, 3) back into sensor units, each kind together: (3, n, C, H)."""
+    absolute = np.empty((3, *quantiles.shape[:-1]))
+    absolute[...] = np.moveaxis(quantiles, 3, 0)
+    absolute *= unit[:, :, None]
+    absolute += anchor[:, :, None]
+    return absolute
+
+
+@functools.cache
+def _lead_index(leads: tuple[int, ...]) -> I64:
+    return np.array(leads) - 1
 
 
 def _look_ahead(group: Group, rows: I64, first: I64, width: int) -> tuple[F32 | None, I64]:
     """Give what is known of `width` steps from `first` on (n, W, K), and how many of the last H were filled (n,)."""
     if group.known is None:
-        return None, np.zeros(len(rows), dtype=np.int64)
+        return None, _NO_ROWS
     named_ns = origin_ns(group.table, group.rule, rows, first)
     known, filled = look(group.known, group.table["phase_ns"][rows], first, width, named_ns)
     return known, filled[:, -group.horizon :].sum(axis=1)
 
 
-def _run(group: Group, forecaster: int, rows: I64, x: NDArray[Any], known: F32 | None = None) -> NDArray[Any]:
-    """Step one forecaster from the committed states; keep the result as the next states."""
-    committed = read_state(group, forecaster, "committed", rows)
-    quantiles, state = group.steppers[forecaster].step(x, committed, known)
-    write_state(group, forecaster, "next", rows, state)
+_NO_ROWS = np.empty(0, dtype=np.int64)
+
+
+def _run(
+    group: Group, kind: int, work: Work, x: NDArray[Any], known: F32 | None, at: I64 | None
+) -> NDArray[Any]:  # fmt: skip
+    """Step one forecaster of some rows (all: None) from the committed states; the result becomes the next ones."""
+    states, stepper = packed_states(group, kind), group.steppers[kind]
+    committed = 2 * work.rows + work[f"{KINDS[kind]}.which"]
+    if at is not None:
+        committed = committed[at]
+    state = unpacked(stepper.state_spec, states.take(committed, axis=0))
+    quantiles, following = stepper.step(x, state, known)
+    committed ^= 1
+    states[committed] = packed(following)
     return quantiles
 
 
 def _bounds(stepper: Stepper, quantiles: NDArray[Any]) -> NDArray[Any]:
-    """Pick lower, value, upper of the published coverage: (B, C, H, Q) → (B, C, 3, H)."""
-    return quantiles[..., _picked(tuple(stepper.levels))].swapaxes(2, 3)
+    """Pick lower, value, upper of the published coverage: (B, C, H, Q) → (B, C, H, 3)."""
+    return quantiles if quantiles.shape[-1] == 3 else quantiles[..., _picked(tuple(stepper.levels))]
 
 
 @functools.cache
@@ -248,83 +327,71 @@ def _estimate(group: Group, estimator: Estimator, samples: Samples) -> list[Even
 # --- tell -----------------------------------------------------------------------------------------------------
 
 
-def _tell(group: Group, samples: Samples, raw: F64) -> list[Event]:
+def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]:
     """Judge the readings against the forecast made one step earlier, and tell the new forecasts."""
-    table, rows = group.table, samples.rows
-    band = _band(group, rows)
-    judged = samples.observed & (np.arange(samples.values.shape[1]) < group.targets)
-    alerts = detect.observe(
-        table,
-        rows,
-        samples.order,
-        samples.step,
-        samples.time_ns,
-        samples.values,
-        judged,
-        band,
-        group.limits,
-        group.learning_steps,
-    )
-    scores = detect.score(samples.values, band.expected, band.lower, band.upper)
-    scores = np.where(samples.observed, scores, np.nan)
-    forecasts = _forecasts(group, samples, raw, scores)
-    return [*forecasts, *alerts, *_fillings(group, samples)]
+    values, observed = samples.values.T, samples.observed.T
+    band = _band(group, work, samples.step)
+    judged = observed
+    if group.targets < len(observed):
+        judged = observed & (np.arange(len(observed)) < group.targets)[:, None]
+    to_judge = detect.Judged(samples.order, samples.step, samples.time_ns, values, judged)
+    alerts = detect.observe(group.table, work, to_judge, band, group.limits, group.learning_steps)
+    scores = detect.score(values, band.expected, band.lower, band.upper)
+    if not observed.all():
+        scores = np.where(observed, scores, np.nan)
+    forecasts = _forecasts(group, work, samples, said, scores)
+    return [*forecasts, *alerts, *_fillings(group, work, samples)]
 
 
-def _fillings(group: Group, samples: Samples) -> list[Event]:
+def _fillings(group: Group, work: Work, samples: Samples) -> list[Event]:
     """Tell where leads begin or cease to be filled."""
     if group.known is None:
         return []
-    table, rows = group.table, samples.rows
-    leads = table["leads_filled"][rows]
-    changed = (leads > 0) != (table["leads_told"][rows] > 0)
-    table["leads_told"][rows] = leads
-    return [
-        InputsFilled(int(samples.order[i]), int(table["stream"][rows[i]]), int(leads[i]))
-        for i in np.flatnonzero(changed)
-    ]
+    leads, told = work["leads_filled"], work["leads_told"]
+    changed = np.flatnonzero((leads > 0) != (told > 0))
+    told[...] = leads
+    return [InputsFilled(int(samples.order[i]), int(work["stream"][i]), int(leads[i])) for i in changed]
 
 
-def _band(group: Group, rows: I64) -> detect.Band:
+def _band(group: Group, work: Work, step: I64) -> detect.Band:
     """Give the 99.9 % band of the open step: of the serving forecaster, or of the baseline while that one learns."""
-    table = group.table
-    here = np.arange(len(rows))
-    # Lead 1 is the first slot of the packed ring whatever the step.
-    learned = table["scored"][..., 0][rows] >= group.learning_steps
-    serving = table["serving"][rows]
-    waiting = table["pending"][..., 0][rows]
+    waiting = calibrate.due(group.table, group.leads[:1], work.rows, step, work["anchor"], work["unit"])
+    value = waiting.value[: calibrate.CALIBRATED, :, 0]
+    learned = work["scored"][:, :, 0] >= group.learning_steps
     # A model that has joined just now made no forecast of this step yet.
-    usable = (learned & np.isfinite(waiting[..., VALUE]))[here, serving, : group.targets].all(axis=1)
-    source = np.where(usable, serving, BASELINE)
-    live, forecasts = learned[here, source], waiting[here, source]
-    offset, width = table["offset"][..., 0][rows, source], table["alert_width"][rows, source]
-    lower, upper = calibrate.alert_band(offset, width, table["stride"][rows, source], forecasts)
-    return detect.Band(forecasts[..., VALUE], lower, upper, live=live, source=_names(source))
+    usable = (learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets].all(axis=0)
+    usable &= work["serving"] == BLEND
+    source = usable.astype(np.int64)
+    lower, upper = calibrate.served_bands(work, waiting)
+    parts: tuple[NDArray[Any], ...] = (value, lower, upper, learned)
+    expected, lower, upper, live = (calibrate.pick(part, source) for part in parts)
+    return detect.Band(expected, lower, upper, live, usable)
 
 
-def _forecasts(group: Group, samples: Samples, raw: F64, scores: F64) -> list[Event]:
+def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F64) -> list[Event]:
     """Make the Forecast events of the serving forecaster; their columns are of the forecast channels."""
-    table, rows, n = group.table, samples.rows, group.targets
-    here = np.arange(len(rows))
-    source = table["serving"][rows]
-    lower, value, upper = calibrate.interval(table, group.leads, rows, source, raw[here, source])
-    skill = np.zeros(samples.values.shape)
+    n, source = group.targets, work["serving"]
+    widening = calibrate.spread(work, group.leads, source, group.horizon)
+    lower, upper = calibrate.interval(widening, *said)
     modelled = source == BLEND
-    if modelled.any():
-        skill[modelled] = 1 - calibrate.error_ratio(table, rows[modelled])
-    observed = np.where(samples.observed, samples.values, np.nan)
-    columns = ForecastColumns(*(column[:, :n] for column in (observed, lower, value, upper, scores, skill)))
-    filled = np.where(modelled, table["leads_filled"][rows], 0)
+    skill = np.where(modelled, 1 - np.exp(work["log_ratio"].copy()), 0.0)
+    observed = (
+        samples.values if samples.observed.all() else np.where(samples.observed, samples.values, np.nan)
+    )
+    columns = ForecastColumns(
+        *(column[:, :n] for column in (observed, lower, said.value, upper, scores.T, skill.T))
+    )
+    filled = np.where(modelled, work["leads_filled"], 0)
     return list(
         map(
             Forecast,
             samples.order.tolist(),
-            table["stream"][rows].tolist(),
+            work["stream"].tolist(),
             samples.step.tolist(),
-            origin_ns(table, group.rule, rows, samples.step).tolist(),
+            origin_ns(group.table, group.rule, work.rows, samples.step).tolist(),
             _names(source),
             filled.tolist(),
-            range(len(rows)),
+            range(len(work)),
             itertools.repeat(columns),
         )
     )

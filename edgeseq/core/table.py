@@ -1,13 +1,24 @@
-"""Per-stream state as rows of contiguous arrays: one row a stream, one column a quantity."""
+"""Per-stream state as rows of contiguous arrays: one row a stream, one column a quantity.
+
+The quantities that a step touches stand side by side in one matrix of 8-byte words, so that the state of a batch is
+brought and taken back at once. While they are worked on they lie quantity by quantity (`Work`): the batch is the last
+axis, along which arithmetic is fast. Rings, of which a step touches little, and what is seldom touched stand apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeseq.core.types import I64
+
+WORD_BYTES = 8
+_PADDING = 8
+"""Words between the quantities of a `Work`: at distances of 4096 bytes a processor's cache would hold few of them."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -15,7 +26,18 @@ class Column(msgspec.Struct, frozen=True):
 
     shape: tuple[int, ...] = ()
     dtype: str = "float64"
-    init: float | int | bool = 0
+    init: float | int | bool | tuple[float, ...] = 0
+    """Of a new row; a tuple along the last axis."""
+    apart: bool = False
+    """In an array of its own: rings, what is seldom touched, and whatever has no 8 bytes."""
+
+
+class _Place(NamedTuple):
+    """Where a column stands among the words of a row."""
+
+    words: slice
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
 
 
 class Table:
@@ -31,28 +53,55 @@ class Table:
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self.columns = dict(columns)
         self.rows = 0
-        self._arrays = {name: self._blank(column, 4) for name, column in self.columns.items()}
-        # Looked up more than a hundred times a reading, changed only when a stream is new.
-        self._views = {name: array[:0] for name, array in self._arrays.items()}
+        self.places: dict[str, _Place] = {}
+        start = 0
+        for name, column in self.columns.items():
+            dtype = np.dtype(column.dtype)
+            if column.apart or dtype.itemsize != WORD_BYTES:
+                continue
+            stop = start + int(np.prod(column.shape))
+            self.places[name] = _Place(slice(start, stop), dtype, column.shape)
+            start = stop
+        self._capacity = 4
+        self._words = self._blank_words(4, start)
+        self._apart = {
+            name: _blank(self.columns[name], 4) for name in self.columns.keys() - self.places.keys()
+        }
+        # Looked up dozens of times a batch, changed only when a stream is new.
+        self._views: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Give the column as a writable view of its rows."""
-        return self._views[name]
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = self._view(name)
+        return view
+
+    @property
+    def words(self) -> NDArray[np.float64]:
+        """Give the matrix of what stands side by side (N, words)."""
+        return self._words[: self.rows]
 
     def add_row(self) -> int:
         """Append a row of initial values and give its index."""
-        capacity = len(next(iter(self._arrays.values())))
-        if self.rows == capacity:
-            for name, column in self.columns.items():
-                self._arrays[name] = np.concatenate([self._arrays[name], self._blank(column, capacity)])
+        if self.rows == self._capacity:
+            more, width = self._capacity, self._words.shape[1]
+            self._words = np.concatenate([self._words, self._blank_words(more, width)])
+            for name, array in self._apart.items():
+                self._apart[name] = np.concatenate([array, _blank(self.columns[name], more)])
+            self._capacity += more
         self.rows += 1
-        self._views = {name: array[: self.rows] for name, array in self._arrays.items()}
+        self._views = {}
         return self.rows - 1
 
-    def reset(self, rows: NDArray[Any], names: Mapping[str, Column]) -> None:
+    def gather(self, rows: I64) -> Work:
+        """Copy the words of different rows (n,), to be worked on."""
+        return Work(self, rows)
+
+    def reset(self, rows: NDArray[Any], names: Iterable[str]) -> None:
         """Set the named columns of some rows back to their initial values."""
-        for name, column in names.items():
-            self[name][rows] = column.init
+        for name in names:
+            self[name][rows] = self.columns[name].init
 
     def row(self, index: int) -> dict[str, NDArray[Any]]:
         """Copy one row."""
@@ -63,6 +112,47 @@ class Table:
         for name in self.columns:
             self[name][index] = values[name]
 
-    @staticmethod
-    def _blank(column: Column, rows: int) -> NDArray[Any]:
-        return np.full((rows, *column.shape), column.init, dtype=np.dtype(column.dtype))
+    def _view(self, name: str) -> NDArray[Any]:
+        if name not in self.places:
+            return self._apart[name][: self.rows]
+        place = self.places[name]
+        words: NDArray[Any] = self._words[: self.rows, place.words].view(place.dtype)
+        return words.reshape(self.rows, *place.shape)
+
+    def _blank_words(self, rows: int, width: int) -> NDArray[np.float64]:
+        words = np.empty((rows, width))
+        for name, place in self.places.items():
+            words[:, place.words].view(place.dtype)[:] = self.columns[name].init
+        return words
+
+
+class Work:
+    """Some rows' words, copied, quantity by quantity: the last axis of each column is the row. `put` keeps them."""
+
+    def __init__(self, table: Table, rows: I64) -> None:
+        self.table = table
+        self.rows = rows
+        words = table.words
+        self._floats = np.empty((words.shape[1], len(rows) + _PADDING))[:, : len(rows)]
+        self._floats[...] = words.take(rows, axis=0).T
+        self._views: dict[str, NDArray[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Give a column of the words as a writable view (…, n)."""
+        view = self._views.get(name)
+        if view is None:
+            place = self.table.places[name]
+            view = self._floats[place.words].view(place.dtype).reshape(*place.shape, len(self.rows))
+            self._views[name] = view
+        return view
+
+    def put(self) -> None:
+        """Write the rows back."""
+        self.table.words[self.rows] = self._floats.T
+
+
+def _blank(column: Column, rows: int) -> NDArray[Any]:
+    return np.full((rows, *column.shape), column.init, dtype=np.dtype(column.dtype))

@@ -9,7 +9,17 @@ from edgeseq.core import keeping, pipeline
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import AlertEvent, AlertKind, Event, Limits, Message, StreamRule
 from edgeseq.testing.fake_stepper import FakeStepper
-from tests.support.streams import OPTIONS, alerts, equal_states, forecasts, message, node, pair_rule, run
+from tests.support.streams import (
+    OPTIONS,
+    alerts,
+    equal_states,
+    forecasts,
+    message,
+    node,
+    pair_rule,
+    recurrent,
+    run,
+)
 
 WILD = 50.0
 RULE = msgspec.structs.replace(pair_rule(), bundle="fake", covariates=1, limits={"level": Limits(max=1.0)})
@@ -60,7 +70,7 @@ def test_the_model_is_fed_the_covariate() -> None:
     """Both channels enter the model's state."""
     state = state_of(RULE)
     run(state, pump(200))
-    assert np.abs(state.groups[0].table["model.committed.level"][0]).min() > 0
+    assert np.abs(recurrent(state, "level")).min() > 0
 
 
 def test_a_covariate_that_falls_silent_keeps_nobody_from_learning() -> None:

@@ -24,25 +24,19 @@ class Bench:
 
     def see(self, value: float, *, observed: bool = True, live: bool = True) -> list[str]:
         """Observe a value in the open step → kind and type of what happened."""
-        cell = np.ones((1, 1))
-        band = detect.Band(10 * cell, 7 * cell, 13 * cell, live=(cell == live), source=["baseline"])
-        events = detect.observe(
-            self.table,
-            self.rows,
-            np.array([0]),
-            np.array([self.step]),
-            np.array([self.step * 10]),
-            value * cell,
-            (cell == 1) & observed,
-            band,
-            np.array([[0.0, 100.0]]),
-            LEARNING,
-        )
+        cell, at = np.ones((1, 1)), np.array([self.step])
+        band = detect.Band(10 * cell, 7 * cell, 13 * cell, live=(cell == live), is_model=np.array([False]))
+        samples = detect.Judged(np.array([0]), at, at * 10, value * cell, (cell == 1) & observed)
+        work = self.table.gather(self.rows)
+        events = detect.observe(self.table, work, samples, band, np.array([[0.0, 100.0]]), LEARNING)
+        work.put()
         return [f"{e.kind.value} {e.event_type}" for e in events]
 
     def close(self) -> None:
         """Commit the open step."""
-        detect.commit(self.table, self.rows)
+        work = self.table.gather(self.rows)
+        detect.commit(self.table, work)
+        work.put()
         self.step += 1
 
     def take(self, *values: float, **how: bool) -> list[str]:

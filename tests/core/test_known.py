@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import CATALOGUE
-from edgeseq.core import keeping, pipeline
+from edgeseq.core import calibrate, keeping, pipeline
 from edgeseq.core import known as k
 from edgeseq.core.known import Covariate, KnownInputs, fill, look, new_known, take
 from edgeseq.core.render import RenderContext, RenderState, render
@@ -42,6 +42,7 @@ from tests.support.streams import (
     message,
     one_forecast,
     plain,
+    recurrent,
     run,
 )
 
@@ -334,11 +335,15 @@ def test_the_model_is_told_of_each_lead_what_messages_gave() -> None:
     state = house()
     run(state, [*days(0, 47), weather(47, dict.fromkeys(range(47, 52), 12.0))])
     run(state, [reading(47, 20.0)])
-    level = state.groups[0].table["model.next.level"][0, 0]
+    level = recurrent(state, "level", "next")[0]
     unit, anchor = (state.groups[0].table[name][0, 0] for name in ("unit", "anchor"))
-    raw = state.groups[0].table["next_raw"][0, 1, 0, 1]
-    np.testing.assert_allclose(raw, anchor + unit * (level + 1.0))
-    committed, following = (state.groups[0].table[f"model.{n}.steps"][0, 0] for n in ("committed", "next"))
+    group = state.groups[0]
+    target = group.table["next_step"] + group.leads[1]
+    waiting = calibrate.due(
+        group.table, group.leads, np.array([0]), target, anchor[None, None], unit[None, None]
+    )
+    np.testing.assert_allclose(waiting.value[calibrate.MODEL, 0, 1], anchor + unit * (level + 1.0))
+    committed, following = (recurrent(state, "steps", which)[0] for which in ("committed", "next"))
     assert following == committed + 1 + 1.0
 
 

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgeseq.core import keeping, pipeline
+from edgeseq.core.group import MODEL as MODEL_STATE
+from edgeseq.core.group import read_state
 from edgeseq.core.types import (
+    F32,
     F64,
     AlertEvent,
     AlertKind,
@@ -129,6 +132,14 @@ def equal_states(a: pipeline.State, b: pipeline.State) -> bool:
     (header_a, arrays_a), (header_b, arrays_b) = keeping.dump(a), keeping.dump(b)
     same = all(arrays_a[name].tobytes() == arrays_b[name].tobytes() for name in arrays_a)
     return header_a == header_b and arrays_a.keys() == arrays_b.keys() and same
+
+
+def recurrent(state: pipeline.State, name: str, which: str = "committed", kind: int = MODEL_STATE) -> F32:
+    """Give a part of the recurrent state of the first stream of the first rule."""
+    group = state.groups[0]
+    names = [spec.name for spec in group.steppers[kind].state_spec]
+    part: F32 = read_state(group, kind, which, np.array([0]))[names.index(name)][0]
+    return part
 
 
 def forecasts(events: list[Event]) -> list[Forecast]:

@@ -34,25 +34,28 @@ def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> 
     """
     _, S, C, H = medians.shape
     leads, rows = calibrate.leads_up_to(H), np.arange(S)
+    at_leads = np.array(leads) - 1
     table = Table(calibrate.columns(C, H))
     for _ in range(S):
         table.add_row()
+    work, anchor, unit = table.gather(rows), np.zeros((C, S)), np.ones((C, S))
     baseline = BaselineStepper(C, H, season, "float64")
     state = initial_state(baseline.state_spec, S)
     for row in x[max(0, rolled.start - baseline.ring) : rolled.start]:
         _, state = baseline.step(row.astype(np.float64), state)
     served = np.empty((wanted.stop - wanted.start, S, C, H), np.float32)
-    raw = np.full((S, len(calibrate.FORECASTERS), C, 3, H), np.nan)
     for t in range(rolled.start, rolled.stop):
         values: F64 = x[t].astype(np.float64)
         naive, state = baseline.step(values, state)
-        raw[:, calibrate.BASELINE] = naive[..., 0][:, :, None]
-        raw[:, calibrate.MODEL] = medians[t - rolled.start][:, :, None]
-        share = calibrate.model_share(table, leads, rows, H)
-        raw[:, calibrate.BLEND] = calibrate.blend(raw, share)
+        said = np.repeat(medians[t - rolled.start][..., None], 3, axis=3)
+        share = calibrate.model_share(work, leads, H)
         if t >= wanted.start:
-            served[t - wanted.start] = raw[:, calibrate.BLEND, :, calibrate.VALUE]
+            model = np.moveaxis(said, 3, 0).astype(np.float64)
+            mixed = calibrate.blend(naive[..., 0], model, share.astype(np.float64))
+            served[t - wanted.start] = mixed[calibrate.VALUE]
         step = np.full(S, t)
-        calibrate.learn(table, leads, rows, values, calibrate.due(table, leads, rows, step))
-        calibrate.push(table, leads, rows, step, raw[..., np.array(leads) - 1])
+        calibrate.learn(work, leads, values.T, calibrate.due(table, leads, rows, step, anchor, unit))
+        calibrate.push(
+            table, leads, rows, step, naive[:, :, at_leads, 0], said[:, :, at_leads], share[..., at_leads]
+        )
     return served
