@@ -17,7 +17,7 @@ from tests.bench.stream.connection import FakeBroker, join
 from tests.bench.stream.drive import Ends
 from tests.bench.stream.tally import Locate, Located
 from tests.bench.stream.warm import Warm
-from tests.support.broker import running_broker
+from tests.support.broker import running_broker, wait_until
 
 ROOT = Path(__file__).parents[3]
 GENERATOR_CORE, CLIENT_CORE = 0, 1
@@ -128,9 +128,10 @@ def real_broker(folder: Path) -> Iterator[Place]:
     ours = ("listener", "allow_anonymous", "persistence", "max_queued_m", "max_inflight", "set_tcp_nodelay")
     shipped = (ROOT / "deploy" / "mosquitto.conf").read_text(encoding="utf-8").splitlines()
     lines = [line for line in shipped if line and not line.startswith(("#", *ours))]
-    with running_broker(folder, *lines) as broker:
+    with running_broker(folder, *lines, "log_type subscribe") as broker:
 
         def meet(locate: Locate, qos: int, results: dict[bytes, int]) -> Ends:
+            wait_until(lambda: readings.FILTER in broker.log(), "the client has subscribed")
             sink = join(broker.port, b"sink", results)
             return Ends(join(broker.port, b"source", {}), sink, locate, qos)
 
