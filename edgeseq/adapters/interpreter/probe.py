@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,4 +146,5 @@ def _save_proofs(path: Path, proofs: dict[str, float]) -> None:
         draft.write_text(json.dumps(proofs))
         draft.replace(path)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # read-only: not even what is not there can be removed
+            draft.unlink()
