@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -128,6 +129,7 @@ def real_broker(folder: Path) -> Iterator[Place]:
     ours = ("listener", "allow_anonymous", "persistence", "max_queued_m", "max_inflight", "set_tcp_nodelay")
     shipped = (ROOT / "deploy" / "mosquitto.conf").read_text(encoding="utf-8").splitlines()
     lines = [line for line in shipped if line and not line.startswith(("#", *ours))]
+    shutil.rmtree(folder, ignore_errors=True)
     with running_broker(folder, *lines, "log_type subscribe") as broker:
 
         def meet(locate: Locate, qos: int, results: dict[bytes, int]) -> Ends:
