@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from edgeseq.core.decimals import significant
 from edgeseq.core.instants import format_instant
-from edgeseq.core.payloads import ClassPayload, EstimatePayload, significant
+from edgeseq.core.payloads import ClassPayload, EstimatePayload
 from edgeseq.core.types import COVERAGE, ClassChanged, Estimate, Target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 LIMIT_NS = 2**62
 """Instants lie within ±146 years of 1970, so that sums and differences of two never leave 64 bits."""
@@ -46,9 +47,16 @@ def format_instant(time_ns: int) -> str:
     ('2026-03-01T10:00:00Z', '2026-03-01T10:00:00.5Z')
     """
     seconds, rest_ns = divmod(time_ns, 10**9)
-    whole = (_EPOCH_NAIVE + timedelta(seconds=seconds)).isoformat()
-    fraction = f".{rest_ns:09d}".rstrip("0") if rest_ns else ""
-    return f"{whole}{fraction}Z"
+    if not rest_ns:
+        return f"{_format_second(seconds)}Z"
+    fraction = f"{rest_ns:09d}".rstrip("0")
+    return f"{_format_second(seconds)}.{fraction}Z"
+
+
+@lru_cache(maxsize=1024)
+def _format_second(seconds: int) -> str:
+    """Write a whole second; streams share most of them."""
+    return (_EPOCH_NAIVE + timedelta(seconds=seconds)).isoformat()
 
 
 def _within(time_ns: int | None) -> int | None:

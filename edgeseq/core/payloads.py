@@ -9,40 +9,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from edgeseq.core.types import F64, AlertKind, DataStatus, Phase, Quality, Source
-
-SIGNIFICANT_DIGITS = 5
-
-# Correctly rounded powers: comparing with them and dividing by 10^0 … 10^22 (exact in float64) makes the rounding
-# independent of how a platform computes logarithms, and of a value's neighbours in the array.
-_LOWEST_EXPONENT, _HIGHEST_EXPONENT, _EXACT_EXPONENT = -300, 300, 22
-_POWERS = np.array([float(f"1e{e}") for e in range(_LOWEST_EXPONENT, _HIGHEST_EXPONENT + 1)])
+from edgeseq.core.types import AlertKind, DataStatus, Phase, Quality, Source
 
 Time = Annotated[
     str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$", description="ISO 8601, UTC")
 ]
 Seconds = Annotated[int | float, Meta(description="whole where possible")]
-
-
-def significant(values: F64) -> F64:
-    """Round to 5 significant digits, any shape; the result prints with at most that many.
-
-    >>> significant(np.array([12.345678, -0.000123456, 123456.7, np.nan])).tolist()
-    [12.346, -0.00012346, 123460.0, nan]
-    """
-    magnitude = np.abs(values)
-    exponent = np.searchsorted(_POWERS, magnitude, side="right") - 1 + _LOWEST_EXPONENT
-    shift = SIGNIFICANT_DIGITS - 1 - exponent
-    usual = np.abs(shift) <= _EXACT_EXPONENT
-    power = _POWERS[np.where(usual, np.abs(shift), 0) - _LOWEST_EXPONENT]
-    rounded = np.where(shift >= 0, np.rint(values * power) / power, np.rint(values / power) * power)
-    odd = ~usual & np.isfinite(values) & (values != 0)
-    if odd.any():
-        rounded[odd] = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values[odd].tolist()]
-    return np.where(usual | odd, rounded, values)
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

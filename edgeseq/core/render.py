@@ -18,32 +18,35 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple, TypeGuard, assert_never
+from typing import assert_never
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 
 from edgeseq.core.bridge import bridge_alerts, bridge_event
+from edgeseq.core.decimals import significant
 from edgeseq.core.estimated import Estimated, class_payload, estimate_payload
+from edgeseq.core.forecast_payload import (
+    BASELINE,
+    Scalars,
+    Template,
+    Texts,
+    forecast_payloads,
+    make_template,
+    write_forecasts,
+)
 from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import (
     AlertPayload,
     ClassPayload,
     EventPayload,
-    ForecastPayload,
-    LatestPayload,
     OpenAlert,
-    Path,
     StatusPayload,
-    significant,
 )
 from edgeseq.core.topics import slug
 from edgeseq.core.types import (
-    COVERAGE,
     AlertEvent,
     AlertKind,
     ClassChanged,
@@ -53,9 +56,9 @@ from edgeseq.core.types import (
     Forecast,
     InputsFilled,
     Limits,
+    OtherEvent,
     Outgoing,
     Phase,
-    PublishedEvent,
     StreamCreated,
     StreamInfo,
     StreamReset,
@@ -68,7 +71,6 @@ LATEST_EVERY_NS = 900 * 10**9
 """Retained messages are written to the broker's disk: 100 retained forecasts/s made mosquitto write 59 GB a day."""
 
 ALERT_ID_CHARS = 16
-BASELINE = "baseline"
 
 NEW = StatusPayload(phase=Phase.LEARNING, data=DataStatus.OK, alert="none")
 """Status of a stream that has none yet."""
@@ -105,8 +107,12 @@ class RenderContext:
 class View:
     """What subscribers were told of one stream."""
 
-    scalars: list[ForecastPayload] = field(default_factory=list)
-    """The newest forecast of each channel, without its path."""
+    scalars: list[Scalars] = field(default_factory=list)
+    """The newest forecast of each channel."""
+    name: bytes = b""
+    """The stream's id as text, once it is asked for, …"""
+    topics: list[str] = field(default_factory=list)
+    """… and where the forecast of each channel goes."""
     latest_ns: int | None = None
     """Origin of the newest `latest`."""
     status: StatusPayload = NEW
@@ -121,48 +127,62 @@ class RenderState:
     """What subscribers were told. Never saved: rendering the statuses and open alerts of a state rebuilds it."""
 
     views: dict[int, View] = field(default_factory=dict)
+    templates: dict[tuple[str, int], Template] = field(default_factory=dict)
+    """Key of a rule and horizon → its payloads."""
 
     def view(self, stream: int) -> View:
         """Give the view of a stream."""
-        return self.views.setdefault(stream, View())
+        view = self.views.get(stream)
+        if view is None:
+            view = self.views[stream] = View()
+        return view
 
 
 def render(context: RenderContext, render_state: RenderState, events: Sequence[Event]) -> list[Outgoing]:
     """Turn events into messages, in order; `render_state` is changed in place."""
     outgoing: list[Outgoing] = []
-    numbers = _numbers(events)
-    # Of filled inputs the forecasts themselves tell.
-    for event in filter(_is_published, events):
-        match event:
-            case Forecast():
-                outgoing.extend(_forecast(context, render_state.view(event.stream), event, next(numbers)))
-            case Estimate():
-                estimated = context.estimated[context.rule_of(event.stream).key]
-                told = estimate_payload(event, estimated, context.infos[event.stream].id)
-                outgoing.append(Outgoing(f"{_base(context, event.stream)}/estimate", _encode(told)))
-            case ClassChanged():
-                state = class_payload(event, context.estimated[context.rule_of(event.stream).key])
-                render_state.view(event.stream).state = state
-                outgoing.append(_retained(f"{_base(context, event.stream)}/state", _encode(state)))
-            case AlertEvent():
-                outgoing.extend(_alert(context, render_state.view(event.stream), event))
-            case StreamStatus():
-                outgoing.extend(_status(context, render_state.view(event.stream), event))
-            case StreamCreated():
-                outgoing.extend(_created(context, event))
-            case StreamReset():
-                stream = context.infos[event.stream].id
-                reset = EventPayload(event="stream.reset", stream=stream, gap_steps=event.gap_steps)
-                outgoing.append(bridge_event(context.root, reset))
-            case _:
-                assert_never(event)
-    if any(isinstance(event, AlertEvent) for event in events):
+    forecasts: list[Forecast] = []
+    texts: dict[int, Texts] = {}
+    has_alerts = False
+    for event in events:
+        if isinstance(event, Forecast):
+            forecasts.append(event)
+            continue
+        outgoing += _forecasts(context, render_state, forecasts, texts)
+        forecasts.clear()
+        # Of filled inputs the forecasts themselves tell.
+        if not isinstance(event, InputsFilled):
+            has_alerts = has_alerts or isinstance(event, AlertEvent)
+            outgoing += _tell(context, render_state, event)
+    outgoing += _forecasts(context, render_state, forecasts, texts)
+    if has_alerts:
         outgoing.append(_open_alerts(context, render_state))
     return outgoing
 
 
-def _is_published(event: Event) -> TypeGuard[PublishedEvent]:
-    return not isinstance(event, InputsFilled)
+def _tell(context: RenderContext, render_state: RenderState, event: OtherEvent) -> Iterable[Outgoing]:
+    """Turn an event that is no forecast into messages."""
+    match event:
+        case Estimate():
+            estimated = context.estimated[context.rule_of(event.stream).key]
+            told = estimate_payload(event, estimated, context.infos[event.stream].id)
+            return [Outgoing(f"{_base(context, event.stream)}/estimate", _encode(told))]
+        case ClassChanged():
+            state = class_payload(event, context.estimated[context.rule_of(event.stream).key])
+            render_state.view(event.stream).state = state
+            return [_retained(f"{_base(context, event.stream)}/state", _encode(state))]
+        case AlertEvent():
+            return _alert(context, render_state.view(event.stream), event)
+        case StreamStatus():
+            return _status(context, render_state.view(event.stream), event)
+        case StreamCreated():
+            return _created(context, event)
+        case StreamReset():
+            stream = context.infos[event.stream].id
+            reset = EventPayload(event="stream.reset", stream=stream, gap_steps=event.gap_steps)
+            return [bridge_event(context.root, reset)]
+        case _:
+            assert_never(event)
 
 
 def announce(context: RenderContext, render_state: RenderState) -> list[Outgoing]:
@@ -189,76 +209,43 @@ def alert_id(stream: str, channel: str, kind: str, opened_step: int, bundle: str
 # --- one event --------------------------------------------------------------------------------------------------
 
 
-class _Numbers(NamedTuple):
-    """The numbers of one forecast, rounded: by channel, then by lead."""
-
-    lower: list[list[float | None]]
-    value: list[list[float | None]]
-    upper: list[list[float | None]]
-    observed: list[float | None]
-    score: list[float | None]
-    skill: list[float | None]
-
-
-def _numbers(events: Sequence[Event]) -> Iterator[_Numbers]:
-    """Round the numbers of all forecasts at once: NumPy's cost is by the call."""
-    forecasts = [event for event in events if isinstance(event, Forecast)]
-    if not forecasts:
-        return
-    names = _Numbers._fields
-    flat = significant(
-        np.concatenate([getattr(f, name).ravel() for f in forecasts for name in names])
-    ).tolist()
-    at = 0
-    for forecast in forecasts:
-        C, H = forecast.value.shape
-        start = at + 3 * C * H
-        rows = [flat[i : i + H] for i in range(at, start, H)]
-        at = start + 3 * C
-        scalars = flat[start:at]
-        yield _Numbers(
-            rows[:C], rows[C : 2 * C], rows[2 * C :], scalars[:C], scalars[C : 2 * C], scalars[2 * C :]
-        )
+def _forecasts(
+    context: RenderContext, render_state: RenderState, forecasts: list[Forecast], texts: dict[int, Texts]
+) -> list[Outgoing]:
+    """Publish forecasts, one for each channel, and `latest` where it is due; `texts` grows by what is written."""
+    outgoing: list[Outgoing] = []
+    for event in forecasts:
+        together = id(event.columns)
+        if together not in texts:
+            texts[together] = _write(context, render_state, event)
+        view = render_state.views.get(event.stream) or render_state.view(event.stream)
+        if not view.topics:
+            _address(context, view, event.stream)
+        view.scalars, payloads = forecast_payloads(texts[together], event, view.name)
+        for topic, payload in zip(view.topics, payloads, strict=True):
+            outgoing.append(Outgoing(topic, payload))
+        if view.latest_ns is None or event.origin_ns - view.latest_ns >= LATEST_EVERY_NS:
+            view.latest_ns = event.origin_ns
+            outgoing += _latest(context, event.stream, view)
+    return outgoing
 
 
-def _forecast(context: RenderContext, view: View, event: Forecast, numbers: _Numbers) -> Iterator[Outgoing]:
-    """Publish the forecast of each channel, and `latest` when it is due."""
+def _write(context: RenderContext, render_state: RenderState, event: Forecast) -> Texts:
+    """Write the numbers of all forecasts that were made together with this one: NumPy's cost is by the call."""
     rule = context.rule_of(event.stream)
-    lower, value, upper, observed, score, skill = numbers
-    stream = context.infos[event.stream].id
-    label = context.bundles.get(rule.key) if event.source == "model" else None
-    digest = label.rpartition("@")[2] if label else BASELINE
-    view.scalars = []
-    for c, name in enumerate(rule.forecast_names):
-        place = f"{stream}/{name}" if rule.channels else stream
-        scalars = ForecastPayload(
-            id=f"{place}:{event.step}:{digest}",
-            stream=stream,
-            channel=name if rule.channels else UNSET,
-            origin=format_instant(event.origin_ns),
-            period_s=_seconds(rule.period_ns),
-            unit=rule.unit_of(name),
-            observed=observed[c],
-            value=value[c][0],
-            lower=lower[c][0],
-            upper=upper[c][0],
-            coverage=COVERAGE,
-            score=score[c],
-            quality="ok" if observed[c] == observed[c] else "missing",  # NaN differs from itself
-            source=event.source,
-            skill=skill[c],
-            bundle=label,
-            leads_filled=event.leads_filled or UNSET,
-        )
-        view.scalars.append(scalars)
-        payload = scalars
-        if rule.publish_path:
-            path = Path(_leads(rule.period_ns, len(value[c])), lower[c], value[c], upper[c])
-            payload = msgspec.structs.replace(scalars, path=path)
-        yield Outgoing(f"{_base(context, event.stream, c)}/forecast", _encode(payload))
-    if view.latest_ns is None or event.origin_ns - view.latest_ns >= LATEST_EVERY_NS:
-        view.latest_ns = event.origin_ns
-        yield from _latest(context, event.stream, view)
+    key = rule.key, event.columns.value.shape[2]
+    template = render_state.templates.get(key)
+    if template is None:
+        template = make_template(rule, context.bundles.get(rule.key), key[1])
+        render_state.templates[key] = template
+    return write_forecasts(template, event.columns)
+
+
+def _address(context: RenderContext, view: View, stream: int) -> None:
+    """Keep what a stream's forecasts are addressed by."""
+    channels = range(len(context.rule_of(stream).forecast_names))
+    view.topics = [f"{_base(context, stream, c)}/forecast" for c in channels]
+    view.name = _encode(context.infos[stream].id)[1:-1]
 
 
 def _status(context: RenderContext, view: View, event: StreamStatus) -> Iterator[Outgoing]:
@@ -279,10 +266,9 @@ def _status_messages(context: RenderContext, stream: int, view: View) -> Iterato
 def _latest(context: RenderContext, stream: int, view: View) -> Iterator[Outgoing]:
     """Retain the newest forecast of each channel with the stream's status."""
     status = view.status
+    told = _encode({"phase": status.phase, "data": status.data, "alert": status.alert})
     for c, scalars in enumerate(view.scalars):
-        shared = {name: getattr(scalars, name) for name in scalars.__struct_fields__ if name != "path"}
-        payload = LatestPayload(**shared, phase=status.phase, data=status.data, alert=status.alert)
-        yield _retained(f"{_base(context, stream, c)}/latest", _encode(payload))
+        yield _retained(f"{_base(context, stream, c)}/latest", b"".join((*scalars, b",", told[1:])))
 
 
 def _alert(context: RenderContext, view: View, event: AlertEvent) -> Iterator[Outgoing]:
@@ -384,14 +370,3 @@ def _switches(context: RenderContext, stream: int, view: View) -> dict[str, byte
 def _retained(topic: str, payload: bytes) -> Outgoing:
     """Make a message that describes a state."""
     return Outgoing(topic, payload, qos=1, retain=True)
-
-
-def _seconds(time_ns: int) -> int | float:
-    """Turn ns into seconds, an integer where whole."""
-    return time_ns / 1e9 if time_ns % 10**9 else time_ns // 10**9
-
-
-@lru_cache(maxsize=256)
-def _leads(period_ns: int, horizon: int) -> list[int | float]:
-    """List the times from origin to each forecast step (s)."""
-    return [_seconds(period_ns * lead) for lead in range(1, horizon + 1)]

@@ -42,7 +42,7 @@ CALIBRATED_LEADS = (1, 2, 4, 8, 16, 24, 48, 96)
 # --- what happens to the daemon: everything is a value in one inbox -------------------------------------------
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One MQTT application message as it arrived."""
 
     topic: str
@@ -455,11 +455,11 @@ class StreamCreated(msgspec.Struct, frozen=True):
     stream: int
 
 
-PublishedEvent = Forecast | Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamCreated
-Event = PublishedEvent | InputsFilled
+OtherEvent = Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamCreated
+Event = Forecast | OtherEvent | InputsFilled
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One MQTT publish."""
 
     topic: str

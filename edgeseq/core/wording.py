@@ -6,7 +6,7 @@ import math
 from decimal import Decimal
 
 from edgeseq.core.instants import format_instant
-from edgeseq.core.payloads import SIGNIFICANT_DIGITS
+from edgeseq.core.number_forms import SIGNIFICANT_DIGITS
 from edgeseq.core.types import AlertEvent, AlertKind, Limits
 
 _STATES = {

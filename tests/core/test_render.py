@@ -9,11 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgeseq.core.bridge import MAX_LISTED_ALERTS, bridge_health, bridge_info, bridge_state
-from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo, significant
+from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo
 from edgeseq.core.render import LATEST_EVERY_NS, RenderContext, RenderState, alert_id, announce, render
 from edgeseq.core.types import (
     F64,
@@ -176,21 +174,6 @@ def test_render_forecast_with_path_switched_off_scalars_only() -> None:
     payload = read(render(context, RenderState(), [forecast()])[0])
     assert "path" not in payload
     assert payload["value"] == 12.5
-
-
-@given(st.floats(-1.7e308, 1.7e308))  # the very last floats round to infinity
-def test_significant_any_float_five_digits_near_it(value: float) -> None:
-    """Rounding keeps 5 significant digits, as printing does but for ties."""
-    rounded = float(significant(np.array([value]))[0])
-    assert float(f"{rounded:.5g}") == rounded
-    assert abs(rounded - value) <= abs(value) * 5.0001e-5 or abs(value) < 1e-300
-
-
-@given(st.lists(st.floats(), min_size=1, max_size=20), st.integers(0, 19))
-def test_significant_value_alone_as_among_others(values: list[float], at: int) -> None:
-    """How a number is rounded does not depend on what stands beside it."""
-    i = at % len(values)
-    np.testing.assert_array_equal(significant(np.array(values))[i], significant(np.array([values[i]]))[0])
 
 
 # --- states -----------------------------------------------------------------------------------------------------

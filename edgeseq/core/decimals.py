@@ -1,0 +1,140 @@
+"""Numbers of 5 significant digits, and their text, whole columns at once.
+
+In a row of text a number is two words of 8 bytes: what stands before its digits (separator, sign, `0.00`), then the
+digits with their point. NUL bytes stand where a number has nothing, and are deleted at the end. How the words are made
+depends on the number's form only (sign and power of ten), so that NumPy looks all of it up. Numbers below 0.00001 or
+from 1e27 on, which have no form, are written one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from edgeseq.core.number_forms import (
+    BY_FORM,
+    DIGITS,
+    FORM_OF,
+    LIMIT,
+    NEXT_POWER,
+    SEPARATOR_BYTES,
+    SIGNIFICANT_DIGITS,
+    WORD_BYTES,
+    to_words,
+)
+from edgeseq.core.types import F64, I64, U64, Bool
+
+CHUNK_ROWS = 64
+"""Rows written at a time: so their columns stay in the processor's cache."""
+
+CUT = b"\n"
+"""Ends a piece of a row; no JSON text contains it."""
+
+# Correctly rounded powers: comparing with them and dividing by 10^0 … 10^22 (exact in float64) makes the rounding
+# independent of how a platform computes logarithms, and of a value's neighbours in the array.
+_LOWEST_EXPONENT, _HIGHEST_EXPONENT, _EXACT_EXPONENT = -300, 300, 22
+_POWERS = np.array([float(f"1e{e}") for e in range(_LOWEST_EXPONENT, _HIGHEST_EXPONENT + 1)])
+
+
+class _Layout(NamedTuple):
+    """Where things stand in a row of W words that holds J numbers."""
+
+    constant: U64
+    """(W,) the labels; NUL where numbers will stand."""
+    separator: U64
+    """(J,) end of the label, in the number's first word."""
+    first: I64
+    """(J,) index of the number's first word."""
+
+
+@np.errstate(invalid="ignore")  # NaN of some kinds, and infinite ones
+def significant(values: F64) -> F64:
+    """Round to 5 significant digits, any shape; the result prints with at most that many.
+
+    >>> significant(np.array([12.345678, -0.000123456, 123456.7, np.nan])).tolist()
+    [12.346, -0.00012346, 123460.0, nan]
+    """
+    magnitude = np.abs(values)
+    exponent = np.searchsorted(_POWERS, magnitude, side="right") - 1 + _LOWEST_EXPONENT
+    shift = SIGNIFICANT_DIGITS - 1 - exponent
+    usual = np.abs(shift) <= _EXACT_EXPONENT
+    power = _POWERS[np.where(usual, np.abs(shift), 0) - _LOWEST_EXPONENT]
+    rounded = np.where(shift >= 0, np.rint(values * power) / power, np.rint(values / power) * power)
+    odd = ~usual & np.isfinite(values) & (values != 0)
+    if odd.any():
+        rounded[odd] = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values[odd].tolist()]
+    return np.where(usual | odd, rounded, values)
+
+
+def write_rows(values: F64, labels: Sequence[bytes]) -> list[bytes]:
+    r"""Write rows of numbers (n, J), rounded to 5 significant digits; numbers that are not finite are null.
+
+    Args:
+        values: the numbers.
+        labels: (J + 1) texts before each number and after the last one. A CUT within them ends a piece of the row.
+
+    Returns:
+        the pieces of all rows.
+
+    >>> write_rows(np.array([[12.345678, np.nan], [-0.0001234, 5e9]]), (b"[", b"]\n[", b"]"))
+    [b'[12.346]', b'[null]', b'[-0.0001234]', b'[5.0e9]']
+    """
+    layout = _layout(tuple(labels))
+    pieces: list[bytes] = []
+    for start in range(0, len(values), CHUNK_ROWS):
+        text = _write_chunk(values[start : start + CHUNK_ROWS], layout)
+        pieces += text.translate(None, b"\0").split(CUT)
+        pieces.pop()  # what follows the last CUT
+    return pieces
+
+
+@np.errstate(invalid="ignore", over="ignore")  # not finite, and odd ones
+def _write_chunk(values: F64, layout: _Layout) -> bytes:
+    """Write rows with NUL bytes among them, each with a CUT at its end."""
+    exponent = (np.ascontiguousarray(values).view(np.uint64) >> np.uint64(52)).view(np.int64)
+    magnitude = np.abs(values)
+    form = FORM_OF[exponent] - (magnitude >= NEXT_POWER[exponent])
+    number = np.rint(magnitude * BY_FORM.multiplier[form] / BY_FORM.divisor[form])
+    number = np.fmax(number, 0.0)  # NaN is 0, and written by its form
+    form -= number == LIMIT
+    digits = DIGITS[number.astype(np.int64)]
+    after = (digits & BY_FORM.low[form]) | ((digits << np.uint64(8)) & BY_FORM.high[form])
+    after |= BY_FORM.fill[form]
+    before = BY_FORM.before[form] | layout.separator
+    text = np.empty((len(values), len(layout.constant)), dtype="<u8")
+    text[:] = layout.constant
+    text[:, layout.first] = before
+    text[:, layout.first + 1] = after
+    if (is_odd := BY_FORM.is_odd[form]).any():
+        _write_odd(values, is_odd, text, layout)
+    return text.tobytes()
+
+
+def _write_odd(values: F64, is_odd: Bool, text: U64, layout: _Layout) -> None:
+    """Write the numbers that have no form into the rows of words."""
+    rows, columns = (index.tolist() for index in np.nonzero(is_odd))
+    for row, column, number in zip(rows, columns, significant(values[is_odd]).tolist(), strict=True):
+        written = b"%.4e" % number if math.isfinite(number) else b"null"
+        separator = int(layout.separator[column]).to_bytes(WORD_BYTES, "little")[:SEPARATOR_BYTES]
+        first = layout.first[column]
+        text[row, first : first + 2] = to_words(separator + written, 2)
+
+
+@lru_cache(maxsize=64)
+def _layout(labels: tuple[bytes, ...]) -> _Layout:
+    """Lay out a row: each label in words of its own, but for its end, which shares the number's first word."""
+    constant: list[int] = []
+    separator, first = [], []
+    for label in labels[:-1]:
+        start = label[:-SEPARATOR_BYTES]
+        constant += to_words(start, -(-len(start) // WORD_BYTES))
+        first.append(len(constant))
+        separator += to_words(label[-SEPARATOR_BYTES:], 1)
+        constant += [0, 0]
+    end = labels[-1] + CUT
+    constant += to_words(end, -(-len(end) // WORD_BYTES))
+    return _Layout(np.array(constant, np.uint64), np.array(separator, np.uint64), np.array(first))

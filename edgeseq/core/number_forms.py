@@ -1,0 +1,124 @@
+"""The forms of written numbers: how a number of 5 significant digits is read and written, by its sign and power of ten.
+
+Tables for `decimals`: there are few forms, so that NumPy looks up what belongs to each number of a column.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from edgeseq.core.types import F64, I64, U64, Bool
+
+SIGNIFICANT_DIGITS = 5
+
+WORD_BYTES = 8
+SEPARATOR_BYTES = 2
+"""Room for a separator at the start of a number's first word."""
+
+LIMIT = 10**SIGNIFICANT_DIGITS
+
+_EXPONENTS = range(26, -6, -1)
+"""Powers of ten that have a form. 10^22 is the greatest that is exact: 26 less the 4 digits after the first."""
+
+# Forms, for positive numbers, then the same for negative ones: zero, odd, a form for each exponent, odd, null, odd.
+# A number that reaches the next power of ten has the form before; what lies before zero is the last form.
+_ZERO, _FIRST = 0, 2
+_SMALL = _FIRST + len(_EXPONENTS)
+_NULL = _SMALL + 1
+_FORMS = _NULL + 2
+
+
+class Forms(NamedTuple):
+    """How a number is read and written, by its form (2 · _FORMS,)."""
+
+    multiplier: F64
+    """Turns a magnitude into an integer of 5 digits, …"""
+    divisor: F64
+    """… exactly: one of both is 1."""
+    before: U64
+    """First word: sign, and `0.00` of a small number, behind the place of a separator."""
+    low: U64
+    """Which bytes of the digits stay in place, …"""
+    high: U64
+    """… and which make room for a point, moved by one."""
+    fill: U64
+    """What stands among the digits: a point, zeros beside it, an exponent."""
+    is_odd: Bool
+
+
+def to_words(text: bytes, count: int) -> list[int]:
+    """Cut text into words."""
+    padded = text.ljust(count * WORD_BYTES, b"\0")
+    return [int.from_bytes(padded[i * WORD_BYTES : (i + 1) * WORD_BYTES], "little") for i in range(count)]
+
+
+def _digits() -> U64:
+    """Write the integers up to 10^5 without the zeros at their ends, as words."""
+    numbers = np.arange(LIMIT)
+    words = np.zeros(LIMIT + 1, dtype=np.uint64)
+    for place in range(SIGNIFICANT_DIGITS):
+        rest = numbers % 10 ** (SIGNIFICANT_DIGITS - place)
+        digit = rest // 10 ** (SIGNIFICANT_DIGITS - place - 1) + ord("0")
+        words[:-1] |= np.where(rest > 0, digit, 0).astype(np.uint64) << np.uint64(8 * place)
+    words[LIMIT] = words[LIMIT // 10]
+    return words
+
+
+def _shape(exponent: int) -> tuple[bytes, int, bytes]:
+    """Tell how numbers of a power of ten are written: what stands before, digits before the point, what fills.
+
+    Digits, point and fill are 8 bytes at most. A fill's zero gives way to a digit.
+    """
+    D = SIGNIFICANT_DIGITS
+    if 0 <= exponent <= D:  # 1.2346 … 123460.0
+        integer = b"0" * (exponent + 1)
+        return b"", min(exponent + 1, D), integer + b".0"
+    if -D < exponent < 0:  # 0.12346 … 0.00012346
+        return b"0." + b"0" * (-exponent - 1), D, b""
+    if D < exponent <= 9:  # 1.2346e6
+        return b"", 1, b"0.0\0\0\0e%d" % exponent
+    return b"", D, b"0" * D + b"e%d" % (exponent - D + 1)  # 12346e6, 12346e-9
+
+
+def _by_form() -> Forms:
+    """Make the tables of all forms."""
+    n = 2 * _FORMS
+    word = np.zeros((4, n), dtype=np.uint64)
+    forms = Forms(np.zeros(n), np.ones(n), word[0], word[1], word[2], word[3], np.ones(n, dtype=np.bool_))
+    for sign, text in ((0, b""), (_FORMS, b"-")):
+        for form, exponent in enumerate(_EXPONENTS, sign + _FIRST):
+            before, integer, fill = _shape(exponent)
+            decimals = SIGNIFICANT_DIGITS - 1 - exponent
+            forms.multiplier[form], forms.divisor[form] = 10.0 ** max(decimals, 0), 10.0 ** max(-decimals, 0)
+            forms.before[form] = to_words(b"\0" * SEPARATOR_BYTES + text + before, 1)[0]
+            forms.low[form] = 256**integer - 1
+            forms.high[form] = 256 ** (SIGNIFICANT_DIGITS + 1) - 256 ** (integer + 1)
+            forms.fill[form] = to_words(fill, 1)[0]
+        for form, prefix, fill in ((_ZERO, text, b"0.0"), (_NULL, b"", b"null")):
+            forms.before[sign + form] = to_words(b"\0" * SEPARATOR_BYTES + prefix, 1)[0]
+            forms.fill[sign + form] = to_words(fill, 1)[0]
+            forms.is_odd[sign + form] = False
+        forms.is_odd[sign + _FIRST : sign + _SMALL] = False
+    return forms
+
+
+def _by_binary_exponent() -> tuple[I64, F64]:
+    """Give the form of the least number of each sign and binary exponent, and where the next form begins."""
+    form, following = np.empty(2048, dtype=np.int64), np.full(2048, np.inf)
+    powers = [float(f"1e{e}") for e in reversed(_EXPONENTS)]
+    for binary in range(1, 2047):
+        least = math.ldexp(1.0, binary - 1023)
+        at = int(np.searchsorted(powers, least, side="right"))
+        form[binary] = _SMALL - at
+        following[binary] = powers[at] if at < len(powers) else 1e27
+    form[0], following[0] = _ZERO, 5e-324
+    form[-1], following[-1] = _NULL, np.nan
+    return np.concatenate([form, form + _FORMS]), np.concatenate([following, following])
+
+
+DIGITS = _digits()
+BY_FORM = _by_form()
+FORM_OF, NEXT_POWER = _by_binary_exponent()
