@@ -1,9 +1,11 @@
 """The daemon: one thread that owns the state, and the loop that moves it.
 
-    wait ─▶ read all that is there ─▶ accept ─▶ journal + fdatasync ─▶ PUBACKs ─▶ advance ─▶ render ─▶ publish
+    wait ─▶ read all that is there ─▶ accept ─▶ advance ─▶ render ─▶ publish
+                                        └─▶ group commit: journal + fdatasync ─▶ PUBACKs, alerts
 
 While a batch is in work the next one gathers: batches grow by themselves with the load, without a timer. Everything
-that happens is a value in the inbox and is taken in order.
+that happens is a value in the inbox and is taken in order. When a commit is due, and what must wait for it, is told in
+edgeseq.commits.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from edgeseq import __version__
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.filewatch import FileWatch
 from edgeseq.adapters.inbox import Inbox
-from edgeseq.adapters.journal import Record, record_of
+from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log, OncePerMinute, open_log
 from edgeseq.adapters.metrics import Metrics
 from edgeseq.adapters.schedule import LookForChanges, ReportHealth, Schedule, TakeSnapshot
 from edgeseq.adapters.sdnotify import Notifier
+from edgeseq.commits import GroupCommit
 from edgeseq.compose import Node, is_journaling, open_node, renew_node
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
@@ -79,6 +82,7 @@ class Daemon:
         self.files = FileWatch([path, *node.resolved.bundles.values()])
         self.metrics = Metrics()
         self.desk = Desk()
+        self.group = group_commit(node.resolved)
         self.limit = OncePerMinute()
         self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
         self.reports = 0
@@ -88,7 +92,13 @@ class Daemon:
     def loop(self) -> None:
         """Take what happens, in order, until told to stop."""
         while self.stop_reason is None:
-            self.link.wait(0.0 if len(self.inbox) else WAIT_S)
+            due_s = self.group.wait_s(time.monotonic())
+            self.link.wait(0.0 if len(self.inbox) else WAIT_S if due_s is None else min(due_s, WAIT_S))
+            # What was made of the last batch is on its way: no forecast waits for the disk.
+            if self.group.wait_s(time.monotonic()) == 0.0:
+                self.commit()
+            if self.journal_bytes() > self.snapshot_at_bytes:
+                self.take_snapshot()
             if items := self.inbox.take(MAX_BATCH):
                 self.take(items)
 
@@ -119,15 +129,13 @@ class Daemon:
     # --- what happens
 
     def take_messages(self, deliveries: list[mqtt.Deliveries]) -> None:
-        """Make messages durable, tell the broker, and let them move the state."""
+        """Let messages move the state; the broker is told when they are durable."""
         messages, asked = parted(self.node, [message for found in deliveries for message in found.messages])
         state = self.node.state
         batch = accept(state, messages)
         reach("messages.accepted")
-        if len(batch.readings) or batch.created:
-            self.commit([record_of(batch.created, batch.readings)])
-        self.link.acknowledge(deliveries)
-        reach("messages.acknowledged")
+        self.group.take_batch(batch, deliveries, time.monotonic())
+        self.commit_if_strict()
         late = state.counts.late
         events = advance(state, batch.readings)
         reach("state.advanced")
@@ -135,9 +143,11 @@ class Daemon:
         reach("events.published")
         self.metrics.count_batch(len(messages))
         late = state.counts.late - late
-        tell_rejections(self.log, self.limit, batch.rejections, late=late, topic=messages[-1].topic if messages else "")
-        if self.journal_bytes() > self.snapshot_at_bytes:
-            self.take_snapshot()
+        tell_rejections(
+            self.log, self.limit, batch.rejections, late=late, topic=messages[-1].topic if messages else ""
+        )
+        if not self.group.has_records:
+            self.commit()
         self.answer(asked)
 
     def answer(self, asked: list[Message]) -> None:
@@ -153,7 +163,8 @@ class Daemon:
     def take_tick(self, now_ns: int) -> None:
         """Let time go on. While nobody listens, silence says nothing about the sensors."""
         if self.link.is_connected and (events := tick(self.node.state, now_ns)):
-            self.commit([Record(tick_ns=now_ns)])
+            self.group.take_moment(Record(tick_ns=now_ns), time.monotonic())
+            self.commit_if_strict()
             self.publish(events)
         if self.inbox.oldest_age_s() < LONGEST_STALL_S:
             self.notifier.watchdog()
@@ -186,7 +197,8 @@ class Daemon:
 
     def listen_from(self, now_ns: int) -> None:
         """Count silence from now on."""
-        self.commit([Record(resumed_ns=now_ns)])
+        self.group.take_moment(Record(resumed_ns=now_ns), time.monotonic())
+        self.commit_if_strict()
         resume(self.node.state, now_ns)
 
     def report(self, *, is_last: bool = False) -> None:
@@ -207,9 +219,13 @@ class Daemon:
     # --- doing it
 
     def publish(self, events: list[Event]) -> None:
-        """Tell subscribers, and the log where an operator will want to know."""
+        """Tell subscribers, and the log where an operator will want to know; alerts when they are durable."""
         tell_events(self.log, self.node, events)
-        self.send(*self.node.render(events))
+        outgoing = self.node.render(events)
+        if self.group.has_records:
+            self.group.alerts += [out for out in outgoing if out.alert_id is not None]
+            outgoing = [out for out in outgoing if out.alert_id is None]
+        self.send(*outgoing)
 
     def send(self, *outgoing: Outgoing) -> None:
         """Hand over messages; alerts beyond the outbox's bound are told to be lost."""
@@ -218,7 +234,28 @@ class Daemon:
         if self.link.alerts_dropped > dropped and self.limit.allow("outbox", time.monotonic()) is not None:
             self.log("alert.dropped", alerts_dropped=self.link.alerts_dropped)
 
-    def commit(self, records: Sequence[Record]) -> None:
+    def commit(self) -> None:
+        """Make durable what the state has taken; then acknowledge it, and tell what waited for that."""
+        if self.group.has_records:
+            self.write(self.group.records())
+        deliveries, alerts = self.group.committed(time.monotonic())
+        self.link.acknowledge(deliveries)
+        reach("messages.acknowledged")
+        if alerts:
+            self.send(*alerts)
+            reach("alerts.published")
+
+    def commit_if_strict(self) -> None:
+        """Commit before anything is told, where that was asked for."""
+        if self.group.mode == "strict":
+            self.commit()
+
+    def commit_all(self) -> None:
+        """Commit what waits, if anything does."""
+        if self.group.has_records:
+            self.commit()
+
+    def write(self, records: Sequence[Record]) -> None:
         """Write to the journal. While the disk refuses, wait and try again: nothing is acknowledged until it works.
 
         Raises StorageError only when told to stop meanwhile.
@@ -233,7 +270,7 @@ class Daemon:
                 break
             except StorageError as fault:
                 self.metrics.storage_faults += 1
-                if self.inbox.has(Stop):
+                if self.stop_reason is not None or self.inbox.has(Stop):
                     raise
                 self.log("storage.failed", error=str(fault), retry_s=delay_s)
                 self.notifier.status(f"waiting for the disk: {fault.found}")
@@ -253,6 +290,7 @@ class Daemon:
 
     def take_snapshot(self) -> bool:
         """Keep the whole state; where the disk refuses, the journal goes on."""
+        self.commit_all()
         try:
             self.node.keep(self.link.unacknowledged())
         except StorageError as fault:
@@ -290,6 +328,7 @@ class Daemon:
     def reload(self) -> None:
         """Take a new configuration and new bundles into force, or keep what is if anything about them is wrong."""
         self.notifier.reloading()
+        self.commit_all()
         try:
             resolved = read_config(self.path)
             _require_same_place(self.node.resolved, resolved)
@@ -312,7 +351,7 @@ class Daemon:
             self.link.close(timeout_s=0.0)
             self.link = link
             self.send(*waiting)
-        old, self.node = self.node.resolved, node
+        old, self.node, self.group = self.node.resolved, node, group_commit(node.resolved)
         self.files = FileWatch([self.path, *node.resolved.bundles.values()])
         self.log = open_log(node.resolved.config.log.level)
         if node.resolved.snapshot_every_s != old.snapshot_every_s:
@@ -333,6 +372,7 @@ class Daemon:
         """Tell everybody, keep the state, and go. Raises StorageError where the state could not be kept at all."""
         self.notifier.stopping()
         self.schedule.stop()
+        self.commit_all()
         self.shed()
         self.report(is_last=True)
         self.link.close([bridge_state(self.node.context.root, "stopped")])
@@ -371,6 +411,12 @@ def run(path: Path) -> None:
 def read_config(path: Path) -> Resolved:
     """Read and resolve the configuration file. Raises ConfigError."""
     return resolve(load_config(path), path.parent, name=path.name)
+
+
+def group_commit(resolved: Resolved) -> GroupCommit:
+    """Begin with nothing to be committed."""
+    settings = resolved.config.journal
+    return GroupCommit(settings.durability, resolved.commit_every_s, resolved.config.mqtt.inflight)
 
 
 def _require_same_place(old: Resolved, new: Resolved) -> None:

@@ -13,11 +13,12 @@ ENVIRONMENT = "EDGESEQ_FAILPOINT"
 
 NAMES = (
     "messages.accepted",  # nothing is written, the broker has not been told
-    "journal.written",  # the record is written, not yet synced
-    "journal.synced",  # the batch is durable, the broker has not been told
-    "messages.acknowledged",  # the broker forgets them now; nothing has been forecast
     "state.advanced",  # nothing has been published
-    "events.published",
+    "events.published",  # but alerts, which wait for the commit
+    "journal.written",  # the frame is written, not yet synced
+    "journal.synced",  # the batches are durable, the broker has not been told
+    "messages.acknowledged",  # the broker forgets them now; their alerts have not been told
+    "alerts.published",
     "journal.begun",  # the next generation's journal is there, its snapshot is not
     "snapshot.written",  # complete under its temporary name
     "snapshot.renamed",

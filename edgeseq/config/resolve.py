@@ -26,6 +26,9 @@ MAX_SESSION_EXPIRY_S = 2**32 - 1
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 
 
+LONGEST_COMMIT_S = 60
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """All that the daemon needs of a configuration. Paths are absolute."""
@@ -43,6 +46,7 @@ class Resolved:
     client_id: str
     session_expiry_s: int
     snapshot_every_s: float
+    commit_every_s: float
     ca_file: Path | None
     cert_file: Path | None
     key_file: Path | None
@@ -82,6 +86,7 @@ def resolve(
         port=settings.port or (TLS_PORT if settings.tls else PORT),
         client_id=settings.client_id or f"edgeseq-{config.node.name}",
         session_expiry_s=_session_expiry_s(settings, place),
+        commit_every_s=_commit_every_s(Place(name, "journal"), config.journal.commit_every),
         snapshot_every_s=Place(name, "journal").duration_ns("snapshot_every", config.journal.snapshot_every)
         / 1e9,
         ca_file=_file(place, "ca_file", base, settings.ca_file),
@@ -121,6 +126,20 @@ def _check_tls(settings: MqttConfig, place: Place) -> None:
             "cert_file" if settings.key_file else "key_file",
             do="add it",
         )
+
+
+def _commit_every_s(place: Place, text: str) -> float:
+    """Read the time between commits."""
+    every_s = place.duration_ns("commit_every", text) / 1e9
+    if every_s > LONGEST_COMMIT_S:
+        raise place.fault(
+            "acknowledgements would wait too long",
+            "commit_every",
+            found=text,
+            wanted=f"at most {LONGEST_COMMIT_S}s",
+            do="readings that wait at the broker are its to keep, and it keeps only so many",
+        )
+    return every_s
 
 
 def _subscriptions(rules: Iterable[StreamRule], own: tuple[str, ...]) -> tuple[str, ...]:

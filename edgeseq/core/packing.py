@@ -8,6 +8,8 @@ Afroozeh et al. 2023), else the bits themselves. A column in which all is the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +100,19 @@ def unpack(packed: Packed) -> Readings:
         _unpack(packed.comparable, n),
     )
     return Readings(*(c.astype(t, copy=False) for c, t in zip(columns, READING_DTYPES, strict=True)))
+
+
+def join(parts: Sequence[Readings]) -> Readings:
+    """Put batches one behind the other; what came in one message stays told from what came in others."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Readings.empty()
+    widths = [int(part.message_index.max(initial=-1)) + 1 for part in parts]
+    starts = np.cumsum([0, *widths[:-1]])
+    message = np.concatenate([part.message_index + start for part, start in zip(parts, starts, strict=True)])
+    others = [np.concatenate([getattr(part, name) for part in parts]) for name in Readings.__slots__[1:]]
+    return Readings(message.astype(np.int32), *others)
 
 
 def _power_of(value: F64) -> int:

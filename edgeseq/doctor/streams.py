@@ -15,7 +15,7 @@ def check_streams(resolved: Resolved) -> Iterator[Finding]:
         found = "none: a crash loses all since the last clean stop"
         yield warn("durability", found, "batched", 'set [journal] durability = "batched"')
     else:
-        yield ok("durability", "batched: acknowledged is what is on the disk")
+        yield ok("durability", f"{resolved.config.journal.durability}: acknowledged is what is on the disk")
     if resolved.config.mqtt.qos == 0:
         found = "0: what comes while edgeseq or the broker is away is lost"
         yield warn("quality of service", found, "1", "set [mqtt] qos = 1, and let sensors publish with QoS 1")

@@ -65,11 +65,21 @@ MUTANTS = {
     "acknowledged before the commit": Mutant(
         DAEMON, '        reach("messages.accepted")\n', "        self.link.acknowledge(deliveries)\n"
     ),
+    "alerts told before the commit": Mutant(
+        DAEMON,
+        "        if self.group.has_records:\n            self.group.alerts",
+        "        if False:\n            self.group.alerts",
+    ),
+    "snapshot while records wait": Mutant(
+        DAEMON,
+        "        self.commit_all()\n        try:\n            self.node.keep",
+        "        try:\n            self.node.keep",
+    ),
     "not committed": Mutant(
-        DAEMON, "if len(batch.readings) or batch.created:", "if batch.created:"
+        "edgeseq.commits", "(len(batch.readings) or batch.created):", "batch.created:"
     ),
     "ticks not committed": Mutant(
-        DAEMON, "            self.commit([Record(tick_ns=now_ns)])\n", ""
+        DAEMON, "            self.group.take_moment(Record(tick_ns=now_ns), time.monotonic())\n", ""
     ),
     "duplicates not recognised": Mutant(
         "edgeseq.core.pipeline", "return Batch(readings.take(~duplicate)", "return Batch(readings"

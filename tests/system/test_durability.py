@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgeseq import failpoint
-from edgeseq.adapters import snapshot
+from edgeseq.adapters import journal, snapshot
 from edgeseq.errors import EXIT_RETRY
 from tests.support.broker import Broker, Peer, running_broker, wait_until
 from tests.support.node import Node, node_in
@@ -35,6 +35,8 @@ field = "value"
 time = "time"
 every = "10s"
 limits = { max = 9 }
+[journal]
+commit_every = "50ms"
 """
 CLOCK = 'clock = "readings"'
 """Silence measured by the readings' times, so that two runs can be compared to the last bit."""
@@ -183,6 +185,7 @@ def test_daemon_killed_five_times_same_as_undisturbed(
             node.kill()
             assert acknowledged(broker) > before
             node.start()
+        wait_until_acknowledged(broker, STEPS * STREAMS)
         wait_until(lambda: seen_all(watcher, STEPS, STREAMS), "all forecasts")
         wait_until(lambda: len(alerts(watcher)) >= len(expected.alerts), "all alerts")
         assert node.stop() == 0, node.text()
@@ -232,6 +235,7 @@ def test_daemon_killed_at_failpoint_same_as_undisturbed(
         assert node.died_of_failpoint(), node.text()
         node.start()
         publish(sensor, range(half, FEW_STEPS), FEW_STREAMS)
+        wait_until_acknowledged(broker, FEW_STEPS * FEW_STREAMS)
         wait_until(lambda: seen_all(watcher, FEW_STEPS, FEW_STREAMS), "all forecasts")
         assert node.stop() == 0, node.text()
         assert_same(outcome(node, watcher), expected_few, streams=FEW_STREAMS)
@@ -239,19 +243,28 @@ def test_daemon_killed_at_failpoint_same_as_undisturbed(
         sensor.close()
 
 
+QUIET = RULES + '[log]\nlevel = "warning"\n'
+"""The log is a file, too: it must stay shorter than the journal."""
+
+
+def fill_disk(node: Node) -> None:
+    """Let the journal have no more room, by a limit on the size of files, which can be lifted from outside."""
+    limit = journal.read(node.state_dir / "journal-0.bin", 0).length_bytes + 10
+    resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+
 def test_daemon_disk_full_nothing_acknowledged_until_it_works(
     tmp_path: Path, broker: Broker, expected_few: Outcome
 ) -> None:
     """While the disk refuses, nothing is acknowledged and the daemon lives on; afterwards nothing is missing."""
     half = FEW_STEPS // 2
-    with node_in(tmp_path / "node", broker.port, RULES, node=CLOCK) as node:
+    with node_in(tmp_path / "node", broker.port, QUIET, node=CLOCK) as node:
         watcher, sensor = Peer(broker.port, "edgeseq/#"), Peer(broker.port)
         node.start()
         wait_until(lambda: watcher.texts("edgeseq/n/bridge/state"), "online")
         publish(sensor, range(half), FEW_STREAMS)
         wait_until_acknowledged(broker, half * FEW_STREAMS)
-        # A limit on the size of files fails writes as a full disk does, and can be lifted from outside.
-        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+        fill_disk(node)
         publish(sensor, range(half, FEW_STEPS), FEW_STREAMS)
         failed = node.wait_for_event("storage.failed", 2)
         assert "journal" in failed[0]["error"]
@@ -260,7 +273,7 @@ def test_daemon_disk_full_nothing_acknowledged_until_it_works(
         resource.prlimit(
             node.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         )
-        node.wait_for_event("storage.recovered")
+        wait_until_acknowledged(broker, FEW_STEPS * FEW_STREAMS)
         wait_until(lambda: seen_all(watcher, FEW_STEPS, FEW_STREAMS), "all forecasts")
         assert node.stop() == 0, node.text()
         assert_same(outcome(node, watcher), expected_few, streams=FEW_STREAMS)
@@ -273,18 +286,19 @@ def test_daemon_stopped_while_disk_full_loses_nothing(
 ) -> None:
     """Told to stop while the disk refuses, it goes with exit code 75; the next one takes all that is left."""
     half = FEW_STEPS // 2
-    with node_in(tmp_path / "node", broker.port, RULES, node=CLOCK) as node:
+    with node_in(tmp_path / "node", broker.port, QUIET, node=CLOCK) as node:
         watcher, sensor = Peer(broker.port, "edgeseq/#"), Peer(broker.port)
         node.start()
         wait_until(lambda: watcher.texts("edgeseq/n/bridge/state"), "online")
         publish(sensor, range(half), FEW_STREAMS)
         wait_until_acknowledged(broker, half * FEW_STREAMS)
-        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+        fill_disk(node)
         publish(sensor, range(half, FEW_STEPS), FEW_STREAMS)
         node.wait_for_event("storage.failed")
         assert node.stop() == EXIT_RETRY, node.text()
         assert acknowledged(broker) == half * FEW_STREAMS
         node.start()
+        wait_until_acknowledged(broker, FEW_STEPS * FEW_STREAMS)
         wait_until(lambda: seen_all(watcher, FEW_STEPS, FEW_STREAMS), "all forecasts")
         assert node.stop() == 0, node.text()
         assert_same(outcome(node, watcher), expected_few, streams=FEW_STREAMS)
