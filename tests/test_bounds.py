@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgeseq.adapters.inbox import CAPACITY, CAPACITY_BYTES, Inbox
@@ -18,7 +19,7 @@ from edgeseq.core import pipeline
 from edgeseq.core.dedupe import RECENT_IN_NODE
 from edgeseq.core.registry import MAX_ROUTES
 from edgeseq.core.topics import MAX_TOPIC_CHARS
-from edgeseq.core.types import Message, Options, Outgoing, Reason, StreamRule
+from edgeseq.core.types import Message, Options, Outgoing, Reason, StreamInfo, StreamRule
 
 MB = 2**20
 SMALL = 256
@@ -155,3 +156,24 @@ def test_rejections_of_long_topics_are_short() -> None:
     sent: Any = Message("flood/" + "x" * 60_000, b"1", NOW_NS)
     (rejection,) = pipeline.accept(state, [sent]).rejections
     assert (rejection.reason, len(rejection.topic)) == (Reason.UNKNOWN_TOPIC, MAX_TOPIC_CHARS)
+
+
+def test_streams_of_one_table_leave_places_to_the_others() -> None:
+    """A table's own limit holds beside the node's, for streams that were read back too; the refusal names the table."""
+    first = msgspec.structs.replace(RULE, max_streams=2)
+    other = StreamRule("b", 10**9, topics=("b/+",))
+    state = pipeline.new_state([first, other], {}, Options(max_streams=4))
+    state.registry.register(StreamInfo("flood-0-v", "flood/#", "flood/0", "v", 0))
+    sent = [Message(f"flood/{n}", b'{"v":1}', NOW_NS) for n in range(5)]
+    batch = pipeline.accept(state, [*sent, *(Message(f"b/{n}", b"1", NOW_NS) for n in range(3))])
+    assert [state.registry.infos[n].topic for n in batch.readings.stream_index] == [
+        "flood/0",
+        "flood/1",
+        "b/0",
+        "b/1",
+    ]
+    refused = [(r.topic, r.detail) for r in batch.rejections if r.reason is Reason.TOO_MANY_STREAMS]
+    assert refused == [
+        *((f"flood/{n}", "allowed 2 of streams flood/#") for n in (2, 3, 4)),
+        ("b/2", "allowed 4"),
+    ]

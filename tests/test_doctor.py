@@ -208,6 +208,10 @@ def test_account_of_the_running_daemon_must_be_even() -> None:
     assert finding.verdict == "ok"
     assert "online; 12 received = 6 applied + 1 late + 2 duplicate + 2 rejected + 1 shed" in finding.found
     assert broker.judge_daemon(told(state="online"), told(**{**health, "received": 13})).verdict == "fail"
+    refusing = {**health, "rejected": {"no_field": 1, "too_many_streams": 1}}
+    crowded = broker.judge_daemon(told(state="online"), told(**refusing))
+    assert crowded.verdict == "warn"
+    assert "1 readings of further ones refused" in crowded.found
     assert broker.judge_daemon(None, None).found == "not seen yet"
     assert broker.judge_daemon(told(state="dancing"), None).verdict == "warn"
 

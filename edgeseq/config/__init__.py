@@ -184,6 +184,8 @@ class StreamConfig(_Table, frozen=True):
     """Values of the quality mark that mean good."""
     retained: bool = False
     """Whether retained messages are readings (a restart would invent fresh points)."""
+    max_streams: Annotated[int, Meta(ge=1)] | None = None
+    """Most streams of this table, so that one wildcard cannot take the places of others. Default: the node's limit."""
     max_age: str | None = None
     """Oldest time that a stream's first reading may have. Default: no limit, so that recordings can be played."""
     silent_after: str | None = None

@@ -146,6 +146,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         quality_field=stream.quality,
         quality_good=tuple(stream.good),
         use_retained=stream.retained,
+        max_streams=stream.max_streams or 0,
         max_age_ns=place.optional_ns("max_age", stream.max_age),
         silent_after_ns=place.optional_ns("silent_after", stream.silent_after),
         limits=_limits(stream, names, place),

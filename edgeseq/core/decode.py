@@ -255,6 +255,8 @@ def _admit(
         return Fault(Reason.NO_FIELD, f"{target.field or 'value'}: {_NO_VALUE_YET}")
     if rule.max_age_ns and message.received_ns - time_ns > rule.max_age_ns:
         return Fault(Reason.TOO_OLD, f"first reading of {format_instant(time_ns)}")
+    if rule.max_streams and registry.streams_of[rule.key] >= rule.max_streams:
+        return Fault(Reason.TOO_MANY_STREAMS, f"allowed {rule.max_streams} of streams {rule.key}")
     if registry.streams >= options.max_streams:
         return Fault(Reason.TOO_MANY_STREAMS, f"allowed {options.max_streams}")
     return registry.create(rule, target, message.topic, message.received_ns)

@@ -72,6 +72,8 @@ class Registry:
         """The streams by index. Append only, through `register`."""
         self.hidden: dict[int, tuple[str, str]] = {}
         """Index of a hidden stream → key of its rule, name of the covariate."""
+        self.streams_of = dict.fromkeys(self.rules, 0)
+        """Key of a rule → number of its streams."""
         self._ids: dict[str, int] = {}
         self._sources: dict[Source, int] = {}
         self._routes: dict[str, tuple[Part, ...]] = {}
@@ -113,6 +115,7 @@ class Registry:
         if is_hidden:
             self.hidden[index] = info.rule, str(info.field)
             return index
+        self.streams_of[info.rule] += 1
         self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
         return index
 

@@ -137,6 +137,8 @@ class StreamRule(msgspec.Struct, frozen=True):
     quality_good: tuple[Any, ...] = ()
     """Values of the quality field that mean good; anything else makes the reading missing."""
     use_retained: bool = False
+    max_streams: int = 0
+    """Most streams of this rule; 0 means no limit but the node's."""
     max_age_ns: int = 0
     """Reject a stream's first reading when older than this; 0 means no limit."""
     silent_after_ns: int = 0

@@ -17,6 +17,7 @@ from paho.mqtt.client import MQTTMessage
 from edgeseq.config.resolve import Resolved
 from edgeseq.core.payloads import HealthPayload, StatePayload
 from edgeseq.core.topics import has_wildcard
+from edgeseq.core.types import Reason
 from edgeseq.doctor.away import check_session
 from edgeseq.doctor.finding import Finding, fail, of_fault, ok, warn
 from edgeseq.doctor.mosquitto import check_mosquitto
@@ -191,4 +192,8 @@ def judge_daemon(state: MQTTMessage | None, health: MQTTMessage | None) -> Findi
     found = f"{word}; {told.received:,} received = {account} ({told.time})"
     if told.received != sum(parts.values()) + told.shed:
         return fail("daemon", found, "an even account of readings", "report this as a bug of edgeseq")
+    if refused := told.rejected.get(Reason.TOO_MANY_STREAMS, 0):
+        found = f"{word}; {told.streams:,} streams, and {refused:,} readings of further ones refused ({told.time})"
+        do = "raise [node] max_streams, or narrow the topic or its own max_streams; the log names one of them"
+        return warn("daemon", found, "room for every stream that is wanted", do)
     return ok("daemon", found)
