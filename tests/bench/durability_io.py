@@ -30,6 +30,7 @@ from edgeseq.core import keeping, pipeline
 from edgeseq.core.pipeline import State
 from edgeseq.core.types import Message, Reload
 from edgeseq.errors import StorageError
+from tests.bench.bench_bundle import bench_bundle
 from tests.support.faulty_os import FaultyOs, faults_of
 
 T0_S = 1_760_000_000
@@ -46,11 +47,20 @@ state_dir = "state"
 topic = "plant/+"
 field = "value"
 time = "time"
-every = "10s"
+every = "1s"
 limits = { max = 9 }
+"""
+BUNDLE = """
+bundle = "served.edgeseq"
+[bundles]
+trusted_keys = "{}"
 """
 MORE = '[[streams]]\ntopic = "other/+"\nevery = "1s"\n'
 """What a reload adds."""
+
+MEMORY = Path("/dev/shm")
+MOST_WITH_BUNDLE = 4
+"""Every start with a bundle verifies it in a process of its own."""
 
 SMALL_CHUNK_BYTES = 1024
 """So that commits let the journal grow."""
@@ -109,18 +119,23 @@ class StubLink:
 
 def run() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Run all cases; give the table and its sums."""
-    with tempfile.TemporaryDirectory(prefix="edgeseq-", dir="/dev/shm") as folder:
+    with tempfile.TemporaryDirectory(prefix="edgeseq-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         rows = table(Path(folder))
+        rows += table(Path(folder) / "served", MOST_WITH_BUNDLE, bundle=bench_bundle())
     calls = sum(row["calls_failed"] for row in rows)
     equal = sum(row["state_equal"] for row in rows)
     return rows, {"io_calls_failed": calls, "io_corrupt_states": calls - equal}
 
 
-def table(folder: Path, most: int = sys.maxsize) -> list[dict[str, Any]]:
-    """Fail every n-th call up to `most` → a row for each operation, call and fault."""
+def table(folder: Path, most: int = sys.maxsize, bundle: Path | None = None) -> list[dict[str, Any]]:
+    """Fail every n-th call up to `most` → a row for each operation, call and fault.
+
+    With a bundle: of its installation only, which verifies and opens it and takes a snapshot.
+    """
     rows = []
-    make_template(folder / "template")
-    for operation in OPERATIONS:
+    operations = [name for name in OPERATIONS if (name == BUNDLE_INSTALL) == (bundle is not None)]
+    make_template(folder / "template", bundle)
+    for operation in operations:
         calls = _tried(folder, Case(operation, "", 0, ""))[0].calls
         for call, fault in [(kind, fault) for kind in calls for fault in faults_of(kind)]:
             nths = range(1, min(most, calls[call]) + 1)
@@ -155,10 +170,14 @@ def _outcome(life: Life) -> str:
 # --- a process --------------------------------------------------------------------------------------------------
 
 
-def make_template(folder: Path) -> None:
+def make_template(folder: Path, bundle: Path | None = None) -> None:
     """Make a state folder with two snapshots, journals and an unfinished last write."""
-    folder.mkdir()
-    (folder / "edgeseq.toml").write_text(CONFIG)
+    folder.mkdir(parents=True)
+    served = ""
+    if bundle:
+        shutil.copy(bundle, folder / "served.edgeseq")
+        served = BUNDLE.format(bundle.parent / "trusted_keys")
+    (folder / "edgeseq.toml").write_text(CONFIG + served)
     life = live(folder, None)
     assert life.acknowledged == BEFORE, life
     newest = max((folder / "state").glob("journal-*.bin"))
@@ -254,11 +273,20 @@ def _reload(running: daemon.Daemon) -> None:
     running.take([Reload()])
 
 
+def _install(running: daemon.Daemon) -> None:
+    path = Path("served.edgeseq")
+    shutil.copy(path, "new")
+    Path("new").rename(path)
+    running.take([Reload()])
+
+
+BUNDLE_INSTALL = "bundle install"
 OPERATIONS: dict[str, Callable[[daemon.Daemon], None]] = {
     "start": lambda _: None,
     "commit": _commit,
     "snapshot and rotation": lambda running: running.take([TakeSnapshot()]),
     "reload": _reload,
+    BUNDLE_INSTALL: _install,
 }
 
 
@@ -270,10 +298,8 @@ def batch(number: int) -> list[Message]:
     found = []
     for k in range(BATCH):
         step = number * BATCH + k
-        content = {"value": step % 7 + 50 * (step % 9 == 0), "time": T0_S + 10 * step}
-        found.append(
-            Message(f"plant/{step % STREAMS}", json.dumps(content).encode(), (T0_S + 10 * step) * 10**9)
-        )
+        content = {"value": step % 7 + 50 * (step % 9 == 0), "time": T0_S + step}
+        found.append(Message(f"plant/{step % STREAMS}", json.dumps(content).encode(), (T0_S + step) * 10**9))
     return found
 
 
