@@ -149,13 +149,21 @@ def edgeseq(place: Place, warm: Warm, folder: Path, qos: int, rest: str = "") ->
     """Run the daemon, as it is shipped but for the QoS of its subscriptions."""
     with warm.node(folder, place.port, f"qos = {qos}\n", rest) as node:
         with on_core(place.core):
-            node.start()
+            node.start(**unit_environment())
         ends = place.meet(locate_forecast, qos, {b"edgeseq/n/+/forecast": 0})
         ends.next = warm.next
         node.wait_for_event("broker.connected")
         yield Client("edgeseq", node.process, ends)
         if node.process.poll() is None:
             node.stop()
+
+
+def unit_environment() -> dict[str, str]:
+    """Read the variables that the shipped service sets: without them NumPy's threads cost as much as the daemon."""
+    unit = (ROOT / "systemd" / "edgeseq.service").read_text(encoding="utf-8").splitlines()
+    set_there = [line.removeprefix("Environment=") for line in unit if line.startswith("Environment=")]
+    pairs = (variable.split("=", 1) for line in set_there for variable in line.split())
+    return {name: value for name, value in pairs if name.endswith("_NUM_THREADS")}
 
 
 @contextmanager
