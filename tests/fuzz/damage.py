@@ -2,14 +2,20 @@
 
 The daemon must live and go on with the bundle it has. It may take what passes all its checks, the golden roll-out
 among them; then it must serve it. A process of its own: the memory that damage could ask for is limited.
+
+The daemon proves a model in a child, whose start costs more than the proof. So models are proven in forks first, with
+the same limits, one at a time; those that pass, and one in OFFER_EVERY of the others, are then offered to the daemon.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,21 +24,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgeseq.adapters.interpreter.__main__ import set_limits
+from edgeseq.adapters.interpreter.opening import choose, open_stepper, verify_golden
+from edgeseq.adapters.interpreter.runtimes import available_runtimes
 from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import Deliveries
 from edgeseq.adapters.sdnotify import Notifier
-from edgeseq.bundle import HEADER_BYTES, Bundle, write_bundle
+from edgeseq.bundle import HEADER_BYTES, Bundle, TrustedKeys, parse_bundle, write_bundle
 from edgeseq.bundle.archive import pack, unpack
 from edgeseq.bundle.keys import SigningKey, load_signing_key, write_public_key
 from edgeseq.bundle.manifest import MANIFEST
 from edgeseq.compose import open_node
 from edgeseq.core.types import Message, Reload
 from edgeseq.daemon import Daemon, read_config
+from edgeseq.errors import BundleError
 from tests.fuzz.bundle import HEADER, edited
 from tests.support.tiny_bundle import read_tiny_bundle
 
 MEMORY_BYTES = 4 * 2**30
 TINY = Path("build/fuzz/tiny.edgeseq")
+OFFER_EVERY = 25
+SAME = "the same values"
 T0_NS = 1_772_359_200 * 10**9
 
 
@@ -57,23 +69,30 @@ def main() -> None:
 
 def offer(kind: str, tiny: Path, folder: Path, seeds: range) -> Counter[str]:
     """Offer one damaged bundle after the other to a running daemon; how often it refused and took them."""
+    available_runtimes()  # imported here once, and not in every fork
     bundle, key = read_tiny_bundle(tiny), load_signing_key(tiny.parent / "signing.key", create=False)
     channels = ", ".join(f'{c.name} = "t#{c.name}"' for c in bundle.manifest.channels)
     told: Counter[str] = Counter()
     with running(folder, channels, bundle, key) as (daemon, file):
         good = file.read_bytes()
         serve(daemon, bundle, 0)
+        assert kind == "bundles" or proven(file, good) == SAME, "a good model fails its proof here"
         for seed in seeds:
             offered = damaged_bundle(good, seed) if kind == "bundles" else damaged_model(bundle, key, seed)
             file.write_bytes(offered)
+            if kind == "models":
+                outcome = proven(file, offered)
+                told[f"child: {outcome}"] += 1
+                if outcome != SAME and seed % OFFER_EVERY:
+                    continue
             before = daemon.node
             daemon.take([Reload()])
             if daemon.node is before:
-                told["refused"] += 1
+                told["daemon: refused"] += 1
                 continue
             is_tampered = kind == "bundles" and any(offered[8:HEADER_BYTES])
             assert not is_tampered, f"seed {seed}: a signature that does not hold was taken"
-            told["taken, with the same values"] += 1
+            told["daemon: taken, with the same values"] += 1
             serve(daemon, bundle, seed + 1)
             file.write_bytes(good)
             daemon.take([Reload()])
@@ -103,6 +122,32 @@ def running(folder: Path, channels: str, bundle: Bundle, key: SigningKey) -> Ite
         daemon.inbox.close()
         assert daemon.node.store
         daemon.node.store.close()
+
+
+def proven(file: Path, data: bytes) -> str:
+    """Do in a fork what the daemon's child does with a bundle, under the same limits; how that ended."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_prove(file, data))
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return {0: SAME, 1: "other values", 2: "refused"}.get(os.WEXITSTATUS(status), "another exception")
+
+
+def _prove(file: Path, data: bytes) -> int:
+    """Be the child."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    set_limits()
+    try:
+        bundle = parse_bundle(data, file, TrustedKeys(), known_digest=hashlib.sha256(data).hexdigest())
+        runtime, variant = choose(bundle)
+        stepper = open_stepper(bundle, runtime, variant.name)
+        return int(verify_golden(stepper, bundle, variant.name) > 1)
+    except BundleError:
+        return 2
+    except BaseException:  # noqa: BLE001 - the child of a daemon would end with it, too
+        return 3
 
 
 def serve(daemon: Daemon, bundle: Bundle, step: int) -> None:
