@@ -74,6 +74,25 @@ def test_alerts_in_flight_sent_again_marked_before_newer_ones(rigs: Rigs, broker
     assert [c.is_session_present for c in rig.of(Connected)] == [False, True]
 
 
+def test_acknowledgements_go_at_once_with_what_waits_before_them(
+    batch_rigs: Rigs, broker: ScriptedBroker
+) -> None:
+    """Nothing need be waited for: forecasts that wait and all acknowledgements of a commit go out by one write."""
+    rig = batch_rigs(broker.port)
+    with broker.connection(rig) as found:
+        found.accept()
+        found.send(b"".join(found.publish("in/x", b"%d" % n, mid) for n, mid in enumerate((9, 0, 4, 7))))
+        arrived = rig.deliveries(4)
+        rig.link.publish([Outgoing("out/a", b"forecast")])
+        rig.link.acknowledge(arrived[:2])
+        rig.link.acknowledge(arrived[2:])
+        found.receive()
+    assert found.packets[-4:] == [
+        (p.PUBLISH, p.topic_bytes("out/a") + b"\0forecast"),
+        *((p.PUBACK, mid.to_bytes(2, "big")) for mid in (9, 4, 7)),
+    ]
+
+
 def test_alert_refused_told_and_given_up(rigs: Rigs, broker: ScriptedBroker) -> None:
     """A refusal by MQTT 5's reason code is told once, and the alert is not sent again."""
     rig = rigs(broker.port)

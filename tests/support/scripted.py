@@ -63,16 +63,20 @@ class Connection:
 
         self.rig.until(is_sent, "sent")
 
+    def receive(self, size: int = 2**16) -> None:
+        """Take what has come."""
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            self._received += self.raw.recv(size)
+        while (place := p.frame(self._received, 0, 2**28)) and sum(place) <= len(self._received):
+            begin, length = place
+            self.packets.append((self._received[0], self._received[begin : begin + length]))
+            self._received = self._received[begin + length :]
+
     def read(self, condition: Callable[[Packets], object], size: int = 2**16) -> Packets:
         """Read until a condition on all packets so far holds, while the link goes on; gives all packets so far."""
 
         def holds() -> bool:
-            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
-                self._received += self.raw.recv(size)
-            while (place := p.frame(self._received, 0, 2**28)) and sum(place) <= len(self._received):
-                begin, length = place
-                self.packets.append((self._received[0], self._received[begin : begin + length]))
-                self._received = self._received[begin + length :]
+            self.receive(size)
             return bool(condition(self.packets))
 
         self.rig.until(holds, "packets of the link")
@@ -87,6 +91,7 @@ class Connection:
         self.send(packet(p.SUBACK, mid + b"\0\1"))
 
     @staticmethod
-    def publish(topic: str, payload: bytes) -> bytes:
-        """Encode a PUBLISH of QoS 0."""
-        return packet(p.PUBLISH, p.topic_bytes(topic) + b"\0" + payload)
+    def publish(topic: str, payload: bytes, mid: int = 0) -> bytes:
+        """Encode a PUBLISH; of QoS 1 where it has a packet id."""
+        number = mid.to_bytes(2, "big") if mid else b""
+        return packet(p.PUBLISH | (2 if mid else 0), p.topic_bytes(topic) + number + b"\0" + payload)

@@ -7,6 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
+STABLE_AFTER_S = 30.0
+"""A connection that lasted this long was good: the next failure starts at the shortest delay again."""
+
 
 class Connector:
     """Runs `connect`, and `wake` when that is over."""
@@ -19,6 +22,8 @@ class Connector:
         self._backoff_s = backoff_s
         self._failures = 0
         self._next_s = 0.0
+        self._since_s = 0.0
+        self._has_lost = False
         self._thread: threading.Thread | None = None
         self._outcomes: list[str | None] = []
 
@@ -55,9 +60,18 @@ class Connector:
         self._next_s = time.monotonic() + delay_s
         return round(delay_s, 3)
 
-    def forgive(self) -> None:
-        """Start at the shortest delay again."""
-        self._failures = 0
+    def succeeded(self) -> None:
+        """Note that the broker has accepted a connection."""
+        self._since_s = time.monotonic()
+
+    def lost(self) -> bool:
+        """Put the next attempt off; tell whether one was lost before, and this one soon."""
+        is_stable = time.monotonic() - self._since_s > STABLE_AFTER_S
+        if is_stable:
+            self._failures = 0
+        self.back_off()
+        is_again, self._has_lost = self._has_lost and not is_stable, True
+        return is_again
 
     def join(self) -> None:
         """Wait for the attempt under way, if any."""

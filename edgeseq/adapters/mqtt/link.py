@@ -31,9 +31,6 @@ from edgeseq.adapters.mqtt.seams import OpenTransport, Sink
 from edgeseq.adapters.mqtt.settings import MAX_ALERTS_IN_FLIGHT, Settings
 from edgeseq.core.types import Message, Outgoing
 
-STABLE_AFTER_S = 30.0
-"""A connection that lasted this long was good: the next failure starts at the shortest delay again."""
-
 
 class Link:
     """A connection that is made again whenever it is lost. Only `wait` moves it; one thread uses it."""
@@ -65,8 +62,6 @@ class Link:
         self._window = MAX_ALERTS_IN_FLIGHT
         self._connector = Connector(self._transport.connect, sink.wake, settings.backoff_s)
         self._deadline_s = 0.0
-        self._since_s = 0.0
-        self._has_lost = False
         self._is_closing = False
 
     # --- the loop's side
@@ -90,10 +85,17 @@ class Link:
             self._flush()
 
     def acknowledge(self, batch: Iterable[Deliveries]) -> None:
-        """Tell the broker that it may forget these, in order. Those of an earlier connection are left out."""
+        """Tell the broker that it may forget these, in order. Those of an earlier connection are left out.
+
+        That is written at once, with all that waits: the broker sends the next ones while these are worked on.
+        """
+        mids: list[int] = []
         for found in batch:
             if self.is_connected and found.generation == self.generation:
-                self._transport.acknowledge([message.mid for message in found.messages if message.mid])
+                mids += [message.mid for message in found.messages if message.mid]
+        if mids:
+            self._transport.acknowledge(mids)
+            self._transport.write()
 
     def publish(self, outgoing: Iterable[Outgoing]) -> None:
         """Send, now or when possible: the latest of a topic, or every alert. They are written by the next `wait`."""
@@ -214,7 +216,7 @@ class Link:
         self._deadline_s = 0.0
         self.generation += 1
         self.is_connected = True
-        self._since_s = time.monotonic()
+        self._connector.succeeded()
         self._window = window
         self._outbox.begin_again()
         self._sink.deliver(Connected(is_session_present))
@@ -249,12 +251,7 @@ class Link:
         if self._is_closing:
             return
         if was_connected:
-            is_stable = time.monotonic() - self._since_s > STABLE_AFTER_S
-            if is_stable:
-                self._connector.forgive()
-            self._connector.back_off()
-            is_repeated = self._has_lost and not is_stable and reason != "Keep alive timeout"
-            self._has_lost = True
+            is_repeated = self._connector.lost() and reason != "Keep alive timeout"
             self._sink.deliver(Disconnected(reason, is_repeated))
         elif self._connector.is_due:  # not refused a moment ago
             text = f"{reason}: connected, but no answer; does the broker speak this MQTT version?"

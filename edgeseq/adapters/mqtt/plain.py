@@ -26,6 +26,9 @@ MAX_UNSENT = 2000
 MAX_UNSENT_ACKS = 10_000
 """Acknowledgements likewise; beyond it, reading stops."""
 
+MAX_BYTES_AT_ONCE = 2**18
+"""Of payloads, read before they are delivered and counted."""
+
 _OK = MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
@@ -36,6 +39,7 @@ class PlainTransport(PahoTransport):
         super().__init__(open_client(Client, settings), settings, listener)
         self._now_ns = now_ns
         self._messages: list[Message] = []
+        self._bytes = 0
         self._packets = 0
         self._states = 0
         self._acks = 0
@@ -71,8 +75,9 @@ class PlainTransport(PahoTransport):
         super().connect()
 
     def read(self) -> None:
-        """Read packets until none is complete: loop_read takes one at a time."""
-        while self._listener.room > len(self._messages):
+        """Read packets until none is complete, or enough are there: loop_read takes one at a time."""
+        self._bytes = 0
+        while self._listener.room > len(self._messages) and self._bytes < MAX_BYTES_AT_ONCE:
             seen = self._packets
             self._is_reading = True
             try:
@@ -140,6 +145,7 @@ class PlainTransport(PahoTransport):
             topic = UNREADABLE_TOPIC
         mid = found.mid if found.qos else 0
         payload = bytes(found.payload)
+        self._bytes += len(payload)
         message = Message(topic, payload, self._now_ns(), retained=found.retain, dup=found.dup, mid=mid)
         self._messages.append(message)
 
