@@ -27,6 +27,9 @@ from edgeseq.core.types import Outgoing
 MOST_READINGS = 16_384
 """Committed early beyond it: some MB of memory."""
 
+MOST_BYTES = 2**22
+"""Of payloads that wait to be acknowledged: useless ones, too, are kept until what came before them is durable."""
+
 ALERT_WITHIN_S = 0.1
 """Alerts wait no longer for a commit, so that a storm of them makes ten commits a second, not a thousand."""
 
@@ -51,7 +54,7 @@ class GroupCommit:
         self._records: list[Record] = []
         self._run: list[Batch] = []
         self._readings = 0
-        self._unacknowledged = 0
+        self._unacknowledged = self._bytes = 0
         self._since_s = 0.0
         self._arrived_s = 0.0
         self._committed_s = -ALERT_WITHIN_S
@@ -68,8 +71,11 @@ class GroupCommit:
             self._run.append(batch)
             self._readings += len(batch.readings)
         for found in deliveries:
-            self.deliveries.append(found)
-            self._unacknowledged += sum(message.mid != 0 for message in found.messages)
+            waiting = [message for message in found.messages if message.mid]
+            if waiting:
+                self.deliveries.append(Deliveries(waiting, found.generation))
+                self._unacknowledged += len(waiting)
+                self._bytes += sum([len(message.payload) for message in waiting])
         self._arrived_s = now_s
         if self._unacknowledged > self._most_unacknowledged != self._half_inflight:
             self._most_unacknowledged = self._half_inflight  # its window is larger than it seemed
@@ -91,7 +97,7 @@ class GroupCommit:
         if not self.has_records:
             return 0.0 if self.deliveries else None
         is_full = self._unacknowledged >= self._most_unacknowledged or self._readings >= MOST_READINGS
-        if self.mode == "strict" or is_full:
+        if self.mode == "strict" or is_full or self._bytes >= MOST_BYTES:
             return 0.0
         due_s = self._since_s + self._every_s
         if self.alerts:
@@ -105,7 +111,7 @@ class GroupCommit:
             self._committed_s = now_s
         done = self.deliveries, self.alerts
         self.deliveries, self.alerts, self._records, self._run = [], [], [], []
-        self._readings = self._unacknowledged = 0
+        self._readings = self._unacknowledged = self._bytes = 0
         return done
 
     def _begin(self, now_s: float) -> None:

@@ -12,9 +12,11 @@ import msgspec
 import pytest
 
 from edgeseq.adapters.inbox import CAPACITY, CAPACITY_BYTES, Inbox
+from edgeseq.adapters.journal import Record
 from edgeseq.adapters.mqtt import Deliveries, packets
 from edgeseq.adapters.mqtt.outbox import MAX_OUTBOX, Outbox
 from edgeseq.adapters.mqtt.packets import MAX_TOPICS, Publishes, length_bytes
+from edgeseq.commits import MOST_BYTES, GroupCommit
 from edgeseq.core import pipeline
 from edgeseq.core.dedupe import RECENT_IN_NODE
 from edgeseq.core.registry import MAX_ROUTES
@@ -132,6 +134,22 @@ def test_inbox_is_bounded_in_messages_and_in_bytes() -> None:
         assert taken == delivered
         assert (inbox.room, len(inbox), inbox._bytes) == (CAPACITY, 0, 0)
     inbox.close()
+
+
+def test_what_waits_for_a_commit_is_bounded_in_bytes() -> None:
+    """Of messages without an acknowledgement nothing is kept; long ones that want one hasten the commit."""
+    waiting = GroupCommit("batched", every_s=60.0, inflight=1000)
+    waiting.take_moment(Record(tick_ns=1), 0.0)
+    nothing = pipeline.accept(pipeline.new_state([RULE], {}, Options()), [])
+    waiting.take_batch(nothing, [messages(50, MB)], 0.0)
+    assert (waiting.deliveries, waiting.wait_s(0.0)) == ([], 60.0)
+    for mid in range(1, MOST_BYTES // MB + 1):
+        assert waiting.wait_s(0.0) == 60.0
+        waiting.take_batch(nothing, [Deliveries([Message("t", bytes(MB), 1, mid=mid)], 1)], 0.0)
+    assert waiting.wait_s(0.0) == 0.0
+    assert len(waiting.committed(0.0)[0]) == MOST_BYTES // MB
+    waiting.take_moment(Record(tick_ns=2), 1.0)
+    assert waiting.wait_s(1.0) == 60.0
 
 
 def test_outbox_is_bounded_and_drops_the_oldest() -> None:

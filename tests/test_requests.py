@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from edgeseq import requests
 from edgeseq.adapters.log import open_log
+from edgeseq.adapters.mqtt import Deliveries
+from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import Node, open_node
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
@@ -21,6 +23,7 @@ from edgeseq.core.bridge import bridge_response
 from edgeseq.core.payloads import HealthPayload, ResponsePayload
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import Message
+from edgeseq.daemon import Daemon, read_config
 from edgeseq.requests import BURST, MAX_PAGE, MAX_REQUEST_BYTES, RATE_PER_S, SNAPSHOT_EVERY_S, Desk, parted
 from edgeseq.testing import ManualClock
 from tests.support.streams import equal_states
@@ -191,3 +194,41 @@ def test_any_request_leaves_the_streams_as_they_are(asked: list[tuple[str, bytes
         requests.answer(Desk(), nodes[0], Message(f"{ROOT}/{verb}", payload, 1), lambda: HEALTH, lambda: True)
     assert equal_states(nodes[0].state, nodes[1].state)
     assert nodes[0].render_state.views.keys() == nodes[1].render_state.views.keys()
+
+
+def test_daemon_answers_after_what_came_before_and_counts_requests_apart(tmp_path: Path) -> None:
+    """A request among readings is no reading: the account in the answer holds those before it and none of its own."""
+    path = tmp_path / "edgeseq.toml"
+    path.write_text(CONFIG.format("true").replace("[node]", '[node]\nstate_dir = "s"'), encoding="utf-8")
+    resolved = read_config(path)
+    node = open_node(resolved, state_dir=resolved.state_dir, log=open_log("error"))
+    daemon = Daemon(path, node, open_log("error"), Notifier(None))
+    sent = [
+        Message("t/a", b"1", 1),
+        Message(f"{ROOT}/health", b'{"id":5}', 2),
+        Message("t/a", b"x", 3),
+        Message(f"{ROOT}/snapshot", b"", 4),
+        Message(f"{ROOT}/x", b"", 5),
+    ]
+    daemon.take([Deliveries(sent, 1)])
+    daemon.take([Deliveries([Message(f"{ROOT}/streams", b"", 6)], 1)])
+    published = {out.topic: out for out in daemon.link.hand_over()}
+    for out in published.values():
+        validate(out.topic, out.payload)
+    answers = {
+        topic.rpartition("/")[2]: json.loads(out.payload)
+        for topic, out in published.items()
+        if "/bridge/response/" in topic
+    }
+    account = answers["health"]["health"]
+    assert (answers["health"]["id"], account["received"], account["applied"]) == (5, 2, 1)
+    assert account["rejected"] == {"wrong_type": 1}
+    assert ("error" in answers["snapshot"], "error" in answers["unknown"]) == (False, True)
+    assert [entry["id"] for entry in answers["streams"]["streams"]] == ["t-a"]
+    told = daemon.health()
+    assert (told.received, told.requests, told.requests_refused) == (2, 3, 1)
+    assert daemon.metrics.snapshots == 1
+    daemon.link.close()
+    daemon.inbox.close()
+    assert node.store
+    node.store.close()
