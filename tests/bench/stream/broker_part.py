@@ -1,11 +1,13 @@
 """Through a real mosquitto, beside what mosquitto's own clients pass through it: mosquitto_pub -l | mosquitto_sub.
 
-A reading passes the broker twice, and comes back ten times as long. `ratio_broker_limit_…` is the ratio that would be
-reached if nothing but the broker's own work counted: its µs for a message of pub|sub, over those for a reading.
+A reading passes the broker twice, and comes back ten times as long. What the ratio could be at most is told too:
+`ratio_broker_limit_…` if the broker never waited, `ratio_cores_limit_…` if none of generator, broker and daemon did, with
+as many cores as there are.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
@@ -67,7 +69,10 @@ def _one_qos(setup: Setup, qos: int, running: ExitStack, found: Found) -> None:
     )  # fmt: skip
     ratios = [ours.readings_per_s / alone for ours, alone, _ in turns]
     found.figures[f"ratio_broker_qos{qos}"] = statistics.median(ratios)
-    found.figures[f"ratio_broker_limit_qos{qos}"] = alone_us / own_us
+    rate, mine = statistics.median(rates), found.rows[-3]
+    all_us = own_us + mine["cpu_us"] + mine["generator_us"]
+    found.figures[f"ratio_broker_limit_qos{qos}"] = 1e6 / own_us / rate
+    found.figures[f"ratio_cores_limit_qos{qos}"] = (os.cpu_count() or 1) * 1e6 / all_us / rate
 
 
 def _spent_s(pids: Iterable[int]) -> float:
