@@ -1,8 +1,8 @@
 """Through a real mosquitto, beside what mosquitto's own clients pass through it: mosquitto_pub -l | mosquitto_sub.
 
 A reading passes the broker twice, and comes back ten times as long. What the ratio could be at most is told too:
-`ratio_broker_limit_…` if the broker never waited, `ratio_cores_limit_…` if none of generator, broker and daemon did, with
-as many cores as there are.
+`ratio_broker_limit_…` if the broker never waited, `ratio_cores_limit_…` if none of generator, broker and daemon did,
+with as many cores as there are.
 """
 
 from __future__ import annotations
