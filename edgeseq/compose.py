@@ -7,13 +7,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from edgeseq import __version__
-from edgeseq.adapters.journal import Record
 from edgeseq.adapters.log import Log
 from edgeseq.adapters.verifier import verified_digests
 from edgeseq.bundle import Bundle, Manifest, check_fits, check_serves, read_bundle
@@ -25,9 +23,9 @@ from edgeseq.core.estimated import Estimated
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
-from edgeseq.core.types import Counts, Event, Outgoing, StreamRule, Target
+from edgeseq.core.types import Event, Outgoing, StreamRule, Target
 from edgeseq.disk import Disk
-from edgeseq.recovery import Found
+from edgeseq.restore import restore, tell_dropped
 from edgeseq.store import Store, make_folder, open_store
 
 
@@ -47,6 +45,8 @@ class Node:
     """A daemon has connected with this state before: the broker should know our session."""
     backlog: list[Outgoing] = field(default_factory=list)
     """To be published (again): alerts that the broker may not have, and the newest of all else that was recovered."""
+    replayed: tuple[int, float] = (0, 0.0)
+    """Readings of the journal that the start took, and how long that took (s)."""
     old_filters: tuple[str, ...] = ()
     """Subscriptions that the session may still have."""
 
@@ -98,7 +98,7 @@ def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log, disk: Dis
         return node
     store, found = open_store(state_dir, is_journaling=is_journaling(resolved), notify=log, disk=disk)
     node.store = store
-    _restore(node, found, log)
+    restore(node, found, log)
     return node
 
 
@@ -115,7 +115,7 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
     node.state.counts = replace(old.state.counts, rejected=dict(old.state.counts.rejected))
     node.store, node.had_session, node.old_filters = old.store, old.had_session, old.resolved.filters
     node.render(pipeline.describe(node.state))
-    _tell_dropped(dropped, log)
+    tell_dropped(dropped, log)
     return node
 
 
@@ -213,60 +213,3 @@ def read_bundles(resolved: Resolved) -> Iterator[tuple[str, Bundle]]:
 
 def _runtime(stepper: Stepper) -> str:
     return f"{getattr(stepper, 'runtime', '')} {getattr(stepper, 'variant', '')}".strip()
-
-
-# --- reading back -----------------------------------------------------------------------------------------------
-
-
-def _restore(node: Node, found: Found, log: Log) -> None:
-    """Fill the node from the newest snapshot and all records since."""
-    waiting: dict[tuple[str, bytes], Outgoing] = {}
-    content: dict[str, Any] = {"had_session": False}
-    if found.snapshot:
-        # A snapshot without the mark was made before there was one: by a daemon, most likely.
-        content = {"had_session": True, **found.snapshot.content}
-        dropped = keeping.load(node.state, content["core"], found.snapshot.arrays)
-        _tell_dropped(dropped, log)
-        node.old_filters = tuple(content["filters"])
-        for out in msgspec.convert(content["outbox"], list[Outgoing]):
-            waiting[_identity(out)] = out
-        if found.snapshot.fingerprint != node.fingerprint:
-            log("state.carried", found=found.snapshot.fingerprint, here=node.fingerprint)
-    # What subscribers were told before is not told again, only remembered.
-    node.render(pipeline.describe(node.state))
-    held = {
-        "snapshot_streams": node.state.registry.streams,
-        "snapshot_readings": sum(int(group.table["arrivals"].sum()) for group in node.state.groups),
-    }
-    for record in found.records:
-        for out in node.render(_recover(node.state, record)):
-            waiting[_identity(out)] = out
-    node.backlog = list(waiting.values())
-    # Only a connected daemon writes records; a snapshot may also be of a replay.
-    node.had_session = bool(found.records) or content["had_session"]
-    # Counters tell what this process did.
-    node.state.counts = Counts()
-    replayed = {
-        "journal_readings": sum(len(record.readings()) for record in found.records),
-        "journal_records": len(found.records),
-    }
-    log("state.restored", streams=node.state.registry.streams, **held, **replayed)
-
-
-def _identity(out: Outgoing) -> tuple[str, bytes]:
-    """Of states the latest of a topic is enough; alerts are all different."""
-    return (out.topic, b"" if out.alert_id is None else out.payload)
-
-
-def _recover(state: State, record: Record) -> list[Event]:
-    if record.tick_ns is not None:
-        return pipeline.tick(state, record.tick_ns)
-    if record.resumed_ns is not None:
-        pipeline.resume(state, record.resumed_ns)
-        return []
-    return pipeline.recover(state, record.created, record.readings())
-
-
-def _tell_dropped(dropped: Iterable[str], log: Log) -> None:
-    for stream in dropped:
-        log("stream.dropped", stream=stream)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
-from edgeseq.adapters.journal import record_of
+from edgeseq import restore
+from edgeseq.adapters.journal import Record, record_of
 from edgeseq.bundle import Channel
 from edgeseq.compose import Node, open_node, served
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
+from edgeseq.core import keeping, pipeline
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import ChannelSource, Message, StreamRule
 from tests.support.bundles import make_manifest
@@ -83,3 +87,33 @@ def test_restored_state_is_told_by_what_the_snapshot_held_and_the_journal_added(
     close(node)
     _, fields = opened(tmp_path)
     assert (fields["snapshot_readings"], fields["journal_readings"]) == (20, 6)
+
+
+def test_journal_taken_in_batches_of_any_size_gives_the_same_state(tmp_path: Path) -> None:
+    """Joined, one by one or as they were: the state is that of the live node, bit for bit, and so is what is told."""
+    node, _ = opened(tmp_path)
+    take(node, 0, 40)
+    assert node.store is not None
+    node.store.commit([Record(tick_ns=41 * MINUTE_NS)])
+    pipeline.tick(node.state, 41 * MINUTE_NS)
+    take(node, 42, 50)
+    node.store.commit([Record(resumed_ns=60 * MINUTE_NS)])
+    pipeline.resume(node.state, 60 * MINUTE_NS)
+    take(node, 61, 70)
+    node.store.close()
+    told = []
+    for most in (1, 7, 100_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(restore, "joined", partial(restore.joined, most=most))
+            again, fields = opened(tmp_path)
+        assert fields["journal_readings"] == 2 * (40 + 8 + 9)
+        (header, arrays), (live_header, live) = keeping.dump(again.state), keeping.dump(node.state)
+        assert header == live_header
+        assert {name: a.tobytes() for name, a in arrays.items()} == {
+            name: a.tobytes() for name, a in live.items()
+        }
+        told.append({(out.topic, out.payload) for out in again.backlog})
+        assert again.store is not None
+        again.store.close()
+    assert told[0] == told[1] == told[2]
+    assert any(topic.endswith("/forecast") for topic, _ in told[0])

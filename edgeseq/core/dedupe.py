@@ -80,10 +80,15 @@ def is_recent(recent: Recent, readings: Readings) -> Bool:
 
 def remember_in_node(recent: Recent, readings: Readings) -> None:
     """Remember the identities of readings that are no duplicates; the oldest make room."""
-    for key in _keys(readings):
+    newest: Recent = {}
+    for key in reversed(list(_keys(readings))):
+        if len(newest) == RECENT_IN_NODE:
+            break
         if key[1]:
-            recent.pop(key, None)
-            recent[key] = None
+            newest.setdefault(key)
+    for key in reversed(newest):
+        recent.pop(key, None)
+        recent[key] = None
     for key in list(islice(recent, max(0, len(recent) - RECENT_IN_NODE))):
         del recent[key]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,3 +168,42 @@ def test_nodes_set_is_bounded_and_forgets_the_oldest() -> None:
     for start in range(1, 10_001, 100):
         _all_seen(recent, list(range(start, start + 100)))
     assert [identity for _, identity in recent] == list(range(10_001 - dedupe.RECENT_IN_NODE, 10_001))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=40),
+    st.lists(st.integers(0, 39), max_size=4),
+)
+def test_journal_joined_in_any_way_leaves_the_same_identities(
+    pairs: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    """However a journal's readings are cut, streams and node remember the same: the newest, in their order."""
+    readings = Readings.from_rows([(k, row, 0, 1, 1, 0.0, key, False) for k, (row, key) in enumerate(pairs)])
+    rows = readings.stream_index.astype(np.int64)
+
+    def remembered(bounds: list[int]) -> tuple[object, ...]:
+        table, recent = fresh(streams=3), dict[tuple[int, int], None]()
+        for start, stop in pairwise(bounds):
+            part = readings.take(slice(start, stop))
+            dedupe.insert(table, rows[start:stop], part)
+            dedupe.remember_in_node(recent, part)
+        return table["recent_ids"].tolist(), table["recent_position"].tolist(), list(recent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedupe, "RECENT_IN_NODE", 5)
+        ends = sorted({0, len(pairs), *(cut for cut in cuts if cut < len(pairs))})
+        assert remembered(ends) == remembered([0, len(pairs)]) == remembered(list(range(len(pairs) + 1)))
+
+
+@given(st.lists(st.integers(1, 60), max_size=200))
+def test_journal_leaves_what_the_live_readings_left(ids: list[int]) -> None:
+    """What was taken live and what a journal of it restores is the same set, at the same places."""
+    live, restored = fresh(), fresh()
+    kept = [i for i, is_known in zip(ids, seen(live, ids), strict=True) if not is_known]
+    dedupe.insert(
+        restored,
+        np.zeros(len(kept), np.int64),
+        Readings.from_rows([(0, 0, 0, 0, 0, 1.0, i, True) for i in kept]),
+    )
+    assert restored["recent_ids"].tolist() == live["recent_ids"].tolist()
+    assert restored["recent_position"].tolist() == live["recent_position"].tolist()
