@@ -1,6 +1,7 @@
 """The front of the network: from a reading to features, without a learned weight.
 
-It fills missing values, clips, keeps the ring and the running statistics, and computes what the layers see.
+It fills missing values, doubts what lies far outside, clips, keeps the ring and the running statistics, and computes
+what the layers see.
 V = B·C rows of single channels, L lags of the ring. x is (value - anchor) / unit.
 All constants are ≥ 1e-4, since float16 rounds smaller ones to 0.
 """
@@ -15,18 +16,23 @@ import numpy as np
 
 from edgeseq.core.layers import View
 from edgeseq.core.ops import Ops, Tensor
-from edgeseq.core.specification import NetworkSpec
+from edgeseq.core.specification import CREDULOUS, NetworkSpec
 
 Weights = Mapping[str, Tensor]
 
 X_VALID = 2e9
 """|x| beyond this, infinities and NaN count as missing; features.normalise bounds x at half of it."""
 CLIP_SCALES = 8.0
-"""A value farther from the running mean than this many scales is clipped: a spike must not poison the state."""
+"""A value farther from the running mean than this many scales is outside. A lone one is a spike and counts as missing;
+from the second in a row on values are believed but clipped …"""
 CLIP_PATIENCE = 4.0
-"""After so many clipped values in a row they are a new level, and the bound widens …"""
+"""… and after so many in a row they are a new level, and the bound widens …"""
 CLIP_WIDE = 64.0
 """… to this many scales, so that a scale of any size is reached within a few steps."""
+LONE_WEIGHT = 0.5
+"""Mean and scale learn so much of a lone value's clipped deviation: pulses in more than one of (8 · 0.5)² = 16
+readings widen the scale until they lie inside, and are believed. With 0 a sensor that begins to pulse would never be
+followed."""
 COLD_READINGS = 32.0
 """Until so many readings the running scale is not trusted …"""
 COLD_BOUND = 100.0
@@ -75,25 +81,28 @@ def _of_targets(ops: Ops, spec: NetworkSpec, view: View) -> View:
 
 
 def track(ops: Ops, spec: NetworkSpec, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Any]:
-    """Fill, clip and count one value per channel: x (B, C) → clean value, mask (1 observed), next states."""
+    """Fill, clip and count one value per channel: x (B, C) → clean value, mask (1 believed), next states."""
     n, mean, variance, age, seen, streak, ring = state
     zero = mean * 0.0
     observed = ops.abs(x) <= X_VALID
     mask = ops.where(observed, zero + 1.0, zero)
-    age = (1.0 - mask) * ops.minimum(age + 1.0, COUNT_LIMIT)
-    fill = _fill(ops, spec, mean, age, seen, ring)
-    clipped, streak = _clip(ops, ops.where(observed, x, mean), n, mean, variance, mask, streak)
-    clean = ops.where(observed, clipped, fill)
+    clipped, outside = _clip(ops, ops.where(observed, x, mean), n, mean, variance, mask, streak)
+    lone = _lone(ops, spec, outside, n, streak)
+    believed = mask - lone
+    # A missing value neither ends nor prolongs a streak.
+    streak = ops.minimum(streak + 1.0, COUNT_LIMIT) * outside + streak * (1.0 - mask)
+    age = (1.0 - believed) * ops.minimum(age + 1.0, COUNT_LIMIT)
+    clean = ops.where(believed >= 1.0, clipped, _fill(ops, spec, mean, age, seen, ring))
 
     n = ops.minimum(n + mask, COUNT_LIMIT)
     rate = mask * ops.maximum(1.0 / n, 1.0 - 0.5 ** (1.0 / spec.half_life))
-    deviation = clean - mean
+    deviation = (clipped - mean) * (1.0 - (1.0 - LONE_WEIGHT) * lone)
     mean = mean + rate * deviation
     variance = (1.0 - rate) * (variance + rate * deviation * deviation)
     variance = ops.maximum(variance, SCALE_FLOOR * SCALE_FLOOR)
     seen = ops.minimum(seen + ops.maximum(mask, ops.minimum(seen, 1.0)), float(spec.ring))
     ring = ops.concat([ring[:, :, 1:], ops.reshape(clean, (-1, spec.channels, 1))], 2)
-    return clean, mask, (n, mean, variance, age, seen, streak, ring)
+    return clean, believed, (n, mean, variance, age, seen, streak, ring)
 
 
 def _fill(ops: Ops, spec: NetworkSpec, mean: Tensor, age: Tensor, seen: Tensor, ring: Tensor) -> Tensor:
@@ -112,15 +121,20 @@ def _fill(ops: Ops, spec: NetworkSpec, mean: Tensor, age: Tensor, seen: Tensor, 
 def _clip(
     ops: Ops, x: Tensor, n: Tensor, mean: Tensor, variance: Tensor, mask: Tensor, streak: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Bound a value around the running mean; a streak of bounded values widens the bound."""
+    """Bound a value around the running mean, more widely after a streak; and say whether it was outside (1)."""
     width = ops.where(streak >= CLIP_PATIENCE, streak * 0.0 + CLIP_WIDE, streak * 0.0 + CLIP_SCALES)
     bound = ops.where(n > COLD_READINGS, width * ops.sqrt(variance), variance * 0.0 + COLD_BOUND)
-    deviation = x - mean
-    outside = ops.where(ops.abs(deviation) > CLIP_SCALES * ops.sqrt(variance), mask, mask * 0.0)
-    # A missing value neither ends nor prolongs a streak.
-    streak = ops.minimum(streak + 1.0, COUNT_LIMIT) * outside + streak * (1.0 - mask)
+    outside = ops.where(ops.abs(x - mean) > CLIP_SCALES * ops.sqrt(variance), mask, mask * 0.0)
     # Not mean + clip(deviation): a value within the bound shall pass unchanged to the last bit.
-    return ops.maximum(ops.minimum(x, mean + bound), mean - bound), streak
+    return ops.maximum(ops.minimum(x, mean + bound), mean - bound), outside
+
+
+def _lone(ops: Ops, spec: NetworkSpec, outside: Tensor, n: Tensor, streak: Tensor) -> Tensor:
+    """Doubt (1) the first value outside where the scale is known: the next one tells a spike from a new level."""
+    if spec.architecture == CREDULOUS:
+        return outside * 0.0
+    first = ops.where(streak >= 1.0, outside * 0.0, outside)
+    return ops.where(n > COLD_READINGS, first, outside * 0.0)
 
 
 def select(ops: Ops, spec: NetworkSpec, ring: Tensor) -> Tensor:

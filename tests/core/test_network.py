@@ -240,25 +240,97 @@ def _calm() -> Any:
     return np.tile(np.array([1.0, -1.0], np.float32), 60)[:, None]
 
 
-def test_spike_is_clipped_to_the_bound() -> None:
-    """One reading at 1000 scales enters the ring as 8."""
+@pytest.mark.parametrize("spike", [20.0, -1000.0, 1e9])
+def test_lone_spike_is_as_if_the_reading_were_missing(spike: float) -> None:
+    """Ring, age and expected value are those of a missing value; mean and scale learn 4 scales of it, no more."""
     spec = make_spec()
-    x = np.concatenate([_calm(), [[1000.0]]])
+    stepper = NetworkStepper(spec, make_weights(spec))
+    _, spiked = roll(stepper, np.concatenate([_calm(), [[spike]]]))
+    _, missing = roll(stepper, np.concatenate([_calm(), [[np.nan]]]))
+    for name in ("ring", "age", "seen", "expected"):
+        np.testing.assert_array_equal(spiked[-1][name], missing[-1][name])
+    assert spiked[-1]["age"].item() == spiked[-1]["streak"].item() == 1
+    assert 1 < spiked[-1]["variance"].item() / missing[-1]["variance"].item() < 2
+    assert abs(spiked[-1]["mean"].item()) < 0.2
+
+
+@pytest.mark.parametrize("spike", [20.0, -20.0, 1000.0])
+def test_forecasts_after_a_lone_spike_stay(spike: float) -> None:
+    """With any weights a spike of 20 scales moves each later median by less than half a scale."""
+    spec = make_spec()
+    stepper = NetworkStepper(spec, make_weights(spec, size=0.2))
+    x = np.tile(np.array([1.0, 0.5, -1.0, -1.2, 0.0, 0.8], np.float32), 30)[:, None]
+    calm, states = roll(stepper, x)
+    x[150] = spike
+    spiked, _ = roll(stepper, x)
+    scale = np.sqrt(states[149]["variance"].item())
+    moved = np.abs(spiked - calm)[150:, 0, :, MEDIAN] / scale
+    assert moved.max() < 0.5
+
+
+def test_second_spike_in_a_row_is_believed_and_clipped_to_the_bound() -> None:
+    """What follows a spike at 1000 scales enters the ring as 8."""
+    spec = make_spec()
+    x = np.concatenate([_calm(), [[1000.0], [1000.0]]])
     _, states = roll(NetworkStepper(spec, silent_weights(spec)), x)
     before = states[-2]
     bound = before["mean"].item() + CLIP_SCALES * np.sqrt(before["variance"].item())
     assert states[-1]["ring"][0, -1] == pytest.approx(bound, rel=1e-5)
-    assert states[-1]["streak"].item() == 1
+    assert (states[-1]["streak"].item(), states[-1]["age"].item()) == (2, 0)
 
 
 def test_new_level_is_accepted_after_the_patience() -> None:
-    """A level shift of 40 scales is clipped at first, and is in the ring unclipped soon after the patience."""
+    """A level shift of 40 scales is doubted once, then clipped, and is in the ring unclipped after the patience."""
     spec = make_spec()
     x = np.concatenate([_calm(), np.full((12, 1), 40.0)])
     quantiles, states = roll(NetworkStepper(spec, silent_weights(spec)), x)
-    assert states[120]["ring"][0, -1] < 10
+    assert abs(states[120]["ring"][0, -1]) <= 1
+    assert 8 <= states[121]["ring"][0, -1] < 12
     assert states[120 + int(CLIP_PATIENCE)]["ring"][0, -1] == pytest.approx(40.0)
     assert quantiles[-1, 0, 0, MEDIAN] == pytest.approx(40.0)
+
+
+def test_shift_within_the_bound_takes_one_reading_more() -> None:
+    """A shift of 8.5 scales, within the bound once it has been doubted, is forecast from its second reading on."""
+    spec = make_spec()
+    x = np.concatenate([_calm(), np.full((3, 1), 8.5)])
+    quantiles, states = roll(NetworkStepper(spec, silent_weights(spec)), x)
+    assert abs(quantiles[120, 0, 0, MEDIAN]) <= 1
+    np.testing.assert_allclose(quantiles[121:, 0, :, MEDIAN], 8.5, rtol=1e-5)
+    assert states[-1]["age"].item() == 0
+
+
+def test_pulses_that_keep_coming_are_believed() -> None:
+    """Every second reading a pulse of 30 scales: no two in a row, yet within 60 of them they are taken as they are."""
+    spec = make_spec()
+    pulses = np.tile(np.array([30.0, 0.0], np.float32), 60)[:, None]
+    _, states = roll(NetworkStepper(spec, silent_weights(spec)), np.concatenate([_calm(), pulses]))
+    assert states[120]["ring"][0, -1] < 2
+    assert states[-2]["ring"][0, -1] == 30.0
+
+
+def test_missing_reading_between_two_outside_keeps_the_doubt_of_one() -> None:
+    """A new level is believed at its second reading, though one is missing between them."""
+    spec = make_spec()
+    x = np.concatenate([_calm(), [[8.5], [np.nan], [8.5]]])
+    _, states = roll(NetworkStepper(spec, silent_weights(spec)), x)
+    assert states[-1]["ring"][0, -1] == 8.5
+
+
+def test_older_architecture_believes_a_lone_spike_as_it_did() -> None:
+    """A bundle of highway-2 runs on NumPy as it was trained: the spike is in the ring, clipped to the bound."""
+    spec = msgspec.structs.replace(make_spec(), architecture="highway-2")
+    x = np.concatenate([_calm(), [[1000.0]]])
+    _, states = roll(NetworkStepper(spec, silent_weights(spec)), x)
+    assert states[-1]["ring"][0, -1] == pytest.approx(8.0, rel=0.01)
+    assert states[-1]["age"].item() == 0
+
+
+def test_unknown_architecture_is_refused_by_name() -> None:
+    """A network of a later text is no network of this one."""
+    later = msgspec.to_builtins(make_spec()) | {"architecture": "highway-9"}
+    with pytest.raises(msgspec.ValidationError, match=r"highway-9.*architecture"):
+        spec_from_manifest(later)
 
 
 def test_first_readings_are_not_clipped_by_an_unknown_scale() -> None:

@@ -175,6 +175,23 @@ def test_litert_replay_equals_steps(
 
 
 @pytest.mark.parametrize("variant", ["float32", "int8_weights"])
+def test_litert_lone_spike_moves_forecasts_by_less_than_half_a_scale(
+    variant: str, manifest: Manifest, models: dict[str, bytes], cases: F32
+) -> None:
+    """A trained model in the device's runtime: after one reading 20 scales off all medians stay where they were."""
+    stepper = TFLiteStepper(manifest, "litert", models[variant])
+    x = cases[:400, :2].copy()
+    x[298:303] = np.nan_to_num(x[298:303])
+    calm, scale = roll(stepper, x)
+    x[300] += 20 * scale[299] * np.array([[1], [-1]], np.float32)
+    spiked, _ = roll(stepper, x)
+    median = manifest.levels.index(0.5)
+    moved = np.abs(spiked - calm)[..., median] / scale[..., None]
+    assert (moved[:300] == 0).all()
+    assert 0 < moved.max() < 0.5
+
+
+@pytest.mark.parametrize("variant", ["float32", "int8_weights"])
 def test_litert_row_equals_itself_in_any_batch(
     variant: str, manifest: Manifest, models: dict[str, bytes], cases: F32
 ) -> None:
@@ -190,7 +207,9 @@ def test_unrolled_training_network_equals_steps(trained: Fitted) -> None:
     spec = trained.spec
     x = features.normalise(make_series(700, 2, seed=8)[:, :, None], trained.anchor, trained.unit)
     x[np.random.default_rng(1).random(x.shape) < 0.05] = np.nan
+    x[300, 0], x[690:, 1] = 80.0, 80.0  # a lone spike, and a new level
     kept = prepare.track(spec, x)
+    assert kept.mask[[300, 690], [0, 1], 0].max() == 0 < kept.mask[[301, 691], [0, 1], 0].max()
     rows = prepare.assemble(spec, [prepare.Piece(kept, x, np.ones((2, 1)), 600, None)])
     prepare.fill_features(rows, trained.weights)
     trainer = Trainer(rows, trained.weights, np.ones(spec.horizon), TrainingRecipe(lanes=2), seed=0)
