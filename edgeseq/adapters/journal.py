@@ -8,9 +8,11 @@ on we listened again. So replaying the journal gives the very same state.
 The file is as long as its next frames need, in chunks, before they come: a commit into blocks that have been written
 before costs 6 KB of device writes, into blocks merely reserved 11 KB, into a growing file 22 KB (ext4, measured). So
 chunks are written, not reserved, and the file of a generation that is no longer needed becomes the next one's
-(`journal.spare`). What stands behind the last frame is zeros or frames of older generations, which never check.
+(`journal.spare`). And since a device writes whole pages, a frame that does not fit into the rest of the present page
+begins with the next one: 4 KB instead of 6 for the hundred readings of a second. What stands between and behind the
+frames is zeros or of older generations, and never checks.
 
-Reading stops at the first frame that does not check. If no frame of this generation that checks follows, it is the
+Reading stops where no next frame checks. If no frame of this generation that checks follows, it is the
 torn end of the last write: cut off, it was never acknowledged. If one follows, the medium has lost data that was
 promised: what follows is not applied (it was computed on top of what is lost) but the caller keeps the file aside,
 loudly.
@@ -37,6 +39,8 @@ FORMAT_VERSION = 2
 SPARE = "journal.spare"
 CHUNK_BYTES = 256 * 2**10
 """The file grows by these; some 13,000 readings."""
+PAGE_BYTES = 4096
+"""Of the page cache and most file systems."""
 
 _MAGIC = b"EDGESEQJ"
 _HEADER = struct.Struct("<8sIQQ")
@@ -123,17 +127,18 @@ class Journal:
         payload = _encode(records)
         head = _FRAME.pack(_MARKER, self._generation & 0xFFFFFFFF, self.next_frame, len(payload))
         data = head + _CHECK.pack(crc32(payload, crc32(head))) + payload
-        end = self.length_bytes + len(data)
+        start = _start_of(len(data), self.length_bytes)
+        end = start + len(data)
         if end > self._room_bytes:
             data += bytes(-end % CHUNK_BYTES)
         with storage_faults("the journal cannot be written", self.path):
-            # Always from the end of the last good frame: a second try overwrites what a failed one left.
-            self._disk.write(self._file, data, self.length_bytes)
+            # Always behind the last good frame: a second try overwrites what a failed one left.
+            self._disk.write(self._file, data, start)
             reach("journal.written")
             self.is_suspect = True
             self._disk.sync(self._file)
             self.is_suspect = False
-        self._room_bytes = max(self._room_bytes, self.length_bytes + len(data))
+        self._room_bytes = max(self._room_bytes, start + len(data))
         self.length_bytes = end
         self.next_frame += 1
         reach("journal.synced")
@@ -197,8 +202,8 @@ def parse(data: bytes, generation: int) -> Contents:
     frames: list[list[Record]] = []
     ends: list[int] = []
     offset = HEADER_BYTES
-    while (found := _frame_at(data, offset, generation)) is not None and found[0] == first + len(frames):
-        _, records, offset = found
+    while (found := _next_frame(data, offset, generation, first + len(frames))) is not None:
+        records, offset = found
         frames.append(records)
         ends.append(offset)
     number = first + len(frames)
@@ -222,6 +227,24 @@ def _first_of(data: bytes, generation: int) -> int | None:
     (check,) = _CHECK.unpack_from(data, _HEADER.size)
     wanted = (_MAGIC, FORMAT_VERSION, generation, crc32(data[: _HEADER.size]))
     return first if (magic, version, found, check) == wanted else None
+
+
+def _start_of(length: int, offset: int) -> int:
+    """Tell where behind `offset` a frame of a length begins."""
+    return offset if offset % PAGE_BYTES + length <= PAGE_BYTES else _next_page(offset)
+
+
+def _next_page(offset: int) -> int:
+    return -(-offset // PAGE_BYTES) * PAGE_BYTES
+
+
+def _next_frame(data: bytes, offset: int, generation: int, number: int) -> tuple[list[Record], int] | None:
+    """Read the frame of a number behind a place → its records and where it ends; None where it does not check."""
+    for place in {offset, _next_page(offset)}:
+        found = _frame_at(data, place, generation)
+        if found is not None and found[0] == number:
+            return found[1:]
+    return None
 
 
 def _frame_at(data: bytes, offset: int, generation: int) -> tuple[int, list[Record], int] | None:
@@ -260,8 +283,15 @@ def _has_frame_after(data: bytes, offset: int, generation: int, number: int) -> 
 
 def _torn_bytes(data: bytes, offset: int, generation: int, number: int) -> int:
     """Count the bytes of an unfinished write: what begins like the next frame. All else is room."""
-    if offset + _FRAME_BYTES > len(data):
-        return len(data) - offset
-    marker, found, at, length = _FRAME.unpack_from(data, offset)
-    alike = (marker == _MARKER) + (found == generation & 0xFFFFFFFF) + (at == number)
-    return min(len(data) - offset, _FRAME_BYTES + length) if alike >= 2 else 0
+    rest = data[offset : offset + _FRAME_BYTES]
+    if len(rest) < _FRAME_BYTES:
+        return len(rest) if _MARKER.startswith(rest[: len(_MARKER)]) else 0
+    for place in {offset, _next_page(offset)}:
+        if place + _FRAME_BYTES > len(data):
+            continue
+        marker, found, at, length = _FRAME.unpack_from(data, place)
+        alike = (marker == _MARKER) + (found == generation & 0xFFFFFFFF) + (at == number)
+        if alike >= 2:
+            torn: int = min(len(data), place + _FRAME_BYTES + length) - offset
+            return torn
+    return 0

@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -170,6 +171,56 @@ def test_journal_file_grows_by_chunks_that_are_written(tmp_path: Path) -> None:
     assert sizes == {k * journal.CHUNK_BYTES for k in (1, 2, 3)}
     assert path.stat().st_blocks * 512 >= path.stat().st_size
     assert journal.read(path, 1).corrupt_bytes == 0
+
+
+class PageCounter(Disk):
+    """Notes which pages each write touches."""
+
+    def __init__(self) -> None:
+        self.pages: list[set[int]] = []
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        """Write and note; zeros for room to come do not count."""
+        length = len(data.rstrip(b"\0"))
+        self.pages.append(set(range(offset // 4096, (offset + length - 1) // 4096 + 1)))
+        super().write(file, data, offset)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=12))
+def test_journal_commit_writes_no_more_pages_than_it_needs(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int]
+) -> None:
+    """A frame is never spread over one page more than its length demands, and all are found again."""
+    path, disk = tmp_path_factory.mktemp("pages") / "j", PageCounter()
+    opened = begin(path, disk=disk)
+    for seed, count in enumerate(counts):
+        opened.commit(frame(seed, count))
+    opened.close()
+    contents = journal.read(path, 1)
+    assert lengths(contents) == [[count] for count in counts]
+    assert (contents.torn_bytes, contents.corrupt_bytes) == (0, 0)
+    for seed, count in enumerate(counts):
+        needed = len(msgspec.msgpack.encode(frame(seed, count))) + 24
+        assert len(disk.pages[1 + seed]) <= -(-needed // 4096)
+
+
+def test_journal_damaged_frame_at_a_page_is_told(tmp_path: Path) -> None:
+    """Damage is told from a torn end where frames begin with pages, too."""
+    path = tmp_path / "j"
+    opened = begin(path)
+    ends = []
+    for seed in range(4):
+        opened.commit(frame(seed, 100))
+        ends.append(opened.length_bytes)
+    opened.close()
+    data = bytearray(path.read_bytes())
+    data[ends[1] - 9] ^= 4
+    damaged = journal.parse(bytes(data), 1)
+    assert (len(damaged.frames), damaged.corrupt_bytes) == (1, len(data) - ends[0])
+    data = bytearray(path.read_bytes())
+    data[ends[3] - 9] ^= 4
+    torn = journal.parse(bytes(data), 1)
+    assert (len(torn.frames), torn.corrupt_bytes, torn.torn_bytes) == (3, 0, ends[3] - ends[2])
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS])

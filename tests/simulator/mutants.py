@@ -49,7 +49,7 @@ MUTANTS = {
     ),
     "retry behind what failed": Mutant(
         JOURNAL,
-        "            self._disk.write(self._file, data, self.length_bytes)\n",
+        "            self._disk.write(self._file, data, start)\n",
         "            self._disk.write(self._file, data, os.fstat(self._file).st_size)\n",
     ),
     "snapshot without sync": Mutant(DISK, "        disk.sync(file)\n    finally:", "        pass\n    finally:"),
