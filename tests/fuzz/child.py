@@ -41,6 +41,7 @@ def main() -> None:
     atheris.Fuzz()
 
 
+TELL_EVERY = 10_000
 PLAIN = frozenset(string.ascii_letters + string.digits)
 """Characters that stand for themselves in libFuzzer's dictionary."""
 
@@ -65,7 +66,7 @@ class Runner:
         except Exception as fault:  # noqa: BLE001 - what must not come out is what is looked for
             self.keep(fault)
         self.done += 1
-        if self.done >= self.runs:
+        if self.done % TELL_EVERY == 0 or self.done >= self.runs:
             self.tell()
 
     def keep(self, fault: Exception) -> None:

@@ -221,7 +221,7 @@ def taken(reader: packets.Publishes, data: bytes, messages: list[Message]) -> by
 
 def check_wire(is_5: bool, sent: bytes, cut: int) -> None:
     """Receive bytes whole and in pieces: the same is delivered and told, but for the words of a fault."""
-    whole = received(is_5, [sent])
+    whole = received(is_5, [sent] if sent else [])  # nothing at all is the end of a connection
     pieces = received(is_5, [sent[at : at + cut] for at in range(0, len(sent), cut)])
     assert pieces.messages == whole.messages, "what is delivered depends on how it was cut"
     assert pieces.told == whole.told, "what is told depends on how it was cut"

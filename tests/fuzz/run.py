@@ -50,10 +50,10 @@ def fuzzed(name: str, runs: int, python: str) -> dict[str, Any]:
     with (folder / "log.txt").open("wb") as log:
         done = subprocess.run(command, stdout=log, stderr=log, check=False)
     result = folder / "result.json"
-    if not result.exists():
+    found: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {"executions": 0}
+    if found["executions"] < runs:
         died = f"the process ended with {done.returncode}: see {folder}/log.txt"
-        return {"executions": 0, "crashes": 1, "failures": {died: 1}}
-    found: dict[str, Any] = json.loads(result.read_text())
+        found |= {"crashes": found.get("crashes", 0) + 1, "failures": {**found.get("failures", {}), died: 1}}
     return found
 
 
