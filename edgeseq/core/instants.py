@@ -15,9 +15,6 @@ _EPOCH_NAIVE = _EPOCH.replace(tzinfo=None)
 _FRACTION = re.compile(r"(?<=:[0-9]{2})[.,]([0-9]+)")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
-# An epoch number of s, ms, µs or ns is told by its size: each bound is the year 5138 in its unit, and 1973 in the next.
-_UNITS_NS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
-
 
 def parse_instant(value: object) -> int | None:
     """Read a payload's time as ns since the epoch, or None where it is none.
@@ -28,16 +25,15 @@ def parse_instant(value: object) -> int | None:
     >>> parse_instant("2026-03-01T10:00:00.5Z") == parse_instant(1772359200.5) == parse_instant("1772359200500")
     True
     """
-    if isinstance(value, str):
-        text = value.strip()
-        if _NUMBER.fullmatch(text) is None:
-            return _within(_parse_iso(text))
-        value = float(text) if "." in text else int(text)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return _within(_from_epoch(value))
+    if not isinstance(value, str):
         return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return _within(_from_epoch(value))
+    text = value.strip()
+    if text.endswith("Z") or _NUMBER.fullmatch(text) is None:
+        return _within(_parse_iso(text))
+    number = float(text) if "." in text else int(text)
+    return _within(_from_epoch(number))
 
 
 def format_instant(time_ns: int) -> str:
@@ -65,8 +61,12 @@ def _within(time_ns: int | None) -> int | None:
 
 
 def _from_epoch(value: float) -> int:
-    """Turn an epoch number into ns."""
-    unit_ns = next((unit for bound, unit in _UNITS_NS if abs(value) < bound), 1)
+    """Turn an epoch number into ns.
+
+    Whether it is of s, ms, µs or ns is told by its size: each bound is the year 5138 in its unit, and 1973 in the next.
+    """
+    size = abs(value)
+    unit_ns = 10**9 if size < 10**11 else 10**6 if size < 10**14 else 10**3 if size < 10**17 else 1
     if isinstance(value, int):
         return value * unit_ns
     per_us = unit_ns // 1000
@@ -75,12 +75,13 @@ def _from_epoch(value: float) -> int:
 
 def _parse_iso(text: str) -> int | None:
     """Turn ISO 8601 into ns. The fraction is read apart: datetime stops at µs."""
-    fraction = _FRACTION.search(text)
+    fraction = _FRACTION.search(text) if "." in text or "," in text else None
     try:
-        moment = datetime.fromisoformat(_FRACTION.sub("", text, count=1))
+        moment = datetime.fromisoformat(_FRACTION.sub("", text, count=1) if fraction else text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    since = moment - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
     return seconds * 10**9 + (int(fraction[1][:9].ljust(9, "0")) if fraction else 0)

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
-from edgeseq.core.types import KnownSource, StreamInfo, StreamRule
+from edgeseq.core.types import I64, KnownSource, StreamInfo, StreamRule
+
+CHANNEL_BITS = 15
+"""Channels are numbers of 16 bits with a sign."""
 
 MAX_ROUTES = 4096
-"""Compiled topics kept at a time; a flood of other topics costs time, not memory."""
+"""Compiled topics kept at a time beside one for each stream; a flood of others costs time, not memory."""
 
 ABSENT: Any = object()
 """What a JSON path yields that leads nowhere (null is a value)."""
@@ -62,6 +65,15 @@ class KnownPart:
     source: KnownSource
 
 
+class Usual(NamedTuple):
+    """What a topic's messages usually are: of one rule, and of streams that exist."""
+
+    rule: StreamRule
+    is_plain: bool
+    targets: tuple[tuple[str | None, int | None, bool], ...]
+    """Field, place (None: no stream yet), whether the field may be a path."""
+
+
 class Registry:
     """The streams of a node and the rules that make them."""
 
@@ -77,6 +89,8 @@ class Registry:
         self._ids: dict[str, int] = {}
         self._sources: dict[Source, int] = {}
         self._routes: dict[str, tuple[Part, ...]] = {}
+        self.usual: dict[str, Usual] = {}
+        """Topic → how its messages are usually read, of some topics that have streams."""
         self._known = [KnownPart(rule, *item) for rule in rules for item in rule.known.items()]
         self._max_routes = max_routes
 
@@ -144,10 +158,27 @@ class Registry:
         route = self._routes.get(topic)
         if route is None:
             route = self._compile(topic)
-            if len(self._routes) >= self._max_routes:
+            if len(self._routes) >= self._max_routes + len(self.infos):
                 del self._routes[next(iter(self._routes))]
             self._routes[topic] = route
         return route
+
+    def learn_usual(self, topic: str) -> None:
+        """Keep how a topic's messages are usually read, once there is a stream; what asks for more care has none."""
+        parts = self._routes.get(topic, ())
+        if len(parts) != 1 or parts[0].rule.quality_field is not None or self.known_parts(topic):
+            return
+        (part,) = parts
+        streams = [self.stream_of(target) for target in part.targets]
+        if all(stream is None for stream in streams):
+            return
+        targets = tuple(
+            (target.field, None if stream is None else place_of(stream, target.channel), len(target.keys) > 1)
+            for target, stream in zip(part.targets, streams, strict=True)
+        )
+        if topic not in self.usual and len(self.usual) >= self._max_routes + len(self.infos):
+            del self.usual[next(iter(self.usual))]
+        self.usual[topic] = Usual(part.rule, part.is_plain, targets)
 
     def _compile(self, topic: str) -> tuple[Part, ...]:
         """Match a topic against all rules. Of several rules for the same field, the first one takes it."""
@@ -178,6 +209,16 @@ class Registry:
             parts = (*parts, "")
             stream_id = slug(*parts, distinct=True)
         return stream_id
+
+
+def place_of(stream: int, channel: int) -> int:
+    """Give stream and channel as one number."""
+    return stream << CHANNEL_BITS | channel
+
+
+def places(place: I64) -> tuple[I64, I64]:
+    """Give streams and channels of places, each (n,)."""
+    return place >> CHANNEL_BITS, place & (2**CHANNEL_BITS - 1)
 
 
 def nameable(rules: Sequence[StreamRule]) -> dict[str, list[StreamInfo]]:

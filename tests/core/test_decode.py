@@ -41,6 +41,7 @@ RAW = StreamRule(key="plc/#", period_ns=S, topics=("plc/#",))
 STAMPED = StreamRule(
     key="line/+", period_ns=S, topics=("line/+",), fields=("v",), time_field="ts", id_field="meta.id"
 )
+PLAIN_STAMPED = StreamRule(key="none", period_ns=S, topics=("none",), time_field="ts")
 PUMP = StreamRule(
     key="pump1",
     name="pump1",
@@ -538,3 +539,47 @@ def test_decode_cut_anywhere_same_readings(messages: list[Message], at: int) -> 
         np.testing.assert_array_equal(parts, getattr(whole, name))
     assert reasons(first[1] + second[1]) == reasons(rejected)
     assert first[2] + second[2] == created
+
+
+USUAL = st.builds(
+    Message,
+    topic=TOPIC_NAMES,
+    payload=st.sampled_from(["temperature", "humidity", "v", "power"]).flatmap(
+        lambda name: st.builds(
+            lambda value, at: json.dumps({name: value, "ts": at}).encode(),
+            st.integers(-(2**70), 2**70) | st.floats() | st.none() | st.booleans(),
+            st.integers(NOW_NS // S - 10, NOW_NS // S + 1000) | st.just("2026-03-01T10:00:00Z") | JSON,
+        )
+    )
+    | st.floats().map(lambda value: repr(value).encode()),
+    received_ns=st.just(NOW_NS),
+    retained=st.sampled_from([False, False, True]),
+    dup=st.booleans(),
+    mid=st.integers(0, 3),
+)
+
+
+@given(st.lists(MESSAGES | USUAL, max_size=12), st.booleans(), st.sampled_from([20, 65_536]))
+def test_decode_quickly_as_with_care(messages: list[Message], synchronised: bool, longest: int) -> None:
+    """A topic that has been seen before is read as one that has not."""
+    options = Options(synchronised=synchronised, max_payload_bytes=longest)
+    rules = (*RULES, PLAIN_STAMPED)
+    quick, careful = Registry(rules), Registry(rules)
+    for message in messages:
+        careful.usual.clear()
+        expected, rejected, created = decode(careful, options, [message])
+        readings, rejections, streams = decode(quick, options, [message])
+        for name in readings.__slots__:
+            np.testing.assert_array_equal(getattr(readings, name), getattr(expected, name))
+        assert (rejections, streams) == (rejected, created)
+
+
+def test_decode_topics_are_kept_as_far_as_they_have_streams() -> None:
+    """A flood of topics leaves no more than the streams, and so many others."""
+    registry = Registry(RULES, max_routes=4)
+    options = Options(max_streams=10)
+    decode(registry, options, [message(f"plc/{i}", "1") for i in range(100)])
+    decode(registry, options, [message(f"none/{i}", "1") for i in range(100)])
+    assert set(registry.usual) == {f"plc/{i}" for i in range(10)}
+    again, rejections, _ = decode(registry, options, [message(f"plc/{i}", "2") for i in range(100)])
+    assert (len(again), len(rejections)) == (10, 90)
