@@ -43,6 +43,7 @@ from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link, tell_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Desk, answer, parted
+from edgeseq.snapshots import EarlySnapshots
 
 MAX_BATCH = 512
 """Messages taken at once; more would only make the first of them wait longer."""
@@ -55,9 +56,6 @@ CLOCK_STEP_NS = 10 * 10**9
 """Less is slewing, or a machine that slept for a moment."""
 
 STORAGE_RETRY_S = (1.0, 30.0)
-SNAPSHOT_JOURNAL_BYTES = 8 * 2**20
-"""Some 150,000 readings: beyond it a snapshot is taken early, so that the next start stays short."""
-
 RETAIN_HEALTH_EVERY = 10
 """Reports of health; the broker writes what is retained to its disk."""
 
@@ -84,7 +82,8 @@ class Daemon:
         self.desk = Desk()
         self.group = group_commit(node.resolved)
         self.limit = OncePerMinute()
-        self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
+        self.early = EarlySnapshots()
+        self.early.measured(*node.replayed)
         self.reports = 0
         self.stop_reason: str | None = None
         self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
@@ -97,8 +96,8 @@ class Daemon:
             # What was made of the last batch is on its way: no forecast waits for the disk.
             if self.group.wait_s(time.monotonic()) == 0.0:
                 self.commit()
-            if self.journal_bytes() > self.snapshot_at_bytes:
-                self.take_snapshot()
+            if self.early.is_due(self.node.store, time.monotonic()):
+                self.bound_journal()
             if items := self.inbox.take(MAX_BATCH):
                 self.take(items)
 
@@ -295,17 +294,24 @@ class Daemon:
             self.node.keep(self.link.unacknowledged())
         except StorageError as fault:
             self.metrics.storage_faults += 1
-            self.snapshot_at_bytes = self.journal_bytes() + SNAPSHOT_JOURNAL_BYTES
+            self.early.failed(time.monotonic())
             self.log("snapshot.failed", error=str(fault))
             return False
         self.metrics.snapshots += 1
-        self.snapshot_at_bytes = SNAPSHOT_JOURNAL_BYTES
         self.log("snapshot.taken")
         return True
 
-    def journal_bytes(self) -> int:
-        """Tell the journal's length; 0 without one."""
-        return self.node.store.journal_bytes if self.node.store else 0
+    def bound_journal(self) -> None:
+        """Take a snapshot early. Where none can be taken the journal grows to its bound; then nothing more is taken."""
+        delay_s, longest_s = STORAGE_RETRY_S
+        most_bytes = self.node.resolved.config.journal.max_bytes
+        while not self.take_snapshot() and self.node.store and self.node.store.journal_bytes > most_bytes:
+            if self.inbox.has(Stop):
+                return
+            self.notifier.status("waiting for the disk: the journal is full, and no snapshot can be taken")
+            self.hold(delay_s)
+            delay_s = min(2 * delay_s, longest_s)
+        self.notifier.status(self.status())
 
     def status(self) -> str:
         """Put it in a line for systemctl status."""

@@ -54,6 +54,8 @@ class Store:
         """Generation of the newest good snapshot."""
         self.generation = found.generation
         self.journal: Journal | None = None
+        self.journal_readings = sum(record.count for record in found.records)
+        """Committed since the snapshot."""
         self._closed_bytes = 0
         self._next_frame = found.next_frame
         self._disk = disk
@@ -83,6 +85,7 @@ class Store:
         if self.journal.is_suspect:
             self._go_on_in(self.generation + 1)
         self.journal.commit(records)
+        self.journal_readings += sum(record.count for record in records)
 
     def rotate(
         self, fingerprint: dict[str, str], content: dict[str, Any], arrays: Arrays, *, is_journaling: bool
@@ -101,7 +104,7 @@ class Store:
         reach("journal.begun")
         snapshot.write(path_of(self.folder, "snapshot", new), new, fingerprint, content, arrays, self._disk)
         previous, self.base = self.base, new
-        self._closed_bytes = 0
+        self._closed_bytes = self.journal_readings = 0
         self._remove_before(previous)
         reach("generations.removed")
 

@@ -59,6 +59,11 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     tick_ns: int | None = None
     resumed_ns: int | None = None
 
+    @property
+    def count(self) -> int:
+        """Count the readings."""
+        return 0 if self.packed is None else self.packed.count
+
     def readings(self) -> Readings:
         """Unpack the readings."""
         return Readings.empty() if self.packed is None else unpack(self.packed)

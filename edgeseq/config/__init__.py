@@ -106,7 +106,10 @@ class JournalConfig(_Table, frozen=True):
     """Longest time that readings wait for a commit when batched; they are committed early where the broker waits, and
     for alerts. Longer spares the flash: 1s costs some 0.5 GB a day, 10s some 0.2."""
     snapshot_every: str = "1h"
-    """Longest time between two snapshots of the whole state."""
+    """Longest time between two snapshots of the whole state; one is taken earlier where a start would take long."""
+    max_bytes: Annotated[int, Meta(ge=67_108_864)] = 268_435_456
+    """Length of the journals since the last snapshot beyond which nothing more is taken: reached only where no snapshot
+    can be taken for long."""
 
 
 class LogConfig(_Table, frozen=True):
@@ -162,7 +165,7 @@ class StreamConfig(_Table, frozen=True):
     """Channel = "topic" (plain number), "topic#json.path", or { topic = …, field = … }."""
     aggregate: Aggregate | None = None
     """How the readings of one period become one value. Default: last; sum for counters."""
-    lateness_steps: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
+    lateness_steps: Annotated[int, Meta(ge=0, le=4)] = 0
     """Periods by which a reading may come behind newer ones and still take its place; needs `time`."""
     on_gap: OnGap = "missing"
     """What a period without a reading is: missing, or the last value held (devices that report only changes)."""

@@ -16,7 +16,7 @@ def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
 
     >>> from edgeseq.config import JournalConfig
     >>> sorted(field_docs(JournalConfig))
-    ['durability', 'snapshot_every']
+    ['commit_every', 'durability', 'max_bytes', 'snapshot_every']
     """
     docs: dict[str, str] = {}
     for base in reversed(struct.__mro__):

@@ -70,7 +70,7 @@ SLOW_WRITE_MS = 50.0
 """Every batch waits for one write; SD cards that hesitate longer make forecasts late."""
 
 GENERATIONS_BYTES = 64 * 2**20
-"""Two generations of a journal of 8 MB, a damaged one set aside, and as much again for all else on the machine."""
+"""Two generations of a journal of 16 MB, one to be written over, and one set aside."""
 STREAM_BYTES = 3 * 16 * 2**10
 """Three snapshots, one of them being written, of a stream with a long history."""
 
