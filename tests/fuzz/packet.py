@@ -156,7 +156,7 @@ def seeds() -> list[bytes]:
         raw = b"".join(bytes((k,)) + packets.length_bytes(len(b)) + b for k, b in bodies)
         framed = b"".join(bytes((KINDS.index(k), len(b))) + b for k, b in bodies)
         version = WIRE | VERSION_5 if is_5 else WIRE
-        heads = [bytes((version | GREETED, cut)) for cut in (0, 1, 7)]
+        heads = [bytes((version | GREETED, cut)) for cut in (0, 20, 128)]
         made += [head + raw for head in heads] + [bytes((version | GREETED | FRAMED, 3)) + framed]
         made.append(bytes((version, 0)) + CONNACK[is_5] + raw)
         made.append(bytes((version, 2)) + b"\x20\x03\1\x87\0")
@@ -171,7 +171,7 @@ def new(wire_every: int = 64) -> Callable[[bytes], None]:
     def check(data: bytes) -> None:
         if len(data) < 2:
             return
-        flags, cut, sent = data[0], data[1] % 16 + 1, data[2:MAX_INPUT_BYTES]
+        flags, cut, sent = data[0], data[1], data[2:MAX_INPUT_BYTES]
         is_5 = bool(flags & VERSION_5)
         sent = framed(sent) if flags & FRAMED else sent
         if flags & WIRE and crc32(data) % wire_every == 0:
@@ -185,7 +185,7 @@ def new(wire_every: int = 64) -> Callable[[bytes], None]:
 def check_reader(is_5: bool, sent: bytes, cut: int) -> None:
     """Read bytes whole and in pieces: the same messages, and refused or not."""
     whole = read(is_5, [sent])
-    assert read(is_5, [sent[at : at + cut] for at in range(0, len(sent), cut)]) == whole
+    assert read(is_5, in_pieces(sent, cut)) == whole
     for message in whole[0]:
         assert len(message.payload) <= MAX_PACKET_BYTES
         assert 0 <= message.mid < 65_536
@@ -222,9 +222,15 @@ def taken(reader: packets.Publishes, data: bytes, messages: list[Message]) -> by
 def check_wire(is_5: bool, sent: bytes, cut: int) -> None:
     """Receive bytes whole and in pieces: the same is delivered and told, but for the words of a fault."""
     whole = received(is_5, [sent] if sent else [])  # nothing at all is the end of a connection
-    pieces = received(is_5, [sent[at : at + cut] for at in range(0, len(sent), cut)])
+    pieces = received(is_5, in_pieces(sent, cut))
     assert pieces.messages == whole.messages, "what is delivered depends on how it was cut"
     assert pieces.told == whole.told, "what is told depends on how it was cut"
+
+
+def in_pieces(sent: bytes, cut: int) -> list[bytes]:
+    """Cut bytes in three: one byte alone in the middle, somewhere. The law for these gives that for any pieces."""
+    at = cut * len(sent) // 256
+    return [piece for piece in (sent[:at], sent[at : at + 1], sent[at + 1 :]) if piece]
 
 
 def framed(choices: bytes) -> bytes:
