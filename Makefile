@@ -88,7 +88,7 @@ bench-step-cost: .venv/.installed ## a step against a window run again for each 
 	$(BIN)/python -m tests.bench.step_cost
 
 bench-durability: .venv/.installed programs ## kills, cuts, failing disks, restarts, flash: make bench-durability [KILLS=500] [ONLY=kills,cuts]
-	KILLS=$(or $(KILLS),500) $(BIN)/python -m tests.bench.durability $(if $(ONLY),--only "$(ONLY)")
+	KILLS=$(or $(KILLS),500) $(if $(MINUTES),MINUTES=$(MINUTES)) $(BIN)/python -m tests.bench.durability $(if $(ONLY),--only "$(ONLY)")
 
 chaos: .venv/.installed ## a simulated disk, broker and clock fail in all ways; and mutants: make chaos [SEEDS=10000] [MUTANT_SEEDS=300]
 	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),300)

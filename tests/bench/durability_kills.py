@@ -5,6 +5,7 @@ make bench-durability ONLY=kills [KILLS=500]
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import tempfile
@@ -22,13 +23,17 @@ AT_SNAPSHOT = ("journal.begun", "snapshot.written", "snapshot.renamed", "generat
 """Passed when a snapshot is taken: on SIGHUP and SIGTERM."""
 
 AT_RANDOM = "a random time"
-CATCH_UP_EVERY = 25
-MOST_PASSAGES = 30
+MOST_BEHIND = 20_000
+"""Readings published since the daemon had last caught up; then it may, and is killed afterwards."""
+PER_BATCH = frozenset({"messages.accepted", "state.advanced", "events.published"})
+MOST_PASSAGES, MOST_COMMITS = 20, 3
+"""Killed at one of the first passages: batches are many, commits one a second, or one for 500 messages."""
+
 MOST_S = 1.0
 PATIENCE_S = 5.0
 """A failpoint not reached after so long is told; the daemon is killed nevertheless."""
 
-BUNDLE_SHARE = 5
+BUNDLE_SHARE = 10
 """One kill in so many hits a daemon whose streams a bundle serves: it starts more slowly."""
 
 COUNTS = ("readings", "readings_lost", "applied_twice", "alerts", "alerts_lost", "alerts_not_of_the_journal")
@@ -37,11 +42,14 @@ COUNTS = ("readings", "readings_lost", "applied_twice", "alerts", "alerts_lost",
 def run() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Kill a daemon without a bundle and one with; give rows and figures."""
     kills = int(os.environ.get("KILLS", "500"))
+    minutes = float(os.environ.get("MINUTES", "inf"))
     served = kills // BUNDLE_SHARE
     rows = []
-    for name, bundle, count in (("baseline", None, kills - served), ("bundle", bench_bundle(), served)):
+    for name, bundle, count in (("bundle", bench_bundle(), served), ("baseline", None, kills - served)):
         with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
-            rows.append({"streams_of": name} | campaign(Path(folder), count, seed=count, bundle=bundle))
+            limit_s = 60 * minutes * count / kills
+            row = campaign(Path(folder), count, seed=count, bundle=bundle, limit_s=limit_s)
+            rows.append({"streams_of": name} | row)
     return rows, figures(rows)
 
 
@@ -59,31 +67,33 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def campaign(folder: Path, kills: int, *, seed: int, bundle: Path | None = None) -> dict[str, Any]:
+def campaign(
+    folder: Path, kills: int, *, seed: int, bundle: Path | None = None, limit_s: float = math.inf
+) -> dict[str, Any]:
     """Kill so many times, let all come to rest, and look at the books."""
     with running_rig(folder, seed=seed, bundle=bundle) as rig:
         killed_at: Counter[str] = Counter()
         rig.node.kill()
         killed_at[AT_RANDOM] += 1
-        for name in places(rig, kills - 1):
+        for name in places(rig):
+            if killed_at.total() >= kills or time.monotonic() - rig.begun_s > limit_s:
+                break
             killed_at[name if live(rig, name) else f"{AT_RANDOM}, {name} not reached"] += 1
-            if sum(killed_at.values()) % CATCH_UP_EVERY == 0:
+            if rig.most_behind > MOST_BEHIND:
                 assert rig.start(), rig.node.text()[-4000:]
-                rig.catch_up()
+                rig.work_off()
                 rig.node.kill()
                 killed_at[AT_RANDOM] += 1
-        done = {"kills": sum(killed_at.values()), "seconds": round(time.monotonic() - rig.begun_s)}
+        done = {"kills": killed_at.total(), "seconds": round(time.monotonic() - rig.begun_s)}
         return done | rig.finish() | {"killed_at": dict(killed_at.most_common())}
 
 
-def places(rig: Rig, count: int) -> Iterator[str]:
+def places(rig: Rig) -> Iterator[str]:
     """Draw where to kill: every failpoint equally often, and as often as three of them at a random time."""
-    drawn: list[str] = []
-    for _ in range(count):
-        if not drawn:
-            drawn = [*failpoint.NAMES, *[AT_RANDOM] * 3]
-            rig.rng.shuffle(drawn)
-        yield drawn.pop()
+    while True:
+        drawn = [*failpoint.NAMES, *[AT_RANDOM] * 3]
+        rig.rng.shuffle(drawn)
+        yield from drawn
 
 
 def live(rig: Rig, name: str) -> bool:
@@ -93,7 +103,8 @@ def live(rig: Rig, name: str) -> bool:
         time.sleep(rig.rng.uniform(0.0, MOST_S))
         rig.node.kill()
         return True
-    passage = 1 if name in AT_SNAPSHOT else rig.rng.randint(1, MOST_PASSAGES)
+    most = 1 if name in AT_SNAPSHOT else MOST_PASSAGES if name in PER_BATCH else MOST_COMMITS
+    passage = rig.rng.randint(1, most)
     is_alive = rig.start(**{failpoint.ENVIRONMENT: f"{name}:{passage}"})
     if is_alive and name in AT_SNAPSHOT:
         time.sleep(rig.rng.uniform(0.0, MOST_S / 2))

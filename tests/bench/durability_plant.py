@@ -20,7 +20,7 @@ T0_S = 1_760_000_000
 SENTINEL = "sentinel"
 """Its forecasts tell how far the daemon has come."""
 
-_COMMON = 'field = "value"\nevery = "1s"\nhorizon = "4s"\nlimits = { max = 9 }\n'
+_COMMON = 'field = "value"\nevery = "1s"\nhorizon = "4s"\npath = false\nlimits = { max = 9 }\n'
 
 
 def rules(bundle: Path | None = None) -> str:
@@ -69,7 +69,7 @@ def _topic(k: int) -> str:
 
 def _reading(topic: str, k: int, step: int, rng: random.Random) -> Reading:
     """Make one; its value is a wave, out of range now and then, and its last digits are the step."""
-    is_out = rng.random() < 0.01
+    is_out = rng.random() < 0.004
     value = round(5 * math.sin(step / (3 + k % 7)) + k % 4 + 50 * is_out, 2) + step * 1e-7
     content: dict[str, object] = {"value": value}
     if not topic.startswith("packet/"):

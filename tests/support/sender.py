@@ -48,6 +48,10 @@ class Sender(threading.Thread):
         self.sent: Counter[Key] = Counter()
         """How often each was written to a socket."""
         self.fault: BaseException | None = None
+        self.is_paused = False
+        """Publish only what `say` was given."""
+        self.busy_s = 0.0
+        """So long it has published."""
         self._port = port
         self._readings = readings
         self._per_s = per_s
@@ -90,7 +94,11 @@ class Sender(threading.Thread):
             try:
                 connected = self._connect()
                 now_s = time.monotonic()
-                due, last_s = min(due + (now_s - last_s) * self._per_s, self._per_s), now_s
+                spent_s, last_s = now_s - last_s, now_s
+                if self.is_paused or self._is_ending:
+                    spent_s = 0.0
+                self.busy_s += spent_s
+                due = min(due + spent_s * self._per_s, self._per_s)
                 self._send(connected, self._take(int(due)))
                 due -= int(due)
                 self._read(connected)
@@ -100,7 +108,11 @@ class Sender(threading.Thread):
 
     def _take(self, count: int) -> list[Reading]:
         taken = [self._urgent.popleft() for _ in range(len(self._urgent))]
-        room = 0 if self._is_ending else max(0, MOST_UNACKNOWLEDGED - len(self._unacknowledged))
+        room = (
+            0
+            if self._is_ending or self.is_paused
+            else max(0, MOST_UNACKNOWLEDGED - len(self._unacknowledged))
+        )
         return taken + list(itertools.islice(self._readings, min(count, room)))
 
     def _connect(self) -> socket.socket:
