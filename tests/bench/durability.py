@@ -57,11 +57,25 @@ def main() -> int:
     wanted = [part for part in parser.parse_args().only.split(",") if part] or PARTS
     if unknown := [part for part in wanted if part not in PARTS]:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    broken: list[str] = []
     for part in wanted:
         rows, figures = importlib.import_module(f"tests.bench.durability_{part}").run()
         merge_figures(part, rows, figures)
         show(part, rows, figures)
-    return 0
+        broken += [f"{name} is {value}" for name, value in figures.items() if is_broken(name, value)]
+    print("\n".join(broken), file=sys.stderr)
+    return 1 if broken else 0
+
+
+def is_broken(name: str, value: object) -> bool:
+    """Tell whether a figure says that a promise was not kept.
+
+    >>> is_broken("cuts_lost", 3), is_broken("state_bit_equal", 1), is_broken("kills", 500)
+    (True, False, False)
+    """
+    if name.endswith("state_bit_equal"):
+        return value != 1
+    return name.endswith(("_lost", "applied_twice", "corrupt_states")) and value != 0
 
 
 if __name__ == "__main__":
