@@ -15,7 +15,7 @@ from edgeseq.replay import kind_of, open_for_replay, replay
 from tests.bench.stream import packets, readings
 from tests.bench.stream.clients import locate_echo, locate_forecast
 from tests.bench.stream.connection import FakeBroker
-from tests.bench.stream.drive import Ends, Load, drive
+from tests.bench.stream.drive import HELD_BACK_S, Ends, Load, drive, stamps
 from tests.bench.stream.readings import STREAMS
 from tests.bench.stream.tally import SAMPLED, Tally
 from tests.bench.stream.warm import messages
@@ -124,6 +124,14 @@ def test_what_a_client_does_wrong_is_counted(
     """One lost, repeated, reordered or invented result is one in the account, and nothing else is."""
     tally, _ = account(change)
     assert (tally.lost, tally.duplicated, tally.reordered, tally.unasked) == counts
+
+
+def test_a_reading_that_the_client_held_back_counts_from_when_it_was_due() -> None:
+    """At a rate, waiting for the client is part of the latency; our own delay of a moment is not."""
+    load = Load(SENT, rate=10.0)
+    assert stamps(load, 5.0, 0, 2, 5.1 + HELD_BACK_S / 2) == [5.0, 5.1 + HELD_BACK_S / 2]
+    assert stamps(load, 5.0, 10, 2, 9.0) == [6.0, 6.1]
+    assert stamps(load._replace(rate=None), 5.0, 10, 2, 9.0) == [9.0, 9.0]
 
 
 @pytest.mark.parametrize("version", [4, 5])

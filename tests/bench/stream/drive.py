@@ -98,7 +98,7 @@ def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: lis
             room = min(room, (RECEIVE_MAXIMUM - unacknowledged) // (1 + load.crowd))
         if room > 0 and not source.has_unsent:
             first = tally.sent
-            tally.send(_stamps(load, start_s, first, room, now_s))
+            tally.send(stamps(load, start_s, first, room, now_s))
             source.send(b"".join(blobs[first : first + room]))
             wait_s = 0.0
         elif due < load.readings and load.rate is not None and tally.sent == due:
@@ -116,7 +116,7 @@ def _run(ends: Ends, load: Load, blobs: Sequence[bytes], tally: Tally, idle: lis
             attend(idle)
 
 
-def _stamps(load: Load, start_s: float, first: int, count: int, now_s: float) -> list[float]:
+def stamps(load: Load, start_s: float, first: int, count: int, now_s: float) -> list[float]:
     """Say when readings that leave now were sent: those that the client has held back, when they were due."""
     if load.rate is None:
         return [now_s] * count
