@@ -149,7 +149,7 @@ def _read_usual(usual: Usual, options: Options, message: Message) -> list[Row]:
             continue
         if place is None or type(value) not in _NUMBERS or not -_LARGEST < value < _LARGEST:
             return []
-        rows.append((place, time_ns, float(value), kind, seed))
+        rows.append((place, time_ns, float(value) + 0.0, kind, seed))  # no negative zero, as in `parsing`
     return rows
 
 

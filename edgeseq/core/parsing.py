@@ -39,7 +39,7 @@ def parse_plain_number(payload: bytes) -> float | Fault:
         return Fault(Reason.NOT_FINITE, text)
     if _DECIMAL.fullmatch(text) is None:
         return Fault(Reason.WRONG_TYPE, f"no number: {text}" if text else "empty payload")
-    number = float(text)
+    number = float(text) + 0.0  # no negative zero: JSON has none among its integers, and it is no other reading
     return number if math.isfinite(number) else Fault(Reason.NOT_FINITE, text)
 
 
@@ -99,7 +99,7 @@ def parse_number(value: object, name: str) -> float | Fault:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return Fault(Reason.WRONG_TYPE, f"{name} is {type_name(value)}")
     try:
-        number = float(value)
+        number = float(value) + 0.0
     except OverflowError:
         return Fault(Reason.NOT_FINITE, f"{name} is beyond float")
     return number if math.isfinite(number) else Fault(Reason.NOT_FINITE, f"{name} is {number}")

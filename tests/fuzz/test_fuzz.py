@@ -13,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseq.bundle.archive import pack
+from edgeseq.core.decode import decode
+from edgeseq.core.registry import Registry
+from edgeseq.core.types import Message, Options, StreamRule
 from tests.fuzz import bundle, packet, snapshot
 from tests.fuzz.damage import offer
 from tests.fuzz.run import TARGETS
@@ -52,6 +55,17 @@ def test_target_keeps_its_laws_on_seeds_and_what_is_like_them(name: str) -> None
             check(damaged(seed, edits))
 
     law()
+
+
+def test_negative_zero_is_the_reading_zero_whatever_the_node_knows_of_a_topic() -> None:
+    """The first message of a topic is read in another way than later ones: value and identity are the same."""
+    rule = StreamRule("plain", 10**9, topics=("t/+",), id_field=None)
+    registry = Registry([rule])
+    texts = (b"-0", b"0", b"-0.0", b"-0", b"-0e5")
+    values = [
+        decode(registry, Options(), [Message("t/a", text, 1, mid=3)])[0].value.tobytes() for text in texts
+    ]
+    assert set(values) == {bytes(8)}
 
 
 def header(text: bytes) -> bytes:
