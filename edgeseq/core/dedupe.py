@@ -9,7 +9,6 @@ publisher sends again comes any time later: a few identities of each stream cove
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
@@ -43,7 +42,7 @@ def remember(table: Table, rows: I64, readings: Readings) -> Bool:
     """
     ids = readings.id_hash
     duplicate = np.zeros(len(readings), dtype=np.bool_)
-    for picked in rounds(rows):
+    for picked in rounds(rows) if ids.any() else ():
         row, wanted = rows[picked], ids[picked]
         known = (table["recent_ids"][row] == wanted[:, None]).any(axis=1)
         duplicate[picked] = known & readings.comparable[picked] & (wanted != 0)
@@ -70,25 +69,24 @@ def insert(table: Table, rows: I64, readings: Readings) -> None:
 
 def is_recent(recent: Recent, readings: Readings) -> Bool:
     """Look up identities among the node's newest and those earlier in the batch → (n,) True for duplicates."""
-    batch: set[tuple[int, int]] = set()
     duplicate = np.zeros(len(readings), dtype=np.bool_)
-    for i, (key, is_comparable) in enumerate(zip(_keys(readings), readings.comparable.tolist(), strict=True)):
-        duplicate[i] = is_comparable and key[1] != 0 and (key in recent or key in batch)
+    keys = _keys(readings)
+    if len(set(keys)) == len(keys) and recent.keys().isdisjoint(keys):
+        return duplicate  # as nearly always
+    batch: set[tuple[int, int]] = set()
+    places = np.flatnonzero(readings.id_hash).tolist()
+    for i, key in zip(places, keys, strict=True):
+        duplicate[i] = readings.comparable[i] and (key in recent or key in batch)
         batch.add(key)
     return duplicate
 
 
 def remember_in_node(recent: Recent, readings: Readings) -> None:
     """Remember the identities of readings that are no duplicates; the oldest make room."""
-    newest: Recent = {}
-    for key in reversed(list(_keys(readings))):
-        if len(newest) == RECENT_IN_NODE:
-            break
-        if key[1]:
-            newest.setdefault(key)
-    for key in reversed(newest):
-        recent.pop(key, None)
-        recent[key] = None
+    newest = list(islice(dict.fromkeys(reversed(_keys(readings))), RECENT_IN_NODE))
+    for key in recent.keys() & newest:
+        del recent[key]
+    recent.update(dict.fromkeys(reversed(newest)))
     for key in list(islice(recent, max(0, len(recent) - RECENT_IN_NODE))):
         del recent[key]
 
@@ -103,5 +101,7 @@ def load_recent(rows: U64) -> Recent:
     return dict.fromkeys((stream, identity) for stream, identity in rows.tolist())
 
 
-def _keys(readings: Readings) -> Iterable[tuple[int, int]]:
-    return zip(readings.stream_index.tolist(), readings.id_hash.tolist(), strict=True)
+def _keys(readings: Readings) -> list[tuple[int, int]]:
+    """List stream and identity of the readings that have one."""
+    keys = zip(readings.stream_index.tolist(), readings.id_hash.tolist(), strict=True)
+    return [key for key in keys if key[1]]

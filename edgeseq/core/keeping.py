@@ -67,8 +67,7 @@ def _place(state: State) -> None:
         for index, group in enumerate(state.groups)
         for row, stream in enumerate(group.table["stream"].tolist())
     }
-    state.group_of.clear()
-    state.row_of.clear()
+    del state.group_of[:], state.row_of[:]
     for stream in range(len(state.registry)):
         if stream in rows:
             index, row = rows[stream]

@@ -18,6 +18,7 @@ same state and events, however they were cut into batches.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -63,9 +64,9 @@ class State:
     groups: list[Group]
     lateness: dict[int, Lateness]
     """Group index → what rules that take late readings keep beside the live state."""
-    group_of: list[int] = field(default_factory=list)
+    group_of: array[int] = field(default_factory=lambda: array("q"))
     """Stream index → group index."""
-    row_of: list[int] = field(default_factory=list)
+    row_of: array[int] = field(default_factory=lambda: array("q"))
     """Stream index → row in the group's table."""
     covariate_of: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Index of a hidden stream → group index, covariate index."""
@@ -128,7 +129,7 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
     for i in np.flatnonzero(duplicate):
         index = int(readings.message_index[i])
         rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
-    return Batch(readings.take(~duplicate), rejections, created)
+    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created)
 
 
 def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> list[Event]:
@@ -299,10 +300,11 @@ def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) ->
 
 
 def _places(state: State, streams: I32) -> tuple[I64, I64]:
-    """Find group and row of streams, looking at these only."""
-    indices = streams.tolist()
-    group_of = np.array([state.group_of[i] for i in indices], dtype=np.int64)
-    return group_of, np.array([state.row_of[i] for i in indices], dtype=np.int64)
+    """Find group and row of streams."""
+    if len(streams) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    group_of, row_of = (np.frombuffer(column, dtype=np.int64) for column in (state.group_of, state.row_of))
+    return group_of[streams], row_of[streams]
 
 
 def _take_group(
@@ -360,9 +362,15 @@ def _remember(state: State, readings: Readings) -> Bool:
     group_of, row_of = _places(state, readings.stream_index)
     for index in set(group_of.tolist()) - {NO_GROUP}:
         own = np.flatnonzero((group_of == index) & ~duplicate)
-        duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], readings.take(own))
-    dedupe.remember_in_node(state.recent, readings.take(~duplicate & (group_of != NO_GROUP)))
+        duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], _pick(readings, own))
+    fresh = np.flatnonzero(~duplicate & (group_of != NO_GROUP))
+    dedupe.remember_in_node(state.recent, _pick(readings, fresh))
     return duplicate
+
+
+def _pick(readings: Readings, rows: I64) -> Readings:
+    """Select rows of an ascending index array; usually that is all of them."""
+    return readings if len(rows) == len(readings) else readings.take(rows)
 
 
 def _remember_new(state: State, readings: Readings) -> None:

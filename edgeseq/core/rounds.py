@@ -23,7 +23,11 @@ def rounds(keys: NDArray[np.integer[Any]]) -> Iterator[I64]:
         return
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    is_new = ordered[1:] != ordered[:-1]
+    if is_new.all():
+        yield np.arange(len(keys))
+        return
+    starts = np.concatenate([[0], np.flatnonzero(is_new) + 1])
     lengths = np.diff(starts, append=len(ordered))
     occurrence = np.empty(len(keys), dtype=np.int64)
     occurrence[order] = np.arange(len(keys)) - np.repeat(starts, lengths)

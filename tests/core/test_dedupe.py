@@ -207,3 +207,28 @@ def test_journal_leaves_what_the_live_readings_left(ids: list[int]) -> None:
     )
     assert restored["recent_ids"].tolist() == live["recent_ids"].tolist()
     assert restored["recent_position"].tolist() == live["recent_position"].tolist()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.booleans()), max_size=60), st.integers(1, 20)
+)
+def test_node_knows_what_a_list_knows(arrived: list[tuple[int, int, bool]], size: int) -> None:
+    """The node's set says what a list of all that came says, in batches of any size: the same stream and identity,
+    where it may be compared; no identity is never known.
+    """
+    readings = Readings.from_rows(
+        [(k, stream, 0, 1, 1, 0.0, key, may) for k, (stream, key, may) in enumerate(arrived)]
+    )
+    recent: dedupe.Recent = {}
+    told: list[bool] = []
+    for start in range(0, len(arrived), size):
+        part = readings.take(slice(start, start + size))
+        duplicate = dedupe.is_recent(recent, part)
+        dedupe.remember_in_node(recent, part.take(~duplicate))
+        told += duplicate.tolist()
+    known: list[tuple[int, int]] = []
+    for (stream, key, may), is_duplicate in zip(arrived, told, strict=True):
+        assert is_duplicate == (may and key != 0 and (stream, key) in known)
+        if key and not is_duplicate:
+            known = [other for other in known if other != (stream, key)] + [(stream, key)]
+    assert list(recent) == known
