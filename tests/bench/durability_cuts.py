@@ -58,7 +58,7 @@ def campaign(
         for kind in kinds:
             time.sleep(rig.rng.uniform(0.5, 2.0))
             disturb(rig, kind)
-            rig.catch_up()
+            rig.work_off()
         row = rig.finish()
         connections = len(rig.node.events("broker.connected"))
     return {"what": what, "times": len(kinds), "connections": connections} | row

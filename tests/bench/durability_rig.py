@@ -177,6 +177,7 @@ class Rig:
             "published_again": sum(self.sender.sent.values()) - len(self.sender.sent),
             "readings_lost": len(lost) - forgotten,
             "readings_forgotten_by_broker": forgotten,
+            "broker_was_full": self.broker.log().count("messages are being dropped"),
             "applied_twice": len(audit.applied_twice(found, self.sender.sent)),
             "alerts": len(found.alerts),
             "alerts_lost": len(alerts_lost) - alerts_forgotten,
