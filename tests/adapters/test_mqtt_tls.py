@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,8 @@ def test_link_tls_shows_its_own_certificate(rigs: Rigs, tmp_path: Path, files: F
         assert bare.of(Subscribed) == []
 
 
-@pytest.fixture
-def line(rigs: Rigs, files: Files) -> Iterator[tuple[Rig, Connection]]:
+@contextmanager
+def tls_line(rigs: Rigs, files: Files) -> Iterator[tuple[Rig, Connection]]:
     """Give a link and, over TLS, the scripted broker that has accepted it."""
     ca, cert, key = files
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -72,7 +73,15 @@ def line(rigs: Rigs, files: Files) -> Iterator[tuple[Rig, Connection]]:
         rig = rigs(broker.port, host="localhost", is_tls=True, ca_file=str(ca))
         with broker.connection(rig) as found:
             found.accept()
+            rig.wait_for(Subscribed)
             yield rig, found
+
+
+@pytest.fixture
+def line(rigs: Rigs, files: Files) -> Iterator[tuple[Rig, Connection]]:
+    """Give a link and, over TLS, the scripted broker that has accepted it."""
+    with tls_line(rigs, files) as found:
+        yield found
 
 
 def test_tls_many_packets_in_one_record(line: tuple[Rig, Connection]) -> None:
@@ -80,6 +89,15 @@ def test_tls_many_packets_in_one_record(line: tuple[Rig, Connection]) -> None:
     rig, broker = line
     broker.send(b"".join(broker.publish("in/x", b"%d" % n) for n in range(300)))
     assert [int(m.payload) for m in rig.messages(300)] == list(range(300))
+
+
+def test_tls_records_that_are_there_are_one_batch(batch_rigs: Rigs, files: Files) -> None:
+    """The fast transport reads all records that have arrived, though TLS gives them one by one."""
+    with tls_line(batch_rigs, files) as (rig, broker):
+        for record in range(10):
+            assert broker.raw.send(b"".join(broker.publish("in/x", b"%d" % n) for n in range(100))), record
+        rig.link.wait(1.0)
+        assert len(rig.inbox) == 1000
 
 
 def test_tls_packets_across_records(line: tuple[Rig, Connection]) -> None:

@@ -90,8 +90,8 @@ class BatchTransport(PahoTransport):
 
     @property
     def has_more(self) -> bool:
-        """Whether packets wait for room in the inbox, or TLS has decrypted bytes that a selector cannot see."""
-        return bool(self._data) or (self._corked is not None and self._corked.pending() > 0)
+        """Whether packets wait for room in the inbox."""
+        return bool(self._data)
 
     @property
     def unsent(self) -> int:

@@ -48,7 +48,10 @@ class Corked:
             self.unsent.clear()
 
     def recv(self, size: int) -> bytes:
-        """Read what is there, some `size` bytes; b"" at the end. Raises OSError (BlockingIOError: nothing yet)."""
+        """Read what is there, some `size` bytes; b"" at the end. Raises OSError (BlockingIOError: nothing yet).
+
+        Of TLS always whole records: no decrypted bytes are left behind, which a selector could not see.
+        """
         received = self._receive(size)
         if not self._is_tls:
             return received
@@ -71,10 +74,6 @@ class Corked:
         except ssl.SSLWantWriteError:
             self._is_read_waiting_for_write = True
             raise BlockingIOError from None
-
-    def pending(self) -> int:
-        """Count the bytes that TLS has decrypted, which a selector cannot see."""
-        return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
 
     def fileno(self) -> int:
         """Give the socket's file."""
