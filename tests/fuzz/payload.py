@@ -182,7 +182,7 @@ def document(choices: bytes) -> bytes:
     return json.dumps(made).encode()
 
 
-def new(look_every: int = 50) -> Callable[[bytes], None]:
+def new(look_every: int = 400) -> Callable[[bytes], None]:
     """Make a node; what is returned lets it take a message and checks the laws.
 
     The whole state costs a millisecond to look at, so it is for one input in `look_every`; its sizes are always.
