@@ -36,6 +36,8 @@ CROWD = 9
 MIN_CROWD_S = 12.0
 """So long it takes until each of the 100,000 topics was heard."""
 PIECE_S = 20.0
+MIN_SAMPLES = 12
+"""Of the memory, before a line is fitted to their second half."""
 SOAK_ROUND_S = 10
 
 
@@ -50,7 +52,7 @@ def bench(seconds: float, soak: float) -> None:
     with on_core(GENERATOR_CORE), fake_broker() as place, edgeseq(place, warm, scratch / "node", 1) as daemon:
         rows, figures = flood(daemon, seconds)
         memory = list(sampled_memory(daemon, 60 * soak))
-        figures |= slope(memory) if len(memory) > 2 else {}
+        figures |= slope(memory) if len(memory) >= MIN_SAMPLES else {}
         figures["rss_mb"] = daemon.peak_mb()
         sent = (
             daemon.ends.next
