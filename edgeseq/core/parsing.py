@@ -39,7 +39,7 @@ def parse_plain_number(payload: bytes) -> float | Fault:
         return Fault(Reason.NOT_FINITE, text)
     if _DECIMAL.fullmatch(text) is None:
         return Fault(Reason.WRONG_TYPE, f"no number: {text}" if text else "empty payload")
-    number = float(text) + 0.0  # no negative zero: JSON has none among its integers, and it is no other reading
+    number = float(text) + 0.0  # minus zero is no other reading than zero
     return number if math.isfinite(number) else Fault(Reason.NOT_FINITE, text)
 
 
