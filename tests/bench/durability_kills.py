@@ -45,7 +45,7 @@ def run() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     minutes = float(os.environ.get("MINUTES", "inf"))
     served = kills // BUNDLE_SHARE
     rows = []
-    for name, bundle, count in (("bundle", bench_bundle(), served), ("baseline", None, kills - served)):
+    for name, bundle, count in (("baseline", None, kills - served), ("bundle", bench_bundle(), served)):
         with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
             limit_s = 60 * minutes * count / kills
             row = campaign(Path(folder), count, seed=count, bundle=bundle, limit_s=limit_s)

