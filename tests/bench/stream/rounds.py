@@ -44,8 +44,8 @@ def measure(client: Client, load: Load, others: Sequence[Client]) -> Round:
     tally, generator_s = drive(client.ends, load, idle)
     cpu_s = client.cpu_s() - cpu_s
     if not tally.received:
-        others = f"{tally.unasked} results of other readings, and {dict(tally.others)}"
-        raise RuntimeError(f"{client.name} gave no result for {tally.sent} readings, but {others}")
+        instead = f"{tally.unasked} results of other readings, and {dict(tally.others)}"
+        raise RuntimeError(f"{client.name} gave no result for {tally.sent} readings, but {instead}")
     count = tally.received
     lasted_s = tally.last_s - tally.sent_s[0]
     latencies = tally.latencies_ms()
