@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -47,9 +47,12 @@ def locate_echo(buffer: bytes, start: int, end: int) -> Located | None:
 
 def cpu_s(pid: int) -> float:
     """Tell the processor time of a process: all threads, user and system; in ticks where the kernel tells no ns."""
-    threads = [path.read_text(encoding="ascii") for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    threads = []
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            threads.append(int(path.read_text(encoding="ascii").split()[0]))
     if threads:
-        return sum(int(text.split()[0]) for text in threads) / 1e9
+        return sum(threads) / 1e9
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
