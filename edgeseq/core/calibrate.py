@@ -18,6 +18,8 @@ Batches lie along the last axis (`table.Work`), n; axes before it as ever: F for
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -239,7 +241,7 @@ def _offset_rates(leads: tuple[int, ...]) -> F64:
 def _started(old: F64, first: F64) -> F64:
     """Let a mean that has no value yet start at its first one."""
     new = np.isnan(old)
-    return np.where(new, first, old) if new.any() else old
+    return np.where(new, first, old) if np.count_nonzero(new) else old
 
 
 def _learn_alert_width(work: Work, outcome: F64, forecasts: Waiting) -> None:
@@ -305,7 +307,7 @@ def alert_band(
 
 def _learn_pairs(work: Work, leads: tuple[int, ...], absolute: F64, both: Bool) -> None:
     """Compare model and baseline where both had a forecast; absolute (3, C, K, n), both (C, K, n)."""
-    if not both.any():
+    if not np.count_nonzero(both):
         return
     count, error = work["paired"], work["paired_error"]
     rate = np.maximum(1.0 / (count + 1.0), _pair_rates(leads))
@@ -358,7 +360,7 @@ def model_share(work: Work, leads: tuple[int, ...], horizon: int) -> F32:
     share += 1
     np.divide(1.0, share, out=share)
     unknown = (work["paired"] < BLEND_AFTER) | np.isnan(share)
-    if unknown.any():
+    if np.count_nonzero(unknown):
         share = _carry_forward(np.where(unknown, np.nan, share))
         share = np.where(np.isnan(share), 1.0, share)
     return _by_rows(_between_leads(share, leads, horizon)).astype(np.float32)
@@ -373,12 +375,12 @@ def blend(baseline: F64, model: F64, share: F64) -> F64:
     return mixed
 
 
-def spread(work: Work, leads: tuple[int, ...], source: I64, horizon: int) -> F64:
-    """Give what the intervals are widened by: the offsets of the serving forecaster `source` (n,) → (n, C, H).
+def spread(work: Work, leads: tuple[int, ...], pick: Pick, horizon: int) -> F64:
+    """Give what the intervals are widened by: the offsets of what serves → (n, C, H).
 
     NaN while nothing was scored.
     """
-    offset = _carry_forward(pick(work["offset"], source))
+    offset = _carry_forward(pick(work["offset"]))
     return _by_rows(_between_leads(offset, leads, horizon))
 
 
@@ -387,13 +389,21 @@ def interval(spread: F64, lower: F64, value: F64, upper: F64) -> tuple[F64, F64]
     return np.minimum(lower - spread, value), np.maximum(upper + spread, value)
 
 
-def pick(served: NDArray[Any], source: I64) -> NDArray[Any]:
-    """Take of each row (F, ..., n) what belongs to the forecaster `source` (n,) that serves it → (..., n)."""
-    if not source.any():
-        baseline: NDArray[Any] = served[BASELINE]
-        return baseline
-    blended: NDArray[Any] = served[BLEND]
-    return blended if source.all() else np.where(source == BLEND, blended, served[BASELINE])
+Pick = Callable[[NDArray[Any]], NDArray[Any]]
+"""Takes of each row (F, ..., n) what belongs to the forecaster that serves it → (..., n)."""
+
+
+def picking(blended: Bool) -> Pick:
+    """Give what picks of each row the blend's part where `blended` (n,), else the baseline's."""
+    served = np.count_nonzero(blended)
+    if served == len(blended):
+        return _BLENDS
+    if served == 0:
+        return _BASELINES
+    return lambda served: np.where(blended, served[BLEND], served[BASELINE])
+
+
+_BLENDS, _BASELINES = itemgetter(BLEND), itemgetter(BASELINE)
 
 
 def _by_rows(a: F64) -> F64:
@@ -404,7 +414,7 @@ def _by_rows(a: F64) -> F64:
 def _carry_forward(offset: F64) -> F64:
     """Use the nearest shorter lead's offset while a long lead has no outcome yet; (C, K, n)."""
     missing = np.isnan(offset)
-    if not missing.any():
+    if not np.count_nonzero(missing):
         return offset
     reached = np.where(missing, 0, np.arange(offset.shape[1])[:, None])
     return np.take_along_axis(offset, np.maximum.accumulate(reached, axis=1), axis=1)

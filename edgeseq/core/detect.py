@@ -29,6 +29,8 @@ CLEAR_AFTER = 6
 RUN_LENGTHS = np.array([3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096])
 """Lengths of equal-value runs whose frequency is learned; 3 is the shortest that can be called stuck."""
 
+SHORTEST_RUN = int(RUN_LENGTHS[0])
+
 STUCK_SHARE = 1 / 336
 """A run is stuck when at most this share of the samples reached its length, nor the next shorter one: half as long
 again as what the stream is used to. Two weeks of hours without such a run are the least that can say so."""
@@ -167,11 +169,13 @@ def observe(
     if limits is not None:
         bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
     # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.
-    concerned = table["alert_open"][work.rows].reshape(len(work), -1).any(axis=1)
+    is_open = table["alert_open"][work.rows]
+    if not np.count_nonzero(is_open) and not any(map(np.count_nonzero, bad)):
+        return []
+    concerned: Bool = np.any(is_open, axis=(1, 2))
     for kind in bad:
         concerned |= kind.any(axis=0)
-    at = np.flatnonzero(concerned)
-    return _judge(table, work, samples, band, limits, bad, same, at) if len(at) else []
+    return _judge(table, work, samples, band, limits, bad, same, concerned.nonzero()[0])
 
 
 def _judge(
@@ -222,7 +226,7 @@ def _evidence(samples: Judged, band: Band, limits: F64 | None, i: int, channel: 
 def commit(table: Table, work: Work) -> None:
     """Make what `observe` said of the open step final."""
     is_open = table["alert_open"][work.rows]
-    if is_open.any() or table["good"][work.rows].any():
+    if np.count_nonzero(is_open) or np.count_nonzero(table["good"][work.rows]):
         good = np.where(is_open, table["good_now"][work.rows], 0)
         table["good"][work.rows] = table["good_now"][work.rows] = good
     run, now = work["run"], work["run_now"]
@@ -232,7 +236,7 @@ def commit(table: Table, work: Work) -> None:
     work["run_samples"][...] += advanced
     # Of each run the first repeat is counted: a sensor that is stuck for a day repeats by no chance.
     work["run_repeats"][...] += advanced & (now == 2)
-    long = np.flatnonzero((now >= RUN_LENGTHS[0]).any(axis=0))
+    long = _rows_of(now >= SHORTEST_RUN)
     if len(long):
         reached = (now[:, long].T[..., None] == RUN_LENGTHS) & advanced[:, long].T[..., None]
         table["run_reached"][work.rows[long]] += reached
@@ -247,10 +251,18 @@ def _runs(table: Table, work: Work, value: F64, observed: Bool, learning_steps: 
     now[...] = np.where(observed, np.where(same, work["run"] + 1, 1), work["run"])
     work["run_value_now"][...] = np.where(observed, value, work["run_value"])
     stuck = np.zeros_like(same)
-    long = np.flatnonzero((same & (now >= RUN_LENGTHS[0])).any(axis=0))
+    long = _rows_of(same & (now >= SHORTEST_RUN))
     if len(long):
         stuck[:, long] = _stuck(table, work, long, same[:, long], learning_steps) & same[:, long]
     return same, stuck
+
+
+def _rows_of(mask: Bool) -> I64:
+    """List the rows (n,) of which any channel is set in a mask (C, n); usually none."""
+    return np.flatnonzero(mask.any(axis=0)) if np.count_nonzero(mask) else _NO_ROWS
+
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 def _stuck(table: Table, work: Work, at: I64, same: Bool, learning_steps: int) -> Bool:
@@ -368,17 +380,23 @@ def arrive(
         now_ns: (n,) how far that clock had come, at least clock_ns; the same by the wall clock.
     """
     _learn_rhythm(table, rows, channel, clock_ns, period_ns)
-    table["last_seen_ns"][rows] = np.maximum(clock_ns, table["last_seen_ns"][rows])
-    table["arrivals"][rows] += 1
-    judged = (table["arrivals"][rows] >= MIN_ARRIVALS) | (silent_after_ns > 0)
+    last = np.maximum(clock_ns, table["last_seen_ns"][rows])
+    arrivals = table["arrivals"][rows] + 1
+    table["last_seen_ns"][rows] = last
+    table["arrivals"][rows] = arrivals
     wait_ns = _wait_ns(table, rows, period_ns, silent_after_ns)
-    table["deadline_ns"][rows] = np.where(judged, table["last_seen_ns"][rows] + wait_ns, NEVER)
-    ending = table["alert_open"][rows, 0, SILENT] & (clock_ns + wait_ns >= now_ns)
+    deadline = last + wait_ns
+    if not silent_after_ns:
+        deadline[arrivals < MIN_ARRIVALS] = NEVER
+    table["deadline_ns"][rows] = deadline
+    silent = table["alert_open"][rows, 0, SILENT].nonzero()[0]
+    if len(silent) == 0:
+        return []
+    ending = silent[clock_ns[silent] + wait_ns[silent] >= now_ns[silent]]
     # Not before it began, which readings a little out of order would make it.
-    ended_ns = np.clip(table["alert_ns"][rows, 0, SILENT], clock_ns, now_ns)
-    return [
-        _silence_ends(table, int(rows[i]), int(order[i]), int(ended_ns[i])) for i in np.flatnonzero(ending)
-    ]
+    ended_ns = np.clip(table["alert_ns"][rows[ending], 0, SILENT], clock_ns[ending], now_ns[ending])
+    told = zip(rows[ending].tolist(), order[ending].tolist(), ended_ns.tolist(), strict=True)
+    return [_silence_ends(table, *one) for one in told]
 
 
 def resume(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> None:
@@ -392,9 +410,10 @@ def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_n
     """Follow the time between readings of the same channel: channels that come together are no faster rhythm."""
     seen = table["channel_seen_ns"][rows, channel]
     table["channel_seen_ns"][rows, channel] = np.maximum(clock_ns, seen)
+    typical, mean = table["gap_q90_ns"][rows], table["mean_gap_ns"][rows]
     first = table["arrivals"][rows] == 0
-    typical = np.where(first, float(period_ns), table["gap_q90_ns"][rows])
-    mean = np.where(first, float(period_ns), table["mean_gap_ns"][rows])
+    if np.count_nonzero(first):
+        typical[first] = mean[first] = float(period_ns)
     # A clock that was set back, or a late reading, says nothing of the rhythm.
     known = (seen != NOT_SEEN) & (clock_ns >= seen)
     gap = np.where(known, clock_ns - seen, 0).astype(np.float64)
@@ -432,7 +451,7 @@ def sweep(table: Table, order: int, clock_ns: int, period_ns: int) -> list[Alert
     """Open `silent` for streams whose deadline has passed; told with the deadline's time, whenever it is noticed."""
     late = (table["deadline_ns"] < clock_ns) & ~table["alert_open"][:, 0, SILENT]
     events = []
-    for row in np.flatnonzero(late).tolist():
+    for row in late.nonzero()[0].tolist():
         deadline = int(table["deadline_ns"][row])
         step = (deadline - int(table["phase_ns"][row])) // period_ns
         events.append(_open(table, Place(row, 0, SILENT), order, step, deadline, NOTHING_EXPECTED))

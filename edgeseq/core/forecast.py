@@ -9,6 +9,7 @@ Quantiles come back in the same scale; the core inverts them.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Protocol
 
@@ -85,17 +86,24 @@ def unpacked(spec: tuple[StateSpec, ...], matrix: NDArray[Any]) -> Packed:
     >>> state[0][1].tolist(), state[1].tolist()
     ([[5.0, 6.0], [7.0, 8.0]], [[4.0], [9.0]])
     """
-    batch, stop, arrays = len(matrix), 0, []
-    for s in spec:
-        start, stop = stop, stop + math.prod(s.shape)
-        arrays.append(matrix[:, start:stop].reshape(batch, *s.shape))
-    state = Packed(arrays)
+    state = Packed(
+        matrix[:, part] if shape is None else matrix[:, part].reshape(len(matrix), *shape)
+        for part, shape in _layout(spec)
+    )
     state.matrix = matrix
     return state
+
+
+@functools.cache
+def _layout(spec: tuple[StateSpec, ...]) -> list[tuple[slice, tuple[int, ...] | None]]:
+    """Give the columns of each array, and its shape where that is not the columns'."""
+    stops = np.cumsum([math.prod(s.shape) for s in spec]).tolist()
+    parts = map(slice, [0, *stops[:-1]], stops)
+    return [(part, None if len(s.shape) == 1 else s.shape) for part, s in zip(parts, spec, strict=True)]
 
 
 def packed(state: RecurrentState) -> NDArray[Any]:
     """Give a state as its matrix (B, W), which is made where it is none yet."""
     if isinstance(state, Packed):
         return state.matrix
-    return np.concatenate([array.reshape(len(array), -1) for array in state], axis=1)
+    return np.concatenate([array.reshape(len(array), math.prod(array.shape[1:])) for array in state], axis=1)

@@ -50,6 +50,9 @@ class Group:
     known: Known | None = None
     """What the model is told of the future; None where it takes no such inputs."""
 
+    deadlines_from_ns: int = np.iinfo(np.int64).min
+    """No stream falls silent before: a bound that saves looking at all of them. Never kept."""
+
     @property
     def model(self) -> Stepper | None:
         """Give what serves beside the baseline, where there is a bundle."""

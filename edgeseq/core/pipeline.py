@@ -21,6 +21,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -126,7 +127,7 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
     counts.duplicate += int(duplicate.sum())
     for rejection in rejections:
         counts.reject(rejection.reason)
-    for i in np.flatnonzero(duplicate):
+    for i in duplicate.nonzero()[0]:
         index = int(readings.message_index[i])
         rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
     return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created)
@@ -150,28 +151,45 @@ def advance(state: State, readings: Readings) -> list[Event]:
     Before a reading is taken, every stream whose deadline lies before it is silent: so a silence does not depend on
     when somebody looked.
     """
-    events: list[Event] = []
     n = len(readings)
+    if n == 0:
+        return []
     given = _are_given(state, readings)
     clock = _clock(state, readings, given)
     reached = np.maximum.accumulate(np.maximum(clock, state.clock_ns))
     # What arrives is never stale by the clock that it arrives by, even one that was set back.
     now = reached if state.options.clock == "readings" else clock
+    if given is None and _none_falls_silent(state, int(reached[-1]), int(clock.min())):
+        events = _take(state, readings, clock, now, np.arange(n))
+    else:
+        events = _advance_in_parts(state, readings, clock, reached, now, given)
+    state.clock_ns = int(reached[-1])
+    return sorted(events, key=_ORDER)
+
+
+_ORDER = attrgetter("order")
+
+
+def _advance_in_parts(
+    state: State, readings: Readings, clock: I64, reached: I64, now: I64, given: Bool | None
+) -> list[Event]:
+    """Cut a batch where a stream falls silent, and where what is said of the future begins or ends."""
+    events: list[Event] = []
+    n, start = len(readings), 0
     earliest = _earliest_deadlines(state, readings, clock)
-    start = 0
-    changes = [*(np.flatnonzero(np.diff(given)) + 1).tolist(), n]
+    changes = [n] if given is None else [*(np.flatnonzero(np.diff(given)) + 1).tolist(), n]
     while start < n:
         # What is said of the future counts from its place in the order on.
         stop = min(_stop(state, reached, earliest, start), next(k for k in changes if k > start))
-        if stop > start and given[start]:
+        if stop > start and given is not None and given[start]:
             _give(state, readings.take(slice(start, stop)))
         elif stop > start:
-            events += _take(state, readings, clock, now, np.arange(start, stop))
+            part = slice(start, stop)
+            events += _take(state, readings.take(part), clock[part], now[part], np.arange(start, stop))
         else:
             events += _sweep(state, int(reached[start]), order=start)
         start = stop
-    state.clock_ns = int(reached[-1]) if n else state.clock_ns
-    return sorted(events, key=lambda event: event.order)
+    return events
 
 
 def tick(state: State, now_ns: int) -> list[Event]:
@@ -235,19 +253,32 @@ def add_rows(state: State, until: int | None = None) -> None:
 # --- parts ----------------------------------------------------------------------------------------------------
 
 
-def _are_given(state: State, readings: Readings) -> Bool:
-    """Tell what is said of the future of covariates from readings (n,)."""
+def _are_given(state: State, readings: Readings) -> Bool | None:
+    """Tell what is said of the future of covariates from readings (n,); None where nothing can be."""
     if not state.covariate_of:
-        return np.zeros(len(readings), dtype=np.bool_)
+        return None
     given: Bool = np.isin(readings.stream_index, list(state.covariate_of))
     return given
 
 
-def _clock(state: State, readings: Readings, given: Bool) -> I64:
+def _clock(state: State, readings: Readings, given: Bool | None) -> I64:
     """Give the clock that silence is measured by; times of the future do not move it."""
     if state.options.clock == "wall":
         return readings.received_ns
-    return np.where(given, -(2**62), readings.time_ns)
+    return readings.time_ns if given is None else np.where(given, -(2**62), readings.time_ns)
+
+
+def _none_falls_silent(state: State, until_ns: int, since_ns: int) -> bool:
+    """Tell whether no deadline lies before `until_ns`, nor can one that readings from `since_ns` on set."""
+    for group in state.groups:
+        if until_ns > since_ns + detect.shortest_wait_ns(group.rule.period_ns, group.rule.silent_after_ns):
+            return False
+        # Looking at every stream is worth it only where the bound says that one may be due.
+        if until_ns > group.deadlines_from_ns:
+            group.deadlines_from_ns = detect.next_deadline_ns(group.table)
+        if until_ns > group.deadlines_from_ns:
+            return False
+    return True
 
 
 def _give(state: State, readings: Readings) -> None:
@@ -286,16 +317,17 @@ def _earliest_deadlines(state: State, readings: Readings, clock: I64) -> I64:
 
 
 def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) -> list[Event]:
-    """Take the readings at `order`, group by group; no deadline passes among them."""
+    """Take readings (n,) at the places `order` of their batch, group by group; no deadline passes among them."""
+    group_of, row_of = _places(state, readings.stream_index)
+    if group_of[0] != NO_GROUP and np.count_nonzero(group_of == group_of[0]) == len(order):
+        return _take_group(state, int(group_of[0]), row_of, readings, clock, now, order)
     events: list[Event] = []
-    group_of, row_of = _places(state, readings.stream_index[order])
     if nowhere := int((group_of == NO_GROUP).sum()):
         state.counts.reject(Reason.UNKNOWN_TOPIC, nowhere)
     for index in sorted(set(group_of.tolist()) - {NO_GROUP}):
-        mine = group_of == index
-        own = order[mine]
-        taken = readings.take(own)
-        events += _take_group(state, index, row_of[mine], taken, clock[own], now[own], own)
+        mine = np.flatnonzero(group_of == index)
+        taken = readings.take(mine)
+        events += _take_group(state, index, row_of[mine], taken, clock[mine], now[mine], order[mine])
     return events
 
 
@@ -311,6 +343,9 @@ def _take_group(
     state: State, index: int, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
 ) -> list[Event]:
     """Take readings of one rule's streams in rounds: each stream at most once in a round."""
+    ordered = np.sort(rows)
+    if np.count_nonzero(ordered[1:] == ordered[:-1]) == 0:
+        return _take_round(state, index, rows, readings, clock, now, order)
     events: list[Event] = []
     for picked in rounds(rows):
         one, at_ns, now_ns = readings.take(picked), clock[picked], now[picked]
@@ -324,18 +359,19 @@ def _take_round(
     """Take one reading for each of different rows."""
     group = state.groups[index]
     rule, table = group.rule, group.table
-    new = table["arrivals"][rows] == 0
-    told = zip(order[new].tolist(), table["stream"][rows[new]].tolist(), strict=True)
-    events: list[Event] = [StreamCreated(position, stream) for position, stream in told]
+    new = (table["arrivals"][rows] == 0).nonzero()[0].tolist()
+    events: list[Event] = [StreamCreated(int(order[i]), int(table["stream"][rows[i]])) for i in new]
     channel = readings.channel.astype(np.int64)
     events += detect.arrive(table, rows, order, channel, clock, now, rule.period_ns, rule.silent_after_ns)
+    group.deadlines_from_ns = min(group.deadlines_from_ns, int(table["deadline_ns"][rows].min()))
     late = np.zeros(len(rows), dtype=np.bool_)
     if kept := state.lateness.get(index):
         events += lateness.take(group, kept, rows, readings, order, late)
     else:
         events += stepping.apply(group, rows, readings, order, late)
-    state.counts.late += int(late.sum())
-    state.counts.applied += int((~late).sum())
+    too_late = int(np.count_nonzero(late))
+    state.counts.late += too_late
+    state.counts.applied += len(rows) - too_late
     return _told(rule, [*events, *stepping.statuses(group, rows, order)])
 
 
@@ -343,7 +379,7 @@ def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
     """Open `silent` for every stream whose deadline has passed, in the order of the deadlines."""
     events: list[Event] = []
     for group in state.groups:
-        if detect.next_deadline_ns(group.table) >= clock_ns:
+        if group.deadlines_from_ns >= clock_ns or detect.next_deadline_ns(group.table) >= clock_ns:
             continue
         opened = detect.sweep(group.table, order, clock_ns, group.rule.period_ns)
         rows = np.array([state.row_of[event.stream] for event in opened], dtype=np.int64)

@@ -16,7 +16,7 @@ from edgeseq.core.calibrate import BASELINE, BLEND
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state, packed, unpacked
-from edgeseq.core.group import KINDS, MODEL, NONE_YET, Group, packed_states, recent_history, reset_rows
+from edgeseq.core.group import MODEL, NONE_YET, Group, packed_states, recent_history, reset_rows
 from edgeseq.core.known import look
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
@@ -64,9 +64,9 @@ def take(group: Group, samples: Samples) -> list[Event]:
     table, rows = group.table, samples.rows
     work = table.gather(rows)
     moved = (work["next_step"] != samples.step) & (work["next_step"] != NONE_YET)
-    if moved.all():
+    if np.count_nonzero(moved) == len(rows):
         _commit(group, work)
-    elif moved.any():
+    elif np.count_nonzero(moved):
         part = table.gather(rows[moved])
         _commit(group, part)
         part.put()
@@ -103,7 +103,7 @@ def _commit(group: Group, work: Work) -> None:
     if group.model:
         warm = work["model_warm"]
         work["model.which"][...] ^= warm
-        for i in np.flatnonzero((warm == 0) & (step >= work["warm_step"])).tolist():
+        for i in ((warm == 0) & (step >= work["warm_step"])).nonzero()[0].tolist():
             _warm(group, group.model, work, i)
         _choose(group, work)
 
@@ -161,7 +161,7 @@ def _is_finite(a: F64) -> bool:
 def _choose(group: Group, work: Work) -> None:
     """Let the blend with the model serve rows whose model is warm, where it beats the baseline, with hysteresis."""
     warm = work["model_warm"] != 0
-    if not warm.any():
+    if not np.count_nonzero(warm):
         return
     log_ratio = work["log_ratio"]
     log_ratio[...] = calibrate.log_error_ratio(work)
@@ -201,8 +201,8 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     work["next_step"][...] = samples.step
     work["next_value"][...] = samples.values.T
     at_leads = _lead_index(group.leads)
-    naive = _run(group, BASELINE, work, samples.values, None, None)[..., 0]
-    model, warm = group.model, np.flatnonzero(work["model_warm"])
+    naive = run(group, BASELINE, work.rows, work["baseline.which"], samples.values)[..., 0]
+    model, warm = group.model, work["model_warm"].nonzero()[0]
     said = Said(naive, naive, naive)
     if model is None:
         calibrate.push(group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None)
@@ -234,24 +234,21 @@ def _step_model(
         its lower, value and upper (m, C, H, 3) in its own scale, NaN where it is not sound; its share (m, C, H); and
         what serves the rows.
     """
-    at = np.arange(len(work)) if warm is None else warm
-    anchor, unit, step = work["anchor"].T, work["unit"].T, work["next_step"]
-    share = calibrate.model_share(work, group.leads, group.horizon)
-    serving = work["serving"]
-    if warm is not None:
-        values, naive, anchor, unit, step = values[warm], naive[warm], anchor[warm], unit[warm], step[warm]
-        share = share[warm]
-    known, leads_filled = _look_ahead(group, work.rows[at], step, 1 + group.horizon)
+    at = slice(None) if warm is None else warm
+    rows, step, which = work.rows[at], work["next_step"][at], work["model.which"][at]
+    anchor, unit = work["anchor"].T[at], work["unit"].T[at]
+    values, naive, share = values[at], naive[at], calibrate.model_share(work, group.leads, group.horizon)[at]
+    known, leads_filled = _look_ahead(group, rows, step, 1 + group.horizon)
     if known is not None:
         work["leads_filled"][at] = leads_filled
-    quantiles = _bounds(model, _run(group, MODEL, work, normalise(values, anchor, unit), known, warm))
+    quantiles = _bounds(model, run(group, MODEL, rows, which, normalise(values, anchor, unit), known))
     absolute = _in_sensor_units(quantiles, anchor, unit)
-    sound = _drop_broken(group, work, at, absolute.swapaxes(0, 1))
+    sound = _drop_broken(group, work, np.arange(len(work))[at], absolute.swapaxes(0, 1))
     if sound is not None:
         quantiles = np.where(sound[:, None, None, None], quantiles, np.float32(np.nan))
     mixed = calibrate.blend(naive, absolute, share.astype(np.float64))
-    blended = (serving[at] if warm is not None else serving) == BLEND
-    if not blended.all():
+    blended = work["serving"][at] == BLEND  # a model that is not sound has just ceased to serve
+    if np.count_nonzero(blended) < len(blended):
         mixed = np.where(blended[:, None, None], mixed, naive)
     return quantiles, share, Said(*mixed)
 
@@ -282,14 +279,15 @@ def _look_ahead(group: Group, rows: I64, first: I64, width: int) -> tuple[F32 | 
 _NO_ROWS = np.empty(0, dtype=np.int64)
 
 
-def _run(
-    group: Group, kind: int, work: Work, x: NDArray[Any], known: F32 | None, at: I64 | None
-) -> NDArray[Any]:  # fmt: skip
-    """Step one forecaster of some rows (all: None) from the committed states; the result becomes the next ones."""
+def run(
+    group: Group, kind: int, rows: I64, which: I64, x: NDArray[Any], known: F32 | None = None
+) -> NDArray[Any]:
+    """Step a forecaster from the committed states of rows (n,) → quantiles; the result becomes their next states.
+
+    which: (n,) which of a row's two states is the committed one.
+    """
     states, stepper = packed_states(group, kind), group.steppers[kind]
-    committed = 2 * work.rows + work[f"{KINDS[kind]}.which"]
-    if at is not None:
-        committed = committed[at]
+    committed = 2 * rows + which
     state = unpacked(stepper.state_spec, states.take(committed, axis=0))
     quantiles, following = stepper.step(x, state, known)
     committed ^= 1
@@ -312,7 +310,7 @@ def _estimate(group: Group, estimator: Estimator, samples: Samples) -> list[Even
     """Step the estimator and tell what it says; rows that it joins at work are warmed by their history."""
     table, rows = group.table, samples.rows
     cold = ~table["estimate.warm"][rows] & (table["first_step"][rows] != NONE_YET)
-    for i in np.flatnonzero(cold).tolist():
+    for i in cold.nonzero()[0].tolist():
         row = int(rows[i])
         estimate.warm(table, estimator, row, recent_history(group, row, int(samples.step[i]) - 1))
     numbers = estimate.step(table, estimator, rows, samples.values)
@@ -337,7 +335,7 @@ def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]
     to_judge = detect.Judged(samples.order, samples.step, samples.time_ns, values, judged)
     alerts = detect.observe(group.table, work, to_judge, band, group.limits, group.learning_steps)
     scores = detect.score(values, band.expected, band.lower, band.upper)
-    if not observed.all():
+    if np.count_nonzero(observed) < observed.size:
         scores = np.where(observed, scores, np.nan)
     forecasts = _forecasts(group, work, samples, said, scores)
     return [*forecasts, *alerts, *_fillings(group, work, samples)]
@@ -361,22 +359,22 @@ def _band(group: Group, work: Work, step: I64) -> detect.Band:
     # A model that has joined just now made no forecast of this step yet.
     usable = (learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets].all(axis=0)
     usable &= work["serving"] == BLEND
-    source = usable.astype(np.int64)
+    pick = calibrate.picking(usable)
     lower, upper = calibrate.served_bands(work, waiting)
-    parts: tuple[NDArray[Any], ...] = (value, lower, upper, learned)
-    expected, lower, upper, live = (calibrate.pick(part, source) for part in parts)
-    return detect.Band(expected, lower, upper, live, usable)
+    return detect.Band(pick(value), pick(lower), pick(upper), pick(learned), usable)
 
 
 def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F64) -> list[Event]:
     """Make the Forecast events of the serving forecaster; their columns are of the forecast channels."""
     n, source = group.targets, work["serving"]
-    widening = calibrate.spread(work, group.leads, source, group.horizon)
-    lower, upper = calibrate.interval(widening, *said)
     modelled = source == BLEND
+    widening = calibrate.spread(work, group.leads, calibrate.picking(modelled), group.horizon)
+    lower, upper = calibrate.interval(widening, *said)
     skill = np.where(modelled, 1 - np.exp(work["log_ratio"].copy()), 0.0)
     observed = (
-        samples.values if samples.observed.all() else np.where(samples.observed, samples.values, np.nan)
+        samples.values
+        if np.count_nonzero(samples.observed) == samples.observed.size
+        else np.where(samples.observed, samples.values, np.nan)
     )
     columns = ForecastColumns(
         *(column[:, :n] for column in (observed, lower, said.value, upper, scores.T, skill.T))
@@ -406,32 +404,37 @@ def _names(source: I64) -> list[Source]:
 
 def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
     """Tell the status of rows whose status changed."""
-    table = group.table
-    scored = table["scored"][..., 0][rows][:, :, : group.targets]
-    learned = np.all((scored >= group.learning_steps).any(axis=1), axis=1)
-    alerts = table["alert_open"][rows]
-    ratio = table["mean_gap_ns"][rows] / group.rule.period_ns
+    table, rule = group.table, group.rule
+    learned = np.any(table["scored"][rows, :, : group.targets, 0] >= group.learning_steps, axis=1).all(
+        axis=-1
+    )
+    status = np.empty((len(rows), 3), np.int64)
+    status[:, 0] = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
+    status[:, 1] = DATA.index(DataStatus.OK)
+    status[:, 2] = ALERTS.index("none")
     # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.
-    judged = (group.rule.on_gap == "missing") & (table["arrivals"][rows] > 20)
-    # Many readings a step are what the other aggregates are for.
-    too_fast = (ratio < 0.25) & (group.rule.aggregate == "last")
-    mismatch = judged & (too_fast | (ratio > 2.0))
-    data = np.where(mismatch, DATA.index(DataStatus.MISMATCH), DATA.index(DataStatus.OK))
-    data = np.where(alerts[..., detect.STUCK].any(axis=1), DATA.index(DataStatus.STUCK), data)
-    data = np.where(alerts[..., detect.SILENT].any(axis=1), DATA.index(DataStatus.SILENT), data)
-    phase = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
-    raised = group.rule.alerts & alerts.any(axis=(1, 2))
-    alert = np.where(raised, ALERTS.index("alert"), ALERTS.index("none"))
-    status = np.stack([phase, data, alert], axis=1)
-    told = (status != table["status"][rows]).any(axis=1) | (not changed_only)
-    table["status"][rows] = status
+    if rule.on_gap == "missing":
+        ratio = table["mean_gap_ns"][rows] / rule.period_ns
+        mismatch = ratio > 2.0
+        if rule.aggregate == "last":  # many readings a step are what the other aggregates are for
+            mismatch |= ratio < 0.25
+        mismatch &= table["arrivals"][rows] > 20
+        status[mismatch, 1] = DATA.index(DataStatus.MISMATCH)
+    alerts = table["alert_open"][rows]
+    if np.count_nonzero(alerts):
+        status[alerts[..., detect.STUCK].any(axis=1), 1] = DATA.index(DataStatus.STUCK)
+        status[alerts[..., detect.SILENT].any(axis=1), 1] = DATA.index(DataStatus.SILENT)
+        status[rule.alerts & alerts.any(axis=(1, 2)), 2] = ALERTS.index("alert")
+    told = (status != table["status"][rows]).any(axis=1)
+    if np.count_nonzero(told):
+        table["status"][rows] = status
     return [
         StreamStatus(
             order=int(order[i]),
             stream=int(table["stream"][rows[i]]),
-            phase=PHASES[phase[i]],
-            data=DATA[data[i]],
-            alert=ALERTS[alert[i]],  # type: ignore[arg-type]  # an index of the tuple above
+            phase=PHASES[status[i, 0]],
+            data=DATA[status[i, 1]],
+            alert=ALERTS[status[i, 2]],  # type: ignore[arg-type]  # an index of the tuple above
         )
-        for i in np.flatnonzero(told)
+        for i in (told.nonzero()[0].tolist() if changed_only else range(len(rows)))
     ]

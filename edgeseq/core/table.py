@@ -135,6 +135,7 @@ class Work:
         words = table.words
         self._floats = np.empty((words.shape[1], len(rows) + _PADDING))[:, : len(rows)]
         self._floats[...] = words.take(rows, axis=0).T
+        self._integers = self._floats.view(np.int64)
         self._views: dict[str, NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -145,7 +146,12 @@ class Work:
         view = self._views.get(name)
         if view is None:
             place = self.table.places[name]
-            view = self._floats[place.words].view(place.dtype).reshape(*place.shape, len(self.rows))
+            block = self._floats if place.dtype.kind == "f" else self._integers
+            view = (
+                block[place.words].reshape(*place.shape, len(self))
+                if place.shape
+                else block[place.words.start]
+            )
             self._views[name] = view
         return view
 

@@ -243,12 +243,16 @@ def test_fault_within_a_replay_resets_at_its_step() -> None:
 def test_call_that_the_runtime_refuses_becomes_a_fault_of_its_rows(fault: type[Exception]) -> None:
     """An exception of the runtime ends no daemon: the rows get NaN, which the guard resets."""
 
-    def refuse(arrays: object) -> tuple[F32, ...]:
+    def refuse(arrays: object, into: object = None) -> tuple[F32, ...]:
         raise fault("refused")
 
-    results = _surviving(refuse, [(2, 1, 2, 1), (2, 1)])([])
+    call = _surviving(refuse, [(2, 1, 2, 1), (2, 1)])
+    results = call([])
     assert [r.shape for r in results] == [(2, 1, 2, 1), (2, 1)]
     assert all(np.isnan(r).all() for r in results)
+    into = [np.zeros((1, 1, 2, 1), np.float32), np.zeros((1, 1), np.float32)]
+    call([], into)
+    assert all(np.isnan(r).all() for r in into)
 
 
 def test_weights_of_nan_serve_nothing_but_keep_running(bundle: Bundle, tmp_path: Path) -> None:

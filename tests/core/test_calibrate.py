@@ -104,7 +104,7 @@ def test_interval_contains_its_value_and_widens_smoothly() -> None:
     streams = Streams()
     streams.work["offset"][0, 0, :, 0] = [-5.0, 0.0, 1.0, 2.0, 3.0, 4.0]
     value = np.zeros((1, 1, 24))
-    spread = calibrate.spread(streams.work, LEADS, np.array([0]), 24)
+    spread = calibrate.spread(streams.work, LEADS, calibrate.picking(np.array([False])), 24)
     lower, upper = calibrate.interval(spread, value, value, value)
     assert (lower <= value).all()
     assert (value <= upper).all()

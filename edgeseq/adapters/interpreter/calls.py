@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,8 +12,18 @@ from edgeseq.bundle import Manifest
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.types import F32
 
-Call = Callable[[Sequence[F32]], Sequence[F32]]
-"""(x, known where the model takes it, *state) of fixed shapes → (quantiles if asked for, *next state), new arrays."""
+
+class Call(Protocol):
+    """A signature at one batch size, as a function."""
+
+    def __call__(self, arrays: Sequence[F32], into: Sequence[F32] | None = None) -> Sequence[F32]:
+        """Take x, known where the model takes it, and the state → quantiles if asked for, and the next state.
+
+        Args:
+            arrays: of at most as many rows as the batch has; what is missing is filled by the last one.
+            into: of as many rows, to be written; None: make new arrays of the whole batch.
+        """
+        ...
 
 
 def make_call(
@@ -37,10 +47,13 @@ def make_call(
             interpreter.resize_tensor_input(inputs[tensor], shapes[name])
         interpreter.allocate_tensors()
         order = [inputs[tensor] for tensor in tensors.inputs.values()]
-        call = _call_by_index(interpreter, order, [outputs[tensor] for tensor in tensors.outputs.values()])
+        results = [outputs[tensor] for tensor in tensors.outputs.values()]
+        call = _call_by_index(interpreter, order, results, x_shape[0])
     else:
         runner = interpreter.get_signature_runner(tensors.key or signature)
-        call = _call_by_runner(runner, list(tensors.inputs.values()), list(tensors.outputs.values()))
+        call = _call_by_runner(
+            runner, list(tensors.inputs.values()), list(tensors.outputs.values()), x_shape[0]
+        )
     says = "quantiles" in tensors.outputs
     return _surviving(call, _check_results(manifest, call, shapes, says=says))
 
@@ -70,33 +83,65 @@ def _check_results(
 def _surviving(call: Call, shapes: list[tuple[int, ...]]) -> Call:
     """Make a refusal of the runtime a fault of the rows: NaN, which the guard turns into a fresh state."""
 
-    def surviving(arrays: Sequence[F32]) -> tuple[F32, ...]:
+    def surviving(arrays: Sequence[F32], into: Sequence[F32] | None = None) -> Sequence[F32]:
         try:
-            return tuple(call(arrays))
+            return call(arrays, into)
         except RUNTIME_FAULTS:
-            return tuple(np.full(shape, np.nan, np.float32) for shape in shapes)
+            results = [np.empty(shape, np.float32) for shape in shapes] if into is None else into
+            for result in results:
+                result.fill(np.nan)
+            return results
 
     return surviving
 
 
-def _call_by_index(interpreter: Any, inputs: list[int], outputs: list[int]) -> Call:
-    def call(arrays: Sequence[F32]) -> tuple[F32, ...]:
-        for index, array in zip(inputs, arrays, strict=True):
-            interpreter.set_tensor(index, array)
+def _call_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batch: int) -> Call:
+    # No view of the interpreter's memory may live while it runs: each lives within one expression.
+    places = [(index, interpreter.tensor(index)) for index in inputs]
+    results = [interpreter.tensor(index) for index in outputs]
+
+    def call(arrays: Sequence[F32], into: Sequence[F32] | None = None) -> Sequence[F32]:
+        for (index, view), array in zip(places, arrays, strict=True):
+            if array.flags.c_contiguous and len(array) == batch:
+                interpreter.set_tensor(index, array)
+            else:
+                _fill(view(), array)
         interpreter.invoke()
-        return tuple(interpreter.get_tensor(index) for index in outputs)
+        if into is None:
+            return tuple(interpreter.get_tensor(index) for index in outputs)
+        for view, result in zip(results, into, strict=True):
+            result[...] = view() if len(result) == batch else view()[: len(result)]
+        return into
 
     return call
 
 
-def _call_by_runner(runner: Any, inputs: list[str], outputs: list[str]) -> Call:
+def _fill(place: F32, array: F32) -> None:
+    """Write rows into a batch; the last one stands in for what is missing, as valid as any."""
+    if len(array) == len(place):
+        place[...] = array
+        return
+    place[: len(array)] = array
+    place[len(array) :] = array[-1]
+
+
+def _call_by_runner(runner: Any, inputs: list[str], outputs: list[str], batch: int) -> Call:
     # Tensors are what the manifest names: a file may call an argument and a result alike, or otherwise.
     arguments = {detail["name"]: name for name, detail in runner.get_input_details().items()}
     results = {detail["name"]: name for name, detail in runner.get_output_details().items()}
     order, wanted = [arguments[tensor] for tensor in inputs], [results[tensor] for tensor in outputs]
 
-    def call(arrays: Sequence[F32]) -> tuple[F32, ...]:
-        found = runner(**dict(zip(order, arrays, strict=True)))
-        return tuple(found[name] for name in wanted)
+    def call(arrays: Sequence[F32], into: Sequence[F32] | None = None) -> Sequence[F32]:
+        filled = []
+        for array in arrays:
+            place = np.empty((batch, *array.shape[1:]), np.float32)
+            _fill(place, array)
+            filled.append(place)
+        found = runner(**dict(zip(order, filled, strict=True)))
+        if into is None:
+            return tuple(found[name] for name in wanted)
+        for name, result in zip(wanted, into, strict=True):
+            result[...] = found[name][: len(result)]
+        return into
 
     return call

@@ -1,7 +1,8 @@
 """Models as Steppers: batches in padded buckets, and a guard against faulty models.
 
 Buckets are {2, 8, 64, 512}, one interpreter each. In tflite-runtime a batch of one differs from larger ones in the last
-bits, batches of 2 … 512 are bit-equal: with buckets a row equals itself in any batch.
+bits, batches of 2 … 512 are bit-equal: with buckets a row equals itself in any batch. The next states come as columns
+of one matrix, so that they move as one.
 
 What a faulty model does to a stream: a row whose state or quantiles are not finite after a step (or whose bucket the
 runtime refused to run) gets NaN quantiles and starts again from the initial state. The core serves its baseline for
@@ -11,7 +12,7 @@ NaN quantiles, so neither the daemon nor the other rows are touched. `faults` co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgeseq.adapters.interpreter.calls import Call, make_call
 from edgeseq.bundle import Manifest
-from edgeseq.core.forecast import RecurrentState, Stepper, initial_state
+from edgeseq.core.forecast import Packed, RecurrentState, Stepper, initial_state, packed, unpacked
 from edgeseq.core.types import F32
 
 BUCKETS = (2, 8, 64, 512)
@@ -52,8 +53,11 @@ class GuardedStepper:
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
         quantiles, following = self._stepper.step(x, state, known)
-        if _all_finite((quantiles, *following)):
-            return quantiles, following
+        matrix = packed(following)
+        if _all_finite((quantiles, matrix)):
+            return quantiles, following if isinstance(following, Packed) else unpacked(
+                self.state_spec, matrix
+            )
         arrays = (quantiles, *following)
         bad = ~np.all([np.isfinite(a.reshape(len(a), -1)).all(axis=1) for a in arrays], axis=0)
         self.faults += int(bad.sum())
@@ -104,14 +108,14 @@ class TFLiteStepper:
         self._manifest = manifest
         self._runtime = runtime
         self._model = model
+        self._width = sum(math.prod(spec.shape) for spec in manifest.state)
         self._calls: dict[tuple[str, int], Call] = {}
         self._exact: dict[str, bool] = {}
         self._call("step", BUCKETS[0])  # a model that does not fit fails here
 
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
-        quantiles, *following = self._in_buckets("step", x, state, known)
-        return quantiles, tuple(following)
+        return self._in_buckets("step", x, state, known)
 
     def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper.
@@ -123,11 +127,11 @@ class TFLiteStepper:
         while last - start >= _REPLAY_STEPS and self._is_exact("replay"):
             stop = start + _REPLAY_STEPS
             foreseen = None if known is None else known[:, start : stop + self.horizon]
-            state = self._in_buckets("replay", x[:, start:stop], state, foreseen)[1:]
+            _, state = self._in_buckets("replay", x[:, start:stop], state, foreseen)
             start = stop
         while start < last and self._is_exact("advance"):
             now = None if known is None else known[:, start : start + 1 + self.horizon]
-            state = self._in_buckets("advance", x[:, start], state, now)
+            _, state = self._in_buckets("advance", x[:, start], state, now)
             start += 1
         return _step_through(self, x[:, start:], state, None if known is None else known[:, start:])
 
@@ -146,34 +150,36 @@ class TFLiteStepper:
         x = _waves(_REPLAY_BUCKET, steps, self.channels)
         x[0, ::7], x[1, 9] = np.nan, 50.0
         known = _waves(_REPLAY_BUCKET, steps + length, self.known) if self.known else None
-        start: Sequence[F32] = initial_state(self.state_spec, _REPLAY_BUCKET)
-        quantiles, stepped = _step_through(self, x, tuple(start), known)
+        state = initial_state(self.state_spec, _REPLAY_BUCKET)
+        quantiles, stepped = _step_through(self, x, state, known)
         if signature == "replay":
-            found = self._in_buckets("replay", x, start, known)
-            return all(map(np.array_equal, found, (quantiles, *stepped)))
+            found, state = self._in_buckets("replay", x, state, known)
+            return all(map(np.array_equal, (found, *state), (quantiles, *stepped)))
         for t in range(steps):
-            start = self._in_buckets(
-                signature, x[:, t], start, None if known is None else known[:, t : t + 1 + length]
-            )
-        return all(map(np.array_equal, start, stepped))
+            now = None if known is None else known[:, t : t + 1 + length]
+            _, state = self._in_buckets(signature, x[:, t], state, now)
+        return all(map(np.array_equal, state, stepped))
 
-    def _in_buckets(self, signature: str, x: F32, state: Sequence[F32], known: F32 | None) -> tuple[F32, ...]:
-        """Call a signature on any number of rows → what it gives."""
-        largest = _REPLAY_BUCKET if signature == "replay" else BUCKETS[-1]
-        inputs = (x,) if known is None else (x, known)
-        arrays = tuple(np.asarray(a, np.float32) for a in (*inputs, *state))
-        if len(x) in BUCKETS and len(x) <= largest:
-            return tuple(self._call(signature, len(x))(arrays))
-        parts = [
-            self._call(signature, bucket)(tuple(a.take(rows, axis=0) for a in arrays))
-            for bucket, rows in _padded_rows(len(x), largest)
-        ]
-        if not parts:
-            said = (
-                () if signature == "advance" else (np.empty((0, *self._manifest.output_shape), np.float32),)
-            )
-            return *said, *(a.copy() for a in arrays[len(inputs) :])
-        return tuple(_joined(columns, len(x)) for columns in zip(*parts, strict=True))
+    def _in_buckets(
+        self, signature: str, x: F32, state: RecurrentState, known: F32 | None
+    ) -> tuple[F32, RecurrentState]:
+        """Call a signature on any number of rows → quantiles (none where it says nothing) and the next state."""
+        rows = len(x)
+        inputs = [np.asarray(a, np.float32) for a in ((x,) if known is None else (x, known)) + tuple(state)]
+        following = unpacked(self.state_spec, np.empty((rows, self._width), np.float32))
+        says = signature != "advance"
+        quantiles = np.empty((rows, *self._manifest.output_shape) if says else 0, np.float32)
+        results = [quantiles] * says + list(following)
+        buckets = plan(rows, _REPLAY_BUCKET if signature == "replay" else BUCKETS[-1])
+        if len(buckets) == 1:
+            self._call(signature, buckets[0])(inputs, results)
+            return quantiles, following
+        start = 0
+        for bucket in buckets:
+            part = slice(start, start + bucket)
+            self._call(signature, bucket)([a[part] for a in inputs], [a[part] for a in results])
+            start += bucket
+        return quantiles, following
 
     def _call(self, signature: str, bucket: int) -> Call:
         if (signature, bucket) not in self._calls:
@@ -202,16 +208,3 @@ def plan(rows: int, largest: int = BUCKETS[-1]) -> tuple[int, ...]:
     above = [(bucket,) for bucket in BUCKETS if bucket >= rows][:1]
     below = [(bucket, *plan(rows - bucket)) for bucket in BUCKETS if bucket < rows][-1:]
     return min(above + below, key=lambda buckets: sum(buckets) + _CALL_ROWS * len(buckets))
-
-
-def _padded_rows(rows: int, largest: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Give each bucket the rows it takes; places left over repeat the last row, which is as valid as any."""
-    start = 0
-    for bucket in plan(rows, largest):
-        yield bucket, np.minimum(np.arange(start, start + bucket), rows - 1)
-        start += bucket
-
-
-def _joined(columns: Sequence[F32], rows: int) -> F32:
-    whole = columns[0] if len(columns) == 1 else np.concatenate(columns)
-    return whole[:rows]
