@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-quantize: .venv/.installed .venv-tflite/.installed ## quantizations in bot
 bench-tensors: .venv/.installed ## training's numbers against the device's, bit for bit: make bench-tensors DATA=folder [STEPS=6000]
 	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-tensors DATA=folder" >&2; exit 2; }
 	$(BIN)/python -m tests.bench.tensors --data "$(DATA)" $(if $(STEPS),--steps $(STEPS)) $(if $(ONLY),--only "$(ONLY)")
+
+bench-state: .venv/.installed ## steps beside the raw interpreter, cost over numbers of streams, bytes of a stream: build/bench/state.json
+	$(BIN)/python -m tests.bench.state $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-step-cost: .venv/.installed ## a step against a window run again for each reading: build/bench/step_cost.json
 	$(BIN)/python -m tests.bench.step_cost
