@@ -6,6 +6,7 @@ forecast's own texts and numbers come, and taken apart there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from msgspec import UNSET, Raw
 from edgeseq.core.decimals import CUT, write_rows
 from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import ForecastPayload, Path
-from edgeseq.core.types import COVERAGE, Forecast, ForecastColumns, Source, StreamRule
+from edgeseq.core.types import COVERAGE, Forecast, ForecastColumns, Outgoing, Source, StreamRule
 
 BASELINE = "baseline"
 
@@ -132,24 +133,27 @@ def write_forecasts(template: Template, columns: ForecastColumns) -> Texts:
     return Texts(template, write_rows(numbers.reshape(n * C, -1), template.labels))
 
 
-def forecast_payloads(texts: Texts, event: Forecast, stream: bytes) -> tuple[list[Scalars], list[bytes]]:
-    """Give the payloads of the stream with this id, by channel: their scalars, and whole."""
+def forecast_messages(
+    texts: Texts, event: Forecast, stream: bytes, topics: Sequence[str]
+) -> tuple[list[Scalars], list[Outgoing]]:
+    """Make the messages of the stream with this id, one for each channel; and their scalars, which are told again."""
     template, pieces = texts
     channels = template.channels[event.source]
-    at = event.row * len(channels) * template.pieces
+    at, width = event.row * len(channels) * template.pieces, template.pieces
     step, origin, filled = b"%d" % event.step, _origin(event.origin_ns), event.leads_filled
     scalars: list[Scalars] = []
-    payloads = []
-    for opening, to_step, to_name, to_origin, to_numbers, to_skill, end in channels:
+    messages = []
+    for topic, around in zip(topics, channels, strict=True):
+        opening, to_step, to_name, to_origin, to_numbers, to_skill, end = around
         numbers, skill = pieces[at], pieces[at + 1]
-        identity = opening, stream, to_step, step, to_name, stream, to_origin, origin
-        one: Scalars = (*identity, to_numbers, numbers, to_skill[numbers[0] == _NULL], skill, end)
-        if filled:
-            one = *one, b',"leads_filled":%d' % filled
+        identity = opening, stream, to_step, step, to_name, stream
+        last = b'%b,"leads_filled":%d' % (end, filled) if filled else end
+        before = to_skill[numbers[0] == _NULL]
+        one = (*identity, to_origin, origin, to_numbers, numbers, before, skill, last)
         scalars.append(one)
-        payloads.append(b"".join((*one, template.path, *pieces[at + _PATH : at + template.pieces])))
-        at += template.pieces
-    return scalars, payloads
+        messages.append(Outgoing(topic, b"".join((*one, template.path, *pieces[at + _PATH : at + width]))))
+        at += width
+    return scalars, messages
 
 
 def seconds(time_ns: int) -> int | float:

@@ -33,7 +33,7 @@ from edgeseq.core.forecast_payload import (
     Scalars,
     Template,
     Texts,
-    forecast_payloads,
+    forecast_messages,
     make_template,
     write_forecasts,
 )
@@ -215,15 +215,14 @@ def _forecasts(
     """Publish forecasts, one for each channel, and `latest` where it is due; `texts` grows by what is written."""
     outgoing: list[Outgoing] = []
     for event in forecasts:
-        together = id(event.columns)
-        if together not in texts:
-            texts[together] = _write(context, render_state, event)
+        together = texts.get(id(event.columns))
+        if together is None:
+            together = texts[id(event.columns)] = _write(context, render_state, event)
         view = render_state.views.get(event.stream) or render_state.view(event.stream)
         if not view.topics:
             _address(context, view, event.stream)
-        view.scalars, payloads = forecast_payloads(texts[together], event, view.name)
-        for topic, payload in zip(view.topics, payloads, strict=True):
-            outgoing.append(Outgoing(topic, payload))
+        view.scalars, messages = forecast_messages(together, event, view.name, view.topics)
+        outgoing += messages
         if view.latest_ns is None or event.origin_ns - view.latest_ns >= LATEST_EVERY_NS:
             view.latest_ns = event.origin_ns
             outgoing += _latest(context, event.stream, view)
