@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from edgeseq.store import Store
 
 REPLAY_S = 2.0
-"""Longest replay after a crash, as far as it can be foreseen. A snapshot of a thousand streams costs the flash 5 MB, a
-second of readings 4 KB: half as long would cost it half as much again."""
+"""Longest replay after a crash, as far as it can be foreseen."""
 
-REPLAY_US = 6.0
+FLASH_SHARE = 0.5
+"""Of the journal's bytes, which snapshots may cost the flash: slow machines wait longer for a start, and spare it."""
+
+REPLAY_US = 5.0
 """Of a reading, where no start has measured it: a thousand streams with the model of the benches, joined."""
 
 MEASURED_READINGS = 10_000
@@ -39,7 +41,10 @@ class EarlySnapshots:
         if store is None or store.journal is None or now_s < self._not_before_s:
             return False
         replay_s = 1e-6 * self.replay_us * store.journal_readings
-        return replay_s > REPLAY_S or store.journal_bytes > EARLY_BYTES
+        is_worth_it = store.snapshot_bytes <= FLASH_SHARE * store.journal_bytes
+        return (replay_s > REPLAY_S and is_worth_it) or store.journal_bytes > max(
+            EARLY_BYTES, 2 * store.snapshot_bytes
+        )
 
     def failed(self, now_s: float) -> None:
         """Do not try again at once."""

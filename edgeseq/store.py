@@ -56,6 +56,8 @@ class Store:
         self.journal: Journal | None = None
         self.journal_readings = sum(record.count for record in found.records)
         """Committed since the snapshot."""
+        self.snapshot_bytes = _length(path_of(folder, "snapshot", found.base)) if found.snapshot else 0
+        """Length of the newest."""
         self._closed_bytes = 0
         self._next_frame = found.next_frame
         self._disk = disk
@@ -104,6 +106,7 @@ class Store:
         reach("journal.begun")
         snapshot.write(path_of(self.folder, "snapshot", new), new, fingerprint, content, arrays, self._disk)
         previous, self.base = self.base, new
+        self.snapshot_bytes = _length(path_of(self.folder, "snapshot", new))
         self._closed_bytes = self.journal_readings = 0
         self._remove_before(previous)
         reach("generations.removed")
@@ -201,6 +204,11 @@ def _open(folder: Path, *, is_journaling: bool, notify: Notify, disk: Disk) -> t
         os.close(lock)
         raise
     return store, found
+
+
+def _length(path: Path) -> int:
+    with storage_faults("the snapshot cannot be read", path):
+        return path.stat().st_size
 
 
 def _lock(folder: Path) -> int:

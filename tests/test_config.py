@@ -102,7 +102,7 @@ def test_resolve_documented_example_becomes_rules() -> None:
     assert got.state_dir == Path("/srv/pi/.local/state/edgeseq")
     assert got.trusted_keys == Path("/etc/edgeseq/trusted_keys")
     assert (got.port, got.client_id, got.session_expiry_s) == (1883, "edgeseq-edgeseq", 7 * 86_400)
-    assert got.snapshot_every_s == 3600
+    assert got.snapshot_every_s == 7200
     assert got.options == Options()
     assert got.password is None
 

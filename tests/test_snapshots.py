@@ -43,7 +43,10 @@ def test_snapshot_is_due_when_the_replay_would_take_long(tmp_path: Path) -> None
     assert not early.is_due(store, 0.0), "too few readings to say anything"
     early.measured(20_000, 20_000 * REPLAY_S / 999)
     assert early.is_due(store, 0.0)
+    store.snapshot_bytes = store.journal_bytes
+    assert not early.is_due(store, 0.0), "it would cost the flash as much as the journal"
     store.rotate({}, {}, {}, is_journaling=True)
+    assert 0 < store.snapshot_bytes < 500
     assert not early.is_due(store, 0.0)
     store.close()
 

@@ -1,7 +1,8 @@
 """The snapshot: the whole state in one file, written so that it is there completely or not at all.
 
 File: magic, format version, CRC32 of the rest, length of the header, JSON header, then the arrays' raw bytes one
-after the other, each described in the header by name, dtype and shape. Data only: no pickle.
+after the other, compressed where that helps, each described in the header by name, dtype and shape. Data only: no
+pickle.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zlib import crc32
+from zlib import compress, crc32, decompressobj, error
 
 import msgspec
 import numpy as np
@@ -21,9 +22,13 @@ from numpy.typing import NDArray
 
 from edgeseq.disk import Disk, storage_faults, write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READABLE = (1, FORMAT_VERSION)
+"""Version 1 did not compress."""
 _MAGIC = b"EDGESEQS"
 _PREFIX = struct.Struct("<8sIIQ")
+COMPRESSION = 1
+"""zlib's fastest: a state is written at half its length for 15 ms a megabyte."""
 _NUMBERS = re.compile(r"<[fiu][248]|\|[iub]1")
 """What the state's arrays are made of."""
 _MAX_DIMENSIONS, _MAX_ELEMENTS = 32, 2**48
@@ -37,6 +42,8 @@ class ArrayEntry(msgspec.Struct, frozen=True, array_like=True):
     name: str
     dtype: str
     shape: tuple[int, ...]
+    compressed_bytes: int = 0
+    """Length in the file; 0 where the bytes stand there as they are."""
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -70,8 +77,11 @@ def write(
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         if little.dtype.hasobject:
             raise TypeError(f"{name} holds Python objects")
-        entries.append(ArrayEntry(name, little.dtype.str, array.shape))
-        parts.append(little.tobytes())
+        raw = little.tobytes()
+        small = compress(raw, COMPRESSION)
+        is_smaller = len(small) < len(raw)
+        entries.append(ArrayEntry(name, little.dtype.str, array.shape, len(small) if is_smaller else 0))
+        parts.append(small if is_smaller else raw)
     header = msgspec.json.encode(_Header(generation, fingerprint, entries, content))
     check = crc32(header)
     for part in parts:
@@ -93,7 +103,7 @@ def parse(data: bytes, generation: int) -> Snapshot | None:
     if len(data) < _PREFIX.size:
         return None
     magic, version, check, header_bytes = _PREFIX.unpack_from(data)
-    if (magic, version, check) != (_MAGIC, FORMAT_VERSION, crc32(memoryview(data)[_PREFIX.size :])):
+    if magic != _MAGIC or version not in _READABLE or check != crc32(memoryview(data)[_PREFIX.size :]):
         return None
     offset = _PREFIX.size + header_bytes
     try:
@@ -108,7 +118,7 @@ def parse(data: bytes, generation: int) -> Snapshot | None:
         if array is None:
             return None
         arrays[entry.name] = array
-        offset += array.nbytes
+        offset += entry.compressed_bytes or array.nbytes
     return Snapshot(header.generation, header.fingerprint, header.content, arrays)
 
 
@@ -122,7 +132,21 @@ def _array_at(data: bytes, offset: int, entry: ArrayEntry) -> NDArray[np.generic
         return None
     dtype, count = np.dtype(entry.dtype), math.prod(entry.shape)
     is_beyond_numpy = math.prod(max(n, 1) for n in entry.shape) > _MAX_ELEMENTS  # also where it has none
-    if is_beyond_numpy or offset + count * dtype.itemsize > len(data):
+    length = entry.compressed_bytes or count * dtype.itemsize
+    if is_beyond_numpy or length < 0 or offset + length > len(data):
+        return None
+    raw = data[offset : offset + length]
+    if entry.compressed_bytes:
+        raw = _decompressed(raw, count * dtype.itemsize)
+    if len(raw) != count * dtype.itemsize:
         return None
     # A copy, since the state is changed in place and the file's bytes are not.
-    return np.frombuffer(data, dtype, count, offset).reshape(entry.shape).copy()
+    return np.frombuffer(raw, dtype, count).reshape(entry.shape).copy()
+
+
+def _decompressed(data: bytes, length: int) -> bytes:
+    """Decompress, to no more than a byte beyond a length; nothing where it is damaged."""
+    try:
+        return decompressobj().decompress(data, length + 1)
+    except (error, OverflowError):
+        return b""

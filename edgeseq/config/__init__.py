@@ -105,7 +105,7 @@ class JournalConfig(_Table, frozen=True):
     commit_every: str = "1s"
     """Longest time that readings wait for a commit when batched; they are committed early where the broker waits, and
     for alerts. Longer spares the flash: 1s costs some 0.5 GB a day, 10s some 0.2."""
-    snapshot_every: str = "1h"
+    snapshot_every: str = "2h"
     """Longest time between two snapshots of the whole state; one is taken earlier where a start would take long."""
     max_bytes: Annotated[int, Meta(ge=67_108_864)] = 268_435_456
     """Length of the journals since the last snapshot beyond which nothing more is taken: reached only where no snapshot

@@ -15,7 +15,7 @@ DEFAULT_AUTOSAVE_S = 1800
 Options = list[tuple[str, str]]
 
 _WANTED = "sessions, queues and retained states that survive the broker's restart"
-_DO = "mosquitto: persistence true, autosave_interval 30 (deploy/mosquitto.conf shows how)"
+_DO = "mosquitto: persistence true, autosave_interval 300 (deploy/mosquitto.conf shows how)"
 
 
 def check_mosquitto(port: int, *, is_here: bool, conf: Path = CONF) -> Iterator[Finding]:

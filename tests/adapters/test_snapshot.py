@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import struct
 from pathlib import Path
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -92,3 +94,38 @@ def test_snapshot_disk_full_old_one_stays(written: Path) -> None:
         assert found is not None
         assert found.content in (CONTENT, {"try": fail_at}, {"try": fail_at - 1})
     assert (told, fail_at > 8) == ({"No space left on device"}, True)
+
+
+def test_snapshot_is_compressed_where_that_helps(tmp_path: Path) -> None:
+    """What repeats takes little room, noise takes no more than its own, and both come back bit for bit."""
+    random = np.random.default_rng(1)
+    arrays = {"repeats": np.zeros((100, 100)), "noise": random.integers(0, 2**63, 5000)}
+    snapshot.write(tmp_path / "s", 1, {}, {}, arrays, Disk())
+    length = (tmp_path / "s").stat().st_size
+    assert arrays["noise"].nbytes < length < arrays["noise"].nbytes + 1000
+    found = snapshot.read(tmp_path / "s", 1)
+    assert found is not None
+    assert all(found.arrays[name].tobytes() == array.tobytes() for name, array in arrays.items())
+
+
+def test_snapshot_of_version_1_read(tmp_path: Path) -> None:
+    """Before there was compression, entries had three parts; a daemon of today goes on from such a state."""
+    path = tmp_path / "s"
+    header = b'{"generation":3,"fingerprint":{},"arrays":[["a","<f8",[2]]],"content":{}}'
+    body = header + np.array([1.5, 2.5]).tobytes()
+    path.write_bytes(struct.pack("<8sIIQ", b"EDGESEQS", 1, crc32(body), len(header)) + body)
+    found = snapshot.read(path, 3)
+    assert found is not None
+    assert found.arrays["a"].tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("shape", [[1], [3], [2**40]])
+def test_snapshot_whose_array_is_of_another_length_refused(tmp_path: Path, shape: list[int]) -> None:
+    """Bytes that decompress to less or more than the shape says are no array, and never take more room than it."""
+    small = compress(np.array([1.5, 2.5]).tobytes())
+    entry = f'["a","<f8",{shape},{len(small)}]'.encode()
+    header = b'{"generation":3,"fingerprint":{},"arrays":[' + entry + b'],"content":{}}'
+    body = header + small
+    data = struct.pack("<8sIIQ", b"EDGESEQS", 2, crc32(body), len(header)) + body
+    found = snapshot.parse(data, 3)
+    assert found is None
