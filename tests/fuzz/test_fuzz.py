@@ -35,7 +35,7 @@ def damaged(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
-WHOLE = {"payload": (1,), "packet": (1,)}
+WHOLE = {"payload": (1, 1), "packet": (1,)}
 """Target → arguments by which it leaves nothing out."""
 
 
