@@ -219,7 +219,7 @@ class Daemon:
 
     def publish(self, events: list[Event]) -> None:
         """Tell subscribers, and the log where an operator will want to know; alerts when they are durable."""
-        tell_events(self.log, self.node, events)
+        tell_events(self.limit.bounded(self.log, time.monotonic()), self.node, events)
         outgoing = self.node.render(events)
         if self.group.has_records:
             self.group.alerts += [out for out in outgoing if out.alert_id is not None]

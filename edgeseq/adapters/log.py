@@ -106,21 +106,35 @@ def open_log(level: Level = "info", stream: TextIO | None = None) -> Log:
     return log
 
 
+MOST_LINES = 60
+"""Of one event in a minute, where who sends readings can cause it: alerts, resets, new streams."""
+
+
 class OncePerMinute:
-    """Let the first of each key through in every minute, and count the others."""
+    """Let the first of each key through in every minute, or the first few, and count the others."""
 
     def __init__(self) -> None:
-        self._minutes: dict[str, tuple[int, int]] = {}
+        self._minutes: dict[str, tuple[int, int, int]] = {}
 
-    def allow(self, key: str, now_s: float) -> int | None:
+    def allow(self, key: str, now_s: float, most: int = 1) -> int | None:
         """Give the number of those held back since the last one let through, or None to hold this one back."""
         minute = int(now_s // 60)
-        last, held = self._minutes.get(key, (-1, 0))
-        if minute == last:
-            self._minutes[key] = (last, held + 1)
+        last, told, held = self._minutes.get(key, (-1, 0, 0))
+        if minute == last and told >= most:
+            self._minutes[key] = (last, told, held + 1)
             return None
-        self._minutes[key] = (minute, 0)
+        self._minutes[key] = (minute, told + 1 if minute == last else 1, 0)
         return held
+
+    def bounded(self, log: Log, now_s: float, most: int = MOST_LINES) -> Log:
+        """Make a log that takes at most so many lines of an event in a minute; the next tells how many it did not."""
+
+        def tell(event: str, **fields: Any) -> None:
+            held = self.allow(event, now_s, most)
+            if held is not None:
+                log(event, **fields, **({"untold": held} if held else {}))
+
+        return tell
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeseq.adapters.log import CATALOGUE, OncePerMinute, open_log
+from edgeseq.adapters.log import CATALOGUE, MOST_LINES, OncePerMinute, open_log
 
 
 def test_log_line_is_one_json_object_with_level_and_time() -> None:
@@ -91,3 +91,16 @@ def test_once_per_minute_lets_the_first_of_each_key_through() -> None:
     assert [limit.allow("late", s) for s in (60, 61, 119.9)] == [0, None, None]
     assert limit.allow("duplicate", 61) == 0
     assert [limit.allow("late", s) for s in (120, 130, 400)] == [2, None, 1]
+
+
+def test_bounded_log_takes_some_lines_of_an_event_in_a_minute_and_tells_the_rest_later() -> None:
+    """A storm of one event is short in the log and leaves room for the others; how much was left out is told."""
+    limit, lines = OncePerMinute(), list[tuple[str, dict[str, object]]]()
+    for now_s, events in ((0.0, ["stream.reset"] * 1000 + ["alert.changed"]), (60.0, ["stream.reset"] * 2)):
+        log = limit.bounded(lambda event, **fields: lines.append((event, fields)), now_s)
+        for event in events:
+            log(event, stream="a")
+    told = [fields for event, fields in lines if event == "stream.reset"]
+    assert len(told) == MOST_LINES + 2
+    assert told[MOST_LINES:] == [{"stream": "a", "untold": 1000 - MOST_LINES}, {"stream": "a"}]
+    assert ("alert.changed", {"stream": "a"}) in lines
