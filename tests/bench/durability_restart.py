@@ -122,7 +122,7 @@ def _restart(
 
 
 def _cpu_s(pid: int) -> float:
-    """Tell how long a process, and children that have ended, have been on a processor: beside others it takes longer."""
+    """Tell how long a process and its ended children were on a processor: beside others that takes longer."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
