@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULT = Path("build/bench/durability.json")
-PARTS = ("kills", "cuts", "io", "strace", "restart", "flash")
+PARTS = ("kills", "cuts", "io", "strace", "restart", "modes", "flash")
 """In the order in which they are run."""
 
 
