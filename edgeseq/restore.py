@@ -24,8 +24,8 @@ from edgeseq.recovery import Found
 if TYPE_CHECKING:
     from edgeseq.compose import Node
 
-MOST_JOINED = 16_384
-"""Readings that go through the core together: larger batches are no faster, and take memory."""
+MOST_JOINED = 4_096
+"""Readings that go through the core together: larger batches are slower, and take memory."""
 
 Batch = tuple[list[StreamInfo], Readings]
 
