@@ -153,8 +153,7 @@ class BatchTransport(PahoTransport):
                 return _OK
             begin, length = found
             result = self._take_other(data[at], data[begin : begin + length])
-            if result > 0 or self._client.socket() is None:
-                self._data, self._at = b"", 0
+            if result > 0 or self._client.socket() is None:  # closed, so nothing is kept
                 return result
             at = begin + length
         self._data, self._at = b"", 0
