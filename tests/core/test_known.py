@@ -13,11 +13,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from edgeseq.adapters.journal import Record
+from edgeseq.adapters.journal import Record, record_of
 from edgeseq.adapters.log import CATALOGUE
 from edgeseq.core import calibrate, keeping, pipeline
 from edgeseq.core import known as k
 from edgeseq.core.known import Covariate, KnownInputs, fill, look, new_known, take
+from edgeseq.core.packing import unpack
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import (
     F64,
@@ -424,15 +425,13 @@ def test_journal_and_snapshot_bring_back_what_was_given(stop: int) -> None:
     records = []
     for one in sent[stop:]:
         batch = pipeline.accept(live, [one])
-        columns = [
-            np.ascontiguousarray(getattr(batch.readings, n)).tobytes() for n in batch.readings.__slots__
-        ]
-        records.append(msgspec.msgpack.encode(Record(list(batch.created), columns)))
+        records.append(msgspec.msgpack.encode(record_of(batch.created, batch.readings)))
         pipeline.advance(live, batch.readings)
     assert keeping.load(back, json.loads(json.dumps(header)), arrays) == []
     for data in records:
         record = msgspec.msgpack.decode(data, type=Record)
-        pipeline.recover(back, record.created, record.readings())
+        assert record.packed is not None
+        pipeline.recover(back, record.created, unpack(record.packed))
     assert equal_states(live, back)
 
 

@@ -108,6 +108,7 @@ class TFLiteStepper:
         self._manifest = manifest
         self._runtime = runtime
         self._model = model
+        self._output_shape = manifest.output_shape
         self._width = sum(math.prod(spec.shape) for spec in manifest.state)
         self._calls: dict[tuple[str, int], Call] = {}
         self._exact: dict[str, bool] = {}
@@ -165,10 +166,12 @@ class TFLiteStepper:
     ) -> tuple[F32, RecurrentState]:
         """Call a signature on any number of rows → quantiles (none where it says nothing) and the next state."""
         rows = len(x)
-        inputs = [np.asarray(a, np.float32) for a in ((x,) if known is None else (x, known)) + tuple(state)]
+        given = (x,) if known is None else (x, known)
+        inputs = [np.asarray(a, np.float32) for a in given]
+        inputs += state if isinstance(state, Packed) else [np.asarray(a, np.float32) for a in state]
         following = unpacked(self.state_spec, np.empty((rows, self._width), np.float32))
         says = signature != "advance"
-        quantiles = np.empty((rows, *self._manifest.output_shape) if says else 0, np.float32)
+        quantiles = np.empty((rows, *self._output_shape) if says else 0, np.float32)
         results = [quantiles] * says + list(following)
         buckets = plan(rows, _REPLAY_BUCKET if signature == "replay" else BUCKETS[-1])
         if len(buckets) == 1:
