@@ -22,6 +22,7 @@ from tests.support.sender import Key
 Alert = tuple[str, bytes]
 """Topic and payload."""
 
+SECOND_NS = 10**9
 JOINED = 1000
 """Readings taken at once."""
 
@@ -32,7 +33,7 @@ class Committed:
 
     node: Node
     times: Counter[Key]
-    """How often each reading was committed."""
+    """How often each reading was taken. One that comes again so late that it cannot be applied is not counted."""
     alerts: dict[Alert, int]
     """When what they come from was committed, or had arrived just before (ns)."""
 
@@ -40,7 +41,7 @@ class Committed:
 def committed(config: Path, hoard: Path, state_dir: Path) -> Committed:
     """Read every journal there ever was and run the core over it, from nothing."""
     found = Committed(open_node(_resolved(config), state_dir=None, log=_mute), Counter(), {})
-    now_ns = 0
+    now_ns, newest_ns = 0, dict[str, int]()
     for record in _joined(hoarding.records(hoard, state_dir)):
         events = _recover(found.node, record)
         outgoing = found.node.render(event for event in events if not isinstance(event, Forecast))
@@ -48,10 +49,20 @@ def committed(config: Path, hoard: Path, state_dir: Path) -> Committed:
         for out in outgoing:
             if out.alert_id is not None:
                 found.alerts.setdefault((out.topic, out.payload), now_ns)
-        infos = found.node.state.registry.infos
-        topics = (infos[stream].topic for stream in record.readings.stream_index.tolist())
-        found.times.update(zip(topics, record.readings.value.tolist(), strict=True))
+        _count(found, record.readings, newest_ns)
     return found
+
+
+def _count(found: Committed, readings: Readings, newest_ns: dict[str, int]) -> None:
+    """Count each reading; the streams' steps are a second, and some wait for three of them."""
+    infos = found.node.state.registry.infos
+    columns = (readings.stream_index.tolist(), readings.value.tolist(), readings.time_ns.tolist())
+    for stream, value, time_ns in zip(*columns, strict=True):
+        topic = infos[stream].topic
+        newest_ns[topic] = max(newest_ns.get(topic, 0), time_ns)
+        steps = 3 if topic.startswith("late/") else 1
+        is_late = newest_ns[topic] - time_ns >= steps * SECOND_NS
+        found.times[topic, value] += not (is_late and found.times[topic, value])
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@
 
 A reset may fall into the middle of a packet. A stall holds everything for five seconds and loses nothing. In the dark
 both ends believe that they are connected, until the keep-alive says otherwise. The broker is told to end, or killed;
-what it then forgets by its own stated limit (`autosave_interval`) is counted apart.
+what it then forgets by its own stated limit (`autosave_interval`) is counted apart: readings, and acknowledgements of
+readings that have nothing but a packet id, which it then delivers again when the daemon has long forgotten them, too.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def figures(row: Mapping[str, Any]) -> dict[str, Any]:
         f"{what}_alerts_lost": row["alerts_lost"],
         f"{what}_state_bit_equal": row["state_bit_equal"],
         f"{what}_forgotten_by_broker": row["readings_forgotten_by_broker"],
+        f"{what}_delivered_again_by_broker": row["delivered_again_by_broker"],
     }
 
 

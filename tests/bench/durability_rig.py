@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -171,6 +172,11 @@ class Rig:
         different = audit.differing(self.node.config, self.node.state_dir, found.node)
         self._wait_for_alerts(found)
         lost = audit.lost(found, self.sender.promised)
+        twice = audit.applied_twice(found, self.sender.sent)
+        # A broker that is killed forgets our acknowledgements, too, of the time since it saved.
+        again = sum(
+            self._is_brokers(self.sender.promised[key]) for key in twice if key[0].startswith("packet/")
+        )
         alerts_lost = found.alerts.keys() - self.watcher.alerts
         forgotten = sum(self._is_brokers(self.sender.promised[key]) for key in lost)
         alerts_forgotten = sum(
@@ -183,7 +189,9 @@ class Rig:
             "readings_lost": len(lost) - forgotten,
             "readings_forgotten_by_broker": forgotten,
             "broker_was_full": self.broker.log().count("messages are being dropped"),
-            "applied_twice": len(audit.applied_twice(found, self.sender.sent)),
+            "applied_twice": len(twice) - again,
+            "delivered_again_by_broker": again,
+            "applied_twice_of": dict(Counter(topic.partition("/")[0] for topic, _ in twice)),
             "alerts": len(found.alerts),
             "alerts_lost": len(alerts_lost) - alerts_forgotten,
             "alerts_forgotten_by_broker": alerts_forgotten,
