@@ -6,9 +6,9 @@
 The composition root (daemon, replay) does for each batch, in this order:
 
     batch = accept(state, messages)                  # registers new streams and reading ids
-    journal.append(batch.created, batch.readings)    # + fdatasync, then the acknowledgements
     events = advance(state, batch.readings)          # the only function that moves the streams
     outgoing = render(context, render_state, events)
+    store.commit(records)                            # soon, or (strict) before advance; then the acknowledgements
 
 and for each Tick `events = tick(state, now_ns)`. At start: `keeping.load` a snapshot, `recover` every journal
 record, `resume`. `keeping.dump` makes the snapshot.

@@ -30,12 +30,6 @@ MUTANTS = {
         "disk.rename(spare, path)\n            disk.sync_folder(path.parent)\n",
         "disk.rename(spare, path)\n",
     ),
-    "suspect journal trusted": Mutant(STORE, "        if self.journal.is_suspect:\n", "        if False:\n"),
-    "frames of an older generation read": Mutant(
-        JOURNAL,
-        "if marker != _MARKER or found != generation & 0xFFFFFFFF or end > len(data):",
-        "if marker != _MARKER or end > len(data):",
-    ),
     "what a later journal took over applied twice": Mutant(
         "edgeseq.recovery", "contents.until(min(taken_over)) if taken_over else contents", "contents"
     ),
