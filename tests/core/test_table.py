@@ -1,0 +1,69 @@
+"""The table: what is gathered, worked on and put back is what stands in the columns, and nothing else moves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.table import Column, Table
+
+COLUMNS = {
+    "step": Column((), "int64", -1),
+    "offset": Column((2, 3), init=np.nan),
+    "open": Column((2,), "bool", init=False),
+    "ring": Column((4,), init=0.5, apart=True),
+    "state": Column((2, 3), "float32", (1.0, 2.0, 3.0)),
+}
+
+
+def table_of(rows: int) -> Table:
+    """Make a table of so many rows, each with numbers of its own."""
+    table = Table(COLUMNS)
+    for row in range(rows):
+        table.add_row()
+        table["step"][row] = row
+        table["offset"][row] = row + np.arange(6.0).reshape(2, 3) / 10
+    return table
+
+
+def test_new_rows_hold_the_initial_values_however_the_table_has_grown() -> None:
+    """Growing keeps what is there; a new row begins with its columns' initial values."""
+    table = table_of(37)
+    assert table["step"].tolist() == list(range(37))
+    row = table.row(table.add_row())
+    assert row["step"] == -1
+    assert np.isnan(row["offset"]).all()
+    assert row["ring"].tolist() == [0.5] * 4
+    assert row["state"].tolist() == [[1.0, 2.0, 3.0]] * 2
+    assert not row["open"].any()
+
+
+def test_work_shows_each_column_with_the_rows_last() -> None:
+    """Rows come in the order that was asked for, and their values keep their types."""
+    work = table_of(9).gather(np.array([7, 0, 3]))
+    assert work["step"].tolist() == [7, 0, 3]
+    assert work["step"].dtype == np.int64
+    assert work["offset"].shape == (2, 3, 3)
+    assert work["offset"][1, 2].tolist() == [7.5, 0.5, 3.5]
+
+
+def test_put_writes_the_rows_of_the_work_and_no_others() -> None:
+    """What is done to a work reaches the table with `put`, and only its own rows."""
+    table = table_of(9)
+    work = table.gather(np.array([7, 0, 3]))
+    work["step"][...] += 100
+    work["offset"][0, 1, 2] = np.inf
+    assert table["step"].tolist() == list(range(9))
+    work.put()
+    assert table["step"].tolist() == [100, 1, 2, 103, 4, 5, 6, 107, 8]
+    assert np.isinf(table["offset"][3, 0, 1])
+    assert np.isinf(table["offset"]).sum() == 1
+
+
+def test_reset_gives_rows_back_their_initial_values() -> None:
+    """Named columns of the rows begin anew, the others stay."""
+    table = table_of(5)
+    table["state"][:] = 9
+    table.reset(np.array([1, 4]), ("offset", "state"))
+    assert np.isnan(table["offset"]).all(axis=(1, 2)).tolist() == [False, True, False, False, True]
+    assert table["state"][:, 0, 2].tolist() == [9, 3, 9, 9, 3]
+    assert table["step"].tolist() == list(range(5))
