@@ -24,6 +24,8 @@ from tests.bench.stream.warm import Warm
 
 OUTPUT = Path("build/bench/stream.json")
 SCRATCH = Path("build/bench/stream")
+QUIET = 0.5
+"""Load (1 min) of a machine that does nothing else."""
 PARTS: dict[str, Callable[[parts.Setup], parts.Found]] = {
     "echo": parts.echo,
     "broker": broker,
@@ -50,12 +52,16 @@ def bench(rounds: int, seconds: float, hold: float, only: str) -> None:
     rows, figures = kept["rows"], kept["figures"]
     scratch = SCRATCH.absolute()
     scratch.mkdir(parents=True, exist_ok=True)
+    busy = os.getloadavg()[0]
+    if busy > QUIET:
+        console.print(f"[red]other work runs here (load {busy:.1f}): of these figures, only µs are to be trusted[/red]")
     setup = parts.Setup(Warm(scratch / "warm"), scratch, rounds, seconds, hold)
     for name in only.split(","):
         found = PARTS[name](setup)
         rows = [row for row in rows if row["part"] != name] + found.rows
         figures |= {key: round(value, 4) for key, value in found.figures.items()} | faults(rows)
-        OUTPUT.write_text(json.dumps({"cores": os.cpu_count(), "figures": figures, "rows": rows}, indent=1))
+        machine = {"cores": os.cpu_count(), "load_before": busy}
+        OUTPUT.write_text(json.dumps({**machine, "figures": figures, "rows": rows}, indent=1))
         console.print(table(name, found.rows))
         for key in found.figures:
             console.print(f"{key:28} {figures[key]}")
