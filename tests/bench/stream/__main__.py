@@ -54,7 +54,9 @@ def bench(rounds: int, seconds: float, hold: float, only: str) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     busy = os.getloadavg()[0]
     if busy > QUIET:
-        console.print(f"[red]other work runs here (load {busy:.1f}): of these figures, only µs are to be trusted[/red]")
+        console.print(
+            f"[red]other work runs here (load {busy:.1f}): of these figures, only µs are to be trusted[/red]"
+        )
     setup = parts.Setup(Warm(scratch / "warm"), scratch, rounds, seconds, hold)
     for name in only.split(","):
         found = PARTS[name](setup)
