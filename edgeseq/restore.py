@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,8 +21,25 @@ from edgeseq.core.pipeline import State
 from edgeseq.core.types import Counts, Estimate, Event, Forecast, Outgoing, Readings, StreamInfo
 from edgeseq.recovery import Found
 
-if TYPE_CHECKING:
-    from edgeseq.compose import Node
+
+class Node(Protocol):
+    """What is filled: compose.Node."""
+
+    state: State
+    had_session: bool
+    backlog: list[Outgoing]
+    replayed: tuple[int, float]
+    old_filters: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Name what computes the state."""
+        ...
+
+    def render(self, events: Iterable[Event]) -> list[Outgoing]:
+        """Turn events into messages."""
+        ...
+
 
 MOST_JOINED = 4_096
 """Readings that go through the core together: larger batches are slower, and take memory."""

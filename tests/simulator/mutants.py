@@ -79,7 +79,7 @@ MUTANTS = {
         "edgeseq.core.pipeline", "return Batch(readings.take(~duplicate)", "return Batch(readings"
     ),
     "identities not in the commit": Mutant(
-        "edgeseq.core.pipeline", "    _remember(state, readings)\n    return advance", "    return advance"
+        "edgeseq.core.pipeline", "    _remember_new(state, readings)\n    return advance", "    return advance"
     ),
     "identities of the node not in the snapshot": Mutant(
         "edgeseq.core.keeping", "    if RECENT in arrays:", "    if RECENT not in arrays:"
