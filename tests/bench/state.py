@@ -38,8 +38,10 @@ from tests.support.tiny_bundle import ROOT
 BATCHES = (64, 512)
 SIZES = (100, 1_000, 10_000, 100_000)
 FLAT_BATCH = 64
-ROUND_S = 0.003
+STEPS_ROUND_S = 0.003
 """Shorter than a time slice of the system, so that what else runs hits all alike."""
+STREAMS_ROUND_S = 0.03
+"""Long enough that few streams stay in the processor's cache, as if the other sizes were not there."""
 NOT_ON_A_DEVICE = ("rich", "pygments", "tensorflow", "polars", "matplotlib")
 CHILD = f"""
 import runpy, sys
@@ -83,7 +85,7 @@ def steps_alone(state: State, bundle: Path, rounds: int) -> list[dict[str, Any]]
     file = model.files[model.manifest.variant(model.manifest.default_variant).file]
     rows = []
     for batch in BATCHES:
-        spent = timed({"raw": raw_steps(file, batch), "ours": our_steps(state, batch)}, rounds)
+        spent = timed({"raw": raw_steps(file, batch), "ours": our_steps(state, batch)}, rounds, STEPS_ROUND_S)
         ratio = statistics.median(a / b for a, b in zip(spent["raw"], spent["ours"], strict=True))
         costs = {f"us_{name}": 1e6 * statistics.median(s) for name, s in spent.items()}
         rows.append({"part": "steps", "batch": batch, **costs, "ratio": ratio})
@@ -123,10 +125,10 @@ def our_steps(state: State, batch: int) -> Alternative:
     return call
 
 
-def timed(alternatives: dict[str, Alternative], rounds: int) -> dict[str, list[float]]:
+def timed(alternatives: dict[str, Alternative], rounds: int, round_s: float) -> dict[str, list[float]]:
     """Time all in turn, round by round → seconds of a call."""
     repeats = {
-        name: max(1, int(ROUND_S / min(_once(call) for _ in range(5)))) for name, call in alternatives.items()
+        name: max(1, int(round_s / min(_once(call) for _ in range(5)))) for name, call in alternatives.items()
     }
     spent: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(rounds):
@@ -149,7 +151,9 @@ def _once(call: Alternative) -> float:
 
 def over_streams(state: State, kept: tuple[dict[str, Any], Any], rounds: int) -> list[dict[str, Any]]:
     """Time `advance` of batches drawn from 100 to 100,000 streams → a row for each number, per reading."""
-    spent = timed({str(n): advances(multiplied(state, kept, n)) for n in SIZES}, rounds)
+    spent = timed(
+        {str(n): advances(multiplied(state, kept, n)) for n in SIZES}, max(5, rounds // 5), STREAMS_ROUND_S
+    )
     base = spent[str(SIZES[0])]
     return [
         {
