@@ -189,10 +189,8 @@ class Daemon:
         step_ns, self.clock_offset_ns = offset_ns - self.clock_offset_ns, offset_ns
         if abs(step_ns) > CLOCK_STEP_NS:
             self.log("clock.stepped", step_s=step_ns / 1e9)
-            if self.link.is_connected:
+            if self.node.had_session:  # before the first connection nothing counts
                 self.listen_from(time.time_ns())
-            else:  # not kept: the next connection counts anew, and the journal tells that there was one
-                resume(self.node.state, time.time_ns())
 
     def listen_from(self, now_ns: int) -> None:
         """Count silence from now on."""

@@ -74,6 +74,10 @@ def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Sna
         for kind, generation in sorted(seen):
             if kind == "journal":
                 _set_aside(path_of(folder, "journal", generation), notify, disk)
+        # Generations are counted anew, and it holds frames of generations that will come again.
+        if (spare := folder / journal.SPARE).exists():
+            with storage_faults("an old journal cannot be removed", spare):
+                disk.remove(spare)
     return 0, None
 
 

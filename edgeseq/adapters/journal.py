@@ -179,11 +179,18 @@ def begin(path: Path, generation: int, first: int, disk: Disk) -> Journal:
 
 
 def resume(path: Path, generation: int, contents: Contents, disk: Disk) -> Journal:
-    """Open a journal for appending after its valid part; what stands behind it is cut off, and its name durable."""
+    """Open a journal for appending after its valid part; what stands behind it is cut off, and its name durable.
+
+    The last frame is written again: a process that died after a failed sync may have left it in the page cache alone,
+    marked clean, where a sync would not find it (Rebello et al. 2020), and what is to follow would build on it.
+    """
+    start = contents.ends[-2] if len(contents.ends) > 1 else HEADER_BYTES
     with storage_faults("the journal cannot be opened", path):
         file = disk.reopen(path)
         try:
             disk.truncate(file, contents.length_bytes)
+            if contents.length_bytes > start:
+                disk.write(file, os.pread(file, contents.length_bytes - start, start), start)
             disk.sync(file)
             disk.sync_folder(path.parent)
         except OSError:

@@ -193,11 +193,17 @@ def _advance_in_parts(
 
 
 def tick(state: State, now_ns: int) -> list[Event]:
-    """Let processing time go on: only silence and status, never a recurrent state."""
+    """Let processing time go on: only silence and status, never a recurrent state.
+
+    A tick without events moves nothing, not even the clock: it is in no journal.
+    """
     if state.options.clock == "readings":
         return []
-    state.clock_ns = max(state.clock_ns, now_ns)
-    return _sweep(state, state.clock_ns, order=0)
+    reached = max(state.clock_ns, now_ns)
+    events = _sweep(state, reached, order=0)
+    if events:
+        state.clock_ns = reached
+    return events
 
 
 def resume(state: State, now_ns: int) -> None:

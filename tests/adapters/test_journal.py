@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from edgeseq.core.types import READING_DTYPES, Readings, StreamInfo
 from edgeseq.disk import Disk
 from edgeseq.errors import StorageError
 from edgeseq.testing import FaultyDisk
+from tests.simulator.disk import SimulatedDisk
+from tests.simulator.faults import Faults
 
 INFO = StreamInfo("cellar-temperature", "zigbee2mqtt/+", "zigbee2mqtt/cellar", "temperature", 7)
 
@@ -255,9 +258,26 @@ def test_journal_resumed_after_torn_tail_goes_on(three: tuple[bytes, list[int]],
     path.write_bytes(data[: starts[2] + 30] + bytes(100))
     disk = FaultyDisk()
     opened = journal.resume(path, 1, journal.read(path, 1), disk)
-    assert disk.names == ["reopen", "truncate", "sync", "sync_folder"]
+    assert disk.names == ["reopen", "truncate", "write", "sync", "sync_folder"]
     opened.commit(frame(7, 8))
     opened.close()
     contents = journal.read(path, 1)
     assert lengths(contents) == [[5], [5], [8]]
     assert (contents.first, contents.next) == (0, 3)
+
+
+def test_journal_resumed_after_failed_sync_is_on_the_medium(tmp_path: Path) -> None:
+    """A frame that a failed sync left in the page cache alone, marked clean, survives a restart and a power cut."""
+    path, random = tmp_path / "j", Random(1)
+    disk = SimulatedDisk(tmp_path, Faults(random), random)
+    opened = journal.begin(path, 1, 0, disk)
+    opened.commit(frame(0, 3))
+    opened._disk = FaultyDisk(2, error=errno.EIO)
+    with pytest.raises(StorageError, match="journal cannot be written"):
+        opened.commit(frame(1, 4))
+    opened.close()
+    resumed = journal.resume(path, 1, journal.read(path, 1), disk)
+    resumed.commit(frame(2, 2))
+    resumed.close()
+    disk.cut_power()
+    assert lengths(journal.read(path, 1)) == [[3], [4], [2]]

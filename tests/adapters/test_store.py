@@ -251,6 +251,10 @@ def test_store_all_snapshots_damaged_told_loudly_and_kept(tmp_path: Path) -> Non
     assert reopen(tmp_path, log) == []
     assert "state.lost" in log.names
     assert len(list(tmp_path.glob("*.corrupt"))) == 4
+    journals = [path.read_bytes() for path in tmp_path.glob("journal*") if path.suffix != ".corrupt"]
+    assert [data.count(journal._MARKER) for data in journals] == [0], (
+        "generations that come again are in no file"
+    )
     assert reopen(tmp_path) == []
 
 

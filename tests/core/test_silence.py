@@ -78,6 +78,15 @@ def test_resuming_often_does_not_postpone_silence() -> None:
     assert len(alerts(pipeline.tick(state, now + wait + 1), AlertKind.SILENT)) == 1
 
 
+def test_tick_without_events_moves_nothing() -> None:
+    """Such a tick is in no journal: whatever comes after it, a clock that was set back included, goes as without it."""
+    ticked, plain = node(PLAIN, options=WALL), node(PLAIN, options=WALL)
+    for state in (ticked, plain):
+        run(state, wave(20))
+    assert pipeline.tick(ticked, 19 * PERIOD + 1) == []
+    assert equal_states(ticked, plain)
+
+
 def test_resume_is_for_streams_that_wait() -> None:
     """A stream too young to be judged, or silent already, is not changed by a resumption."""
     state = node(PLAIN, options=WALL)

@@ -36,7 +36,7 @@ class Oracle:
     def differs(self, state: State) -> list[str]:
         """Name what is not equal, bit for bit."""
         (header, arrays), (wanted_header, wanted) = keeping.dump(state), keeping.dump(self._node.state)
-        names = [key for key in ("streams", "groups") if header[key] != wanted_header[key]]
+        names = [key for key in ("streams", "groups", "clock_ns") if header[key] != wanted_header[key]]
         names += sorted(arrays.keys() ^ wanted.keys())
         return names + [
             n for n in arrays.keys() & wanted.keys() if arrays[n].tobytes() != wanted[n].tobytes()

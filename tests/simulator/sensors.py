@@ -98,7 +98,7 @@ def messages(plant: Plant, rng: random.Random, faults: Faults) -> Iterator[tuple
         faults.seen["burst"] += 1
         for k in range(rng.randint(20, 60)):
             number += 1
-            sent = Sent(number, topic, _payload(rule, number, start + (k + 0.5) * plant.period_s / 64, rng))
+            sent = Sent(number, topic, _payload(rule, number, start + (k + 0.5) * plant.period_s / 128, rng))
             yield start + 0.5 + k * 0.0001, sent
 
 
