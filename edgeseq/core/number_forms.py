@@ -24,7 +24,7 @@ _EXPONENTS = range(26, -6, -1)
 """Powers of ten that have a form. 10^22 is the greatest that is exact: 26 less the 4 digits after the first."""
 
 # Forms, for positive numbers, then the same for negative ones: zero, odd, a form for each exponent, odd, null, odd.
-# A number that reaches the next power of ten has the form before; what lies before zero is the last form.
+# A number that is rounded to the next power of ten has the form before; what lies before zero is the last form.
 _ZERO, _FIRST = 0, 2
 _SMALL = _FIRST + len(_EXPONENTS)
 _NULL = _SMALL + 1
@@ -40,10 +40,8 @@ class Forms(NamedTuple):
     """… exactly: one of both is 1."""
     before: U64
     """First word: sign, and `0.00` of a small number, behind the place of a separator."""
-    low: U64
-    """Which bytes of the digits stay in place, …"""
-    high: U64
-    """… and which make room for a point, moved by one."""
+    moved: U64
+    """Which bytes of the digits make room for a point, moved by one."""
     fill: U64
     """What stands among the digits: a point, zeros beside it, an exponent."""
     is_odd: Bool
@@ -56,14 +54,13 @@ def to_words(text: bytes, count: int) -> list[int]:
 
 
 def _digits() -> U64:
-    """Write the integers up to 10^5 without the zeros at their ends, as words."""
+    """Write the integers below 10^5 without the zeros at their ends, as words; and nothing for what lies beyond."""
     numbers = np.arange(LIMIT)
     words = np.zeros(LIMIT + 1, dtype=np.uint64)
     for place in range(SIGNIFICANT_DIGITS):
         rest = numbers % 10 ** (SIGNIFICANT_DIGITS - place)
         digit = rest // 10 ** (SIGNIFICANT_DIGITS - place - 1) + ord("0")
         words[:-1] |= np.where(rest > 0, digit, 0).astype(np.uint64) << np.uint64(8 * place)
-    words[LIMIT] = words[LIMIT // 10]
     return words
 
 
@@ -86,16 +83,14 @@ def _shape(exponent: int) -> tuple[bytes, int, bytes]:
 def _by_form() -> Forms:
     """Make the tables of all forms."""
     n = 2 * _FORMS
-    word = np.zeros((4, n), dtype=np.uint64)
-    forms = Forms(np.zeros(n), np.ones(n), word[0], word[1], word[2], word[3], np.ones(n, dtype=np.bool_))
+    word = np.zeros((3, n), dtype=np.uint64)
+    forms = Forms(np.zeros(n), np.ones(n), word[0], word[1], word[2], np.ones(n, dtype=np.bool_))
     for sign, text in ((0, b""), (_FORMS, b"-")):
         for form, exponent in enumerate(_EXPONENTS, sign + _FIRST):
             before, integer, fill = _shape(exponent)
-            decimals = SIGNIFICANT_DIGITS - 1 - exponent
-            forms.multiplier[form], forms.divisor[form] = 10.0 ** max(decimals, 0), 10.0 ** max(-decimals, 0)
+            forms.multiplier[form], forms.divisor[form] = _factors(exponent)
             forms.before[form] = to_words(b"\0" * SEPARATOR_BYTES + text + before, 1)[0]
-            forms.low[form] = 256**integer - 1
-            forms.high[form] = 256 ** (SIGNIFICANT_DIGITS + 1) - 256 ** (integer + 1)
+            forms.moved[form] = 256**SIGNIFICANT_DIGITS - 256**integer
             forms.fill[form] = to_words(fill, 1)[0]
         for form, prefix, fill in ((_ZERO, text, b"0.0"), (_NULL, b"", b"null")):
             forms.before[sign + form] = to_words(b"\0" * SEPARATOR_BYTES + prefix, 1)[0]
@@ -105,15 +100,32 @@ def _by_form() -> Forms:
     return forms
 
 
+def _factors(exponent: int) -> tuple[float, float]:
+    """Give multiplier and divisor of a power of ten."""
+    decimals = SIGNIFICANT_DIGITS - 1 - exponent
+    return float(10 ** max(decimals, 0)), float(10 ** max(-decimals, 0))
+
+
+def _end(exponent: int) -> float:
+    """Find the least number that the form of a power of ten rounds to the next power."""
+    multiplier, divisor = _factors(exponent)
+    number: float = (LIMIT - 0.5) * divisor / multiplier
+    while round(number * multiplier / divisor) < LIMIT:
+        number = math.nextafter(number, math.inf)
+    while round((before := math.nextafter(number, 0)) * multiplier / divisor) >= LIMIT:
+        number = before
+    return number
+
+
 def _by_binary_exponent() -> tuple[I64, F64]:
     """Give the form of the least number of each sign and binary exponent, and where the next form begins."""
     form, following = np.empty(2048, dtype=np.int64), np.full(2048, np.inf)
-    powers = [float(f"1e{e}") for e in reversed(_EXPONENTS)]
+    ends = [_end(exponent) for exponent in reversed(_EXPONENTS)]
+    starts = [float(f"1e{_EXPONENTS[-1]}"), *ends]
     for binary in range(1, 2047):
-        least = math.ldexp(1.0, binary - 1023)
-        at = int(np.searchsorted(powers, least, side="right"))
+        at = int(np.searchsorted(starts, math.ldexp(1.0, binary - 1023), side="right"))
         form[binary] = _SMALL - at
-        following[binary] = powers[at] if at < len(powers) else 1e27
+        following[binary] = starts[at] if at < len(starts) else np.inf
     form[0], following[0] = _ZERO, 5e-324
     form[-1], following[-1] = _NULL, np.nan
     return np.concatenate([form, form + _FORMS]), np.concatenate([following, following])
@@ -121,4 +133,4 @@ def _by_binary_exponent() -> tuple[I64, F64]:
 
 DIGITS = _digits()
 BY_FORM = _by_form()
-FORM_OF, NEXT_POWER = _by_binary_exponent()
+FORM_OF, NEXT_FORM = _by_binary_exponent()
