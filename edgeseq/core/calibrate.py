@@ -221,7 +221,6 @@ def _learn_scored(work: Work, leads: tuple[int, ...], absolute: F64, miss: F64, 
     moved -= scale
     moved *= np.maximum(1.0 / (count + 1.0), _SLOW)
     moved += scale
-    np.copyto(error, moved, where=valid)
     started = _started(offset, np.maximum(miss, 0))
     # Large steps at first, so that a new stream finds its level within some twenty outcomes.
     rate = np.minimum(0.5, 1.0 / np.sqrt(count + 1.0))
@@ -229,7 +228,9 @@ def _learn_scored(work: Work, leads: tuple[int, ...], absolute: F64, miss: F64, 
     rate *= scale
     rate *= (miss > started) - (1 - COVERAGE)
     rate += started
+    # Written last: `scale` may be the errors themselves.
     np.copyto(offset, rate, where=valid)
+    np.copyto(error, moved, where=valid)
     count += valid
 
 

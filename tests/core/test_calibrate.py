@@ -67,6 +67,17 @@ def test_coverage_returns_after_the_scale_doubles() -> None:
     assert coverage(outcomes, 1.0, from_step=900)[:3] == pytest.approx(0.9, abs=0.05)
 
 
+def test_stream_learns_the_same_beside_one_that_has_no_outcome_yet() -> None:
+    """What a stream learns depends on its own outcomes only, whatever the others of its batch have seen."""
+    outcomes = np.random.default_rng(3).normal(0, 1, 120)
+    alone, beside = Streams(1), Streams(2)
+    for step, outcome in enumerate(outcomes.tolist()):
+        alone.live(step, np.array([outcome]), np.array([-0.5, 0, 0.5]))
+        beside.live(step, np.array([outcome, np.nan]), np.array([-0.5, 0, 0.5]))
+    for name in ("offset", "error", "scored", "alert_width", "stride", "paired_error", "paired", "log_ratio"):
+        np.testing.assert_array_equal(alone.work[name][..., 0], beside.work[name][..., 0], err_msg=name)
+
+
 def test_due_gives_the_forecast_made_lead_steps_ago() -> None:
     """The packed ring returns to each lead what was pushed so many steps before, and NaN before that."""
     streams = Streams()
