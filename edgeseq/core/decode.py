@@ -86,6 +86,7 @@ def decode(
     """Turn messages into readings, rejections and the streams that were seen for the first time.
 
     One message may give many readings, all with its index, and several rejections. New streams are registered.
+    A message of a topic that has no stream and finds no room for one is not read: one rejection, whatever it holds.
     """
     indices: list[int] = []
     rows: list[Row] = []
@@ -94,6 +95,10 @@ def decode(
     for index, message in enumerate(messages):
         usual = registry.usual.get(message.topic)
         if usual is None or not (found := _read_usual(usual, options, message)):
+            lack = registry.refusal(message.topic, options.max_streams)
+            if lack is not None and not message.retained:
+                rejections.append(_reject(index, message, Fault(Reason.TOO_MANY_STREAMS, lack)))
+                continue
             found = []
             for item in _read(registry, options, message):
                 if isinstance(item, Fault):
@@ -155,7 +160,9 @@ def _read_usual(usual: Usual, options: Options, message: Message) -> list[Row]:
 
 def _reject(index: int, message: Message, fault: Fault) -> Rejection:
     """Make a rejection with a detail that any log can take."""
-    printable = "".join(c if c.isprintable() else "?" for c in fault.detail[:MAX_DETAIL_CHARS])
+    printable = fault.detail[:MAX_DETAIL_CHARS]
+    if not printable.isprintable():
+        printable = "".join(c if c.isprintable() else "?" for c in printable)
     return Rejection(index, fault.reason, message.topic[:MAX_TOPIC_CHARS], printable)
 
 
@@ -335,10 +342,8 @@ def _admit(
         return Fault(Reason.NO_FIELD, f"{target.field or 'value'}: {_NO_VALUE_YET}")
     if rule.max_age_ns and message.received_ns - time_ns > rule.max_age_ns:
         return Fault(Reason.TOO_OLD, f"first reading of {format_instant(time_ns)}")
-    if rule.max_streams and registry.streams_of[rule.key] >= rule.max_streams:
-        return Fault(Reason.TOO_MANY_STREAMS, f"allowed {rule.max_streams} of streams {rule.key}")
-    if registry.streams >= options.max_streams:
-        return Fault(Reason.TOO_MANY_STREAMS, f"allowed {options.max_streams}")
+    if lack := registry.lack_of_room(rule, options.max_streams):
+        return Fault(Reason.TOO_MANY_STREAMS, lack)
     return registry.create(rule, target, message.topic, message.received_ns)
 
 

@@ -258,7 +258,7 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     duplicate: int
     """Readings that had been applied already."""
     rejected: dict[str, int]
-    """Reason → count of what could not be used."""
+    """Reason → count of what could not be used; a message that was not read (`payload_too_large`, no room) is one."""
     shed: int = 0
     """Messages given up unread: those of QoS 0 that still waited when the node was stopped."""
     rss_bytes: int | None = None

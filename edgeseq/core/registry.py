@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from edgeseq.core.room import doors, rules_for
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
 from edgeseq.core.types import I64, KnownSource, StreamInfo, StreamRule
 
@@ -86,12 +87,15 @@ class Registry:
         """Index of a hidden stream → key of its rule, name of the covariate."""
         self.streams_of = dict.fromkeys(self.rules, 0)
         """Key of a rule → number of its streams."""
+        self.topics: set[str] = set()
+        """Topics that streams were made of."""
         self._ids: dict[str, int] = {}
         self._sources: dict[Source, int] = {}
         self._routes: dict[str, tuple[Part, ...]] = {}
         self.usual: dict[str, Usual] = {}
         """Topic → how its messages are usually read, of some topics that have streams."""
         self._known = [KnownPart(rule, *item) for rule in rules for item in rule.known.items()]
+        self._doors = doors(rules)
         self._max_routes = max_routes
 
     def __len__(self) -> int:
@@ -130,12 +134,35 @@ class Registry:
             self.hidden[index] = info.rule, str(info.field)
             return index
         self.streams_of[info.rule] += 1
+        self.topics.add(info.topic)
         self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
         return index
 
     def stream_of(self, target: Target) -> int | None:
         """Find the target's stream, None before its first valid reading."""
         return self._sources.get(target.source)
+
+    def lack_of_room(self, rule: StreamRule, max_streams: int) -> str | None:
+        """Say what leaves no room for a new stream of a rule: its own limit or the node's. None where there is room."""
+        if rule.max_streams and self.streams_of[rule.key] >= rule.max_streams:
+            return f"allowed {rule.max_streams} of streams {rule.key}"
+        return f"allowed {max_streams}" if self.streams >= max_streams else None
+
+    def refusal(self, topic: str, max_streams: int) -> str | None:
+        """Say why no message of a topic can be a reading now; None where one may be, or where nobody wants it.
+
+        That is so where the topic has no stream, and no rule that wants it has room for one. While it is so, it stays
+        so: streams are never given up.
+        """
+        if topic in self.topics or topic in self._doors.named or len(topic) > MAX_TOPIC_CHARS:
+            return None
+        told = None
+        for rule in rules_for(self._doors, topic):
+            lack = self.lack_of_room(rule, max_streams)
+            if lack is None:
+                return None
+            told = told or lack
+        return None if told is None or self._doors.shared.fullmatch(topic) else told
 
     def create(self, rule: StreamRule, target: Target, topic: str, created_ns: int) -> int:
         """Make the target's stream and give its index."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 
 MAX_TOPIC_CHARS = 1024
 """Longer topics and filters are refused: MQTT allows 64 KB, which a flood could fill the memory with."""
@@ -63,6 +64,25 @@ def is_match(topic_filter: str, topic: str) -> bool:
         if i >= len(given) or level not in ("+", given[i]):
             return False
     return len(wanted) == len(given)
+
+
+def compiled(filters: Sequence[str]) -> re.Pattern[str]:
+    """Make one pattern that fully matches the topics that any of these valid filters matches, as `is_match` has it.
+
+    >>> pattern = compiled(["plant/#", "+/flow"])
+    >>> [bool(pattern.fullmatch(topic)) for topic in ("plant", "plant/a/b", "x/flow", "$x/flow", "planta")]
+    [True, True, True, False, False]
+    """
+    return re.compile("|".join(map(_pattern, filters)) or "(?!)", re.DOTALL)
+
+
+def _pattern(topic_filter: str) -> str:
+    """Write a filter as a regular expression."""
+    if topic_filter == "#":
+        return r"(?!\$).*"
+    above, has_rest = (topic_filter[:-2], "(?:/.*)?") if topic_filter.endswith("/#") else (topic_filter, "")
+    levels = ("[^/]*" if level == "+" else re.escape(level) for level in above.split("/"))
+    return (r"(?!\$)" if above[:1] == "+" else "") + "/".join(levels) + has_rest
 
 
 def is_overlap(one: str, other: str) -> bool:
