@@ -1,7 +1,7 @@
 """Render: events → what is published, under <prefix>/<node>/.
 
     <stream>/forecast       after every step; not retained, QoS 0 (forecasts are state: the latest wins)
-    <stream>/latest         the newest forecast and status, retained; every 15 min and when the status changes
+    <stream>/latest         the newest forecast and status, retained; once in 15 min and when the status changes
     <stream>/status         phase, data and alert, retained; when it changes
     <stream>/anomaly        ON while an alert is open, else OFF, retained
     <stream>/availability   offline while the stream is silent, else online, retained
@@ -21,6 +21,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -113,8 +114,8 @@ class View:
     """The stream's id as text, once it is asked for, …"""
     topics: list[str] = field(default_factory=list)
     """… and where the forecast of each channel goes."""
-    latest_ns: int | None = None
-    """Origin of the newest `latest`."""
+    latest_from_ns: int = -(2**62)
+    """Origin from which on the next `latest` is due."""
     status: StatusPayload = NEW
     state: ClassPayload | None = None
     """Its class, where an estimator tells one."""
@@ -223,8 +224,8 @@ def _forecasts(
             _address(context, view, event.stream)
         view.scalars, messages = forecast_messages(together, event, view.name, view.topics)
         outgoing += messages
-        if view.latest_ns is None or event.origin_ns - view.latest_ns >= LATEST_EVERY_NS:
-            view.latest_ns = event.origin_ns
+        if event.origin_ns >= view.latest_from_ns:
+            view.latest_from_ns = _next_latest_ns(view.name, event.origin_ns)
             outgoing += _latest(context, event.stream, view)
     return outgoing
 
@@ -245,6 +246,16 @@ def _address(context: RenderContext, view: View, stream: int) -> None:
     channels = range(len(context.rule_of(stream).forecast_names))
     view.topics = [f"{_base(context, stream, c)}/forecast" for c in channels]
     view.name = _encode(context.infos[stream].id)[1:-1]
+
+
+def _next_latest_ns(name: bytes, origin_ns: int) -> int:
+    """Tell when a stream's next `latest` is due: each has its own place in the quarter of an hour.
+
+    Streams that began together would else retain theirs together, too. The place is the name's, so that a replay
+    says what the daemon said.
+    """
+    place_ns = (crc32(name) * LATEST_EVERY_NS) >> 32
+    return origin_ns + LATEST_EVERY_NS - (origin_ns - place_ns) % LATEST_EVERY_NS
 
 
 def _status(context: RenderContext, view: View, event: StreamStatus) -> Iterator[Outgoing]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -179,15 +181,47 @@ def test_render_forecast_with_path_switched_off_scalars_only() -> None:
 # --- states -----------------------------------------------------------------------------------------------------
 
 
-def test_render_latest_at_most_every_15_minutes_of_the_stream() -> None:
-    """The newest forecast is retained once in 15 minutes of the stream's own time."""
-    state = RenderState()
-    origins_ns = [NOW_NS + minute * 60 * S for minute in (0, 10, 15, 20, 30)]
-    outgoing = render(CONTEXT, state, [forecast(origin_ns=t) for t in origins_ns])
-    latest = [read(o)["origin"] for o in outgoing if o.topic.endswith("/latest")]
+def latest_origins_ns(state: RenderState, stream: int, origins_ns: Sequence[int]) -> list[int]:
+    """Render forecasts of these origins, and give those that were retained."""
+    return [
+        t
+        for t in origins_ns
+        for out in render(CONTEXT, state, [forecast(stream, origin_ns=t)])
+        if out.topic.endswith(("temperature/latest", "flow/latest")) and out.retain
+    ]
+
+
+def test_render_latest_first_at_once_then_once_in_each_15_minutes() -> None:
+    """The first forecast is retained; from then on one in each 15 minutes of the stream's own time, as if for ever."""
     assert LATEST_EVERY_NS == 15 * 60 * S
-    assert latest == ["2026-03-01T10:00:00Z", "2026-03-01T10:15:00Z", "2026-03-01T10:30:00Z"]
-    assert all(o.retain for o in outgoing if o.topic.endswith("/latest"))
+    minutes = [NOW_NS + minute * 60 * S for minute in range(121)]
+    first, *others = latest_origins_ns(RenderState(), CELLAR, minutes)
+    assert (first, len(others)) == (NOW_NS, 8)
+    assert {later - t for t, later in pairwise(others)} == {LATEST_EVERY_NS}
+    assert latest_origins_ns(RenderState(), CELLAR, minutes[37:])[1:] == [
+        t for t in others if t > minutes[37]
+    ]
+
+
+def test_render_latest_after_a_pause_is_due() -> None:
+    """Readings that come more rarely than that are all retained."""
+    rare = [NOW_NS + n * LATEST_EVERY_NS for n in range(5)]
+    assert latest_origins_ns(RenderState(), CELLAR, rare) == rare
+
+
+def test_render_latest_of_streams_that_began_together_spread() -> None:
+    """Each stream has its own place in the quarter of an hour: no minute takes more than twice its share."""
+    infos = [msgspec.structs.replace(INFOS[CELLAR], id=f"sensor-{n}") for n in range(600)]
+    context = RenderContext("edgeseq", "attic", infos, {"house": HOUSE}, {})
+    state = RenderState()
+    counts = []
+    for minute in range(31):
+        made = forecast(origin_ns=NOW_NS + minute * 60 * S)
+        events = [msgspec.structs.replace(made, stream=stream) for stream in range(600)]
+        counts.append(sum(out.topic.endswith("/latest") for out in render(context, state, events)))
+    assert counts[0] == 600
+    assert sum(counts[1:16]) == sum(counts[16:]) == 600
+    assert max(counts[1:]) <= 2 * 600 / 15
 
 
 def test_render_status_change_repeats_latest_at_once() -> None:
