@@ -6,6 +6,7 @@ Exit codes are those of sysexits.h: 64 usage, 70 a bug, 75 try again later, 78 a
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -61,6 +62,9 @@ COMMANDS = {
 }
 """Name → module, attribute, and what it does: known without importing anything."""
 
+ENGINE = ("run", "replay")
+"""Commands that move streams, a thread for all of them."""
+
 EXTRAS = {
     "ai_edge_litert": "edge",
     "ai_edge_quantizer": "train",
@@ -89,6 +93,10 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in ENGINE:
+            # NumPy's BLAS reads it when it is loaded. Products of a batch are small: further threads would only spin
+            # for the next one, on cores that the broker needs. Training, whose products are large, keeps them.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         module, attribute, _ = COMMANDS[cmd_name]
         with _advising(cmd_name):
             command: click.Command = getattr(importlib.import_module(module), attribute)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from edgeseq import __version__, errors
-from edgeseq.cli import COMMANDS, TRAINING, exit_code
+from edgeseq.cli import COMMANDS, ENGINE, TRAINING, exit_code
 
 
 def run(*arguments: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
@@ -111,3 +112,29 @@ def test_train_names_its_own_extra_whatever_is_missing(package: str, is_late: bo
     refused = run("train", prelude="\n".join(parts))
     assert refused.returncode == 78, refused.stderr
     assert "pip install 'edgeseq[train]'" in refused.stderr
+
+
+WATCH_FOR_NUMPY = """
+import os
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            print("threads", os.environ.get("OPENBLAS_NUM_THREADS"))
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "after"),
+    [*((name, None, "1") for name in ENGINE), ("run", "3", "3"), ("doctor", None, "None")],
+)
+def test_engine_has_one_thread_of_blas(
+    command: str, before: str | None, after: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The daemon and replay say so before NumPy is loaded, unless the user has; commands of a moment leave it."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", before)
+    options = ["--input", "x"] if command == "replay" else []
+    done = run(command, "--config", str(tmp_path / "none.toml"), *options, prelude=WATCH_FOR_NUMPY)
+    assert done.stdout.splitlines()[:1] == [f"threads {after}"], done.stderr
