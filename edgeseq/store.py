@@ -200,6 +200,9 @@ def _open(folder: Path, *, is_journaling: bool, notify: Notify, disk: Disk) -> t
         store = Store(folder, lock, disk, found)
         if is_journaling:
             store.open_journal(found)
+        else:  # as a journal does: the name of what was found may be in the page cache alone
+            with storage_faults("the state folder cannot be used", folder):
+                disk.sync_folder(folder)
     except BaseException:
         os.close(lock)
         raise

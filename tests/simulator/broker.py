@@ -27,6 +27,7 @@ class Sent:
     topic: str
     payload: bytes
     is_readable: bool = True
+    qos: int = 1
 
 
 @dataclass(slots=True)
@@ -144,8 +145,13 @@ class SimulatedBroker:
 
     def publish(self, sent: Sent) -> None:
         """Take a sensor's message; without a session it is for nobody."""
-        if self.session is None:
+        if self.session is None or sent.qos == 0:
             self.forgotten.add(sent.number)
+        if self.session is None:
+            return
+        if sent.qos == 0:
+            if not self.session.queue and not self._is_partitioned:
+                self._deliver(0, sent, dup=False)
             return
         self.session.queue.append(sent)
         self._pump()

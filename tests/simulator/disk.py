@@ -134,6 +134,20 @@ class SimulatedDisk(Disk):
         self._changes.clear()
         self._open.clear()
 
+    def rot(self) -> str:
+        """Change a byte of a file that is on the medium, where something was written → its name, or nothing."""
+        lengths = {name: len(file.medium.rstrip(b"\0")) for name, file in sorted(self._names.items())}
+        names = [name for name, length in lengths.items() if length and name.endswith(".bin")]
+        if not names:
+            return ""
+        name = self._rng.choice(names)
+        file, place = self._names[name], self._rng.randrange(lengths[name])
+        content = bytearray(file.medium)
+        content[place] ^= 1 << self._rng.randrange(8)
+        file.medium = bytes(content)
+        (self._folder / name).write_bytes(file.medium)
+        return name
+
     def let_go(self) -> None:
         """Close what a process that is gone had open, as the kernel does."""
         prefix = f"{self._folder}/"

@@ -40,6 +40,11 @@ KINDS = (
     "stop",
     "EIO",
     "ENOSPC",
+    "EROFS",
+    "read error",
+    "bit rot",
+    "QoS 0",
+    "reload",
     "connection cut",
     "partition",
     "broker restart",
@@ -93,7 +98,8 @@ class Faults:
             return
         rng = self.rng
         point = rng.choice(POINTS)
-        count = rng.choice((1, 1, 2, 3)) if point in RARE else rng.randint(1, 40)
+        is_early = point in RARE or rng.random() < 0.3
+        count = rng.choice((1, 1, 2, 3)) if is_early else rng.randint(1, 40)
         self.fuse = Fuse(rng.choice(kinds), point, count, is_after=rng.random() < 0.5)
 
     def reach(self, point: str, *, is_after: bool) -> None:

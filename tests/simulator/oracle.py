@@ -26,6 +26,11 @@ class Oracle:
         self.alerts: set[tuple[str, bytes]] = set()
         self._node = node
 
+    @property
+    def state(self) -> State:
+        """Give its state."""
+        return self._node.state
+
     def take(self, record: Record) -> None:
         """Take one record."""
         self.records += 1
@@ -35,12 +40,21 @@ class Oracle:
 
     def differs(self, state: State) -> list[str]:
         """Name what is not equal, bit for bit."""
-        (header, arrays), (wanted_header, wanted) = keeping.dump(state), keeping.dump(self._node.state)
-        names = [key for key in ("streams", "groups", "clock_ns") if header[key] != wanted_header[key]]
-        names += sorted(arrays.keys() ^ wanted.keys())
-        return names + [
-            n for n in arrays.keys() & wanted.keys() if arrays[n].tobytes() != wanted[n].tobytes()
-        ]
+        return unlike(keeping.dump(state), keeping.dump(self._node.state))
+
+
+def dump(state: State) -> Dump:
+    """Copy a state."""
+    header, arrays = keeping.dump(state)
+    return header, {name: array.copy() for name, array in arrays.items()}
+
+
+def unlike(found: Dump, wanted: Dump) -> list[str]:
+    """Name what is not equal, bit for bit."""
+    names = [key for key in ("streams", "groups", "clock_ns") if found[0][key] != wanted[0][key]]
+    names += sorted(found[1].keys() ^ wanted[1].keys())
+    common = sorted(found[1].keys() & wanted[1].keys())
+    return names + [name for name in common if found[1][name].tobytes() != wanted[1][name].tobytes()]
 
 
 def _recover(state: State, record: Record) -> Sequence[Any]:

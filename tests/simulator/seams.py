@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ from edgeseq import compose, daemon, disk, reporting, store
 from edgeseq.adapters import journal, mqtt
 from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.schedule import TakeSnapshot
+from edgeseq.core import pipeline
 from edgeseq.core.known import NO_INPUTS
-from edgeseq.core.types import Tick
+from edgeseq.core.pipeline import State
+from edgeseq.core.types import Event, Outgoing, Readings, Tick
 from edgeseq.linking import link_settings
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.simulator.broker import SimulatedClient
@@ -69,48 +71,18 @@ class SimulatedSchedule:
 @contextlib.contextmanager
 def seams(world: World) -> Iterator[None]:
     """Put the world's parts into the modules, and take them out again."""
-    links: list[mqtt.Link] = []
-
-    def open_link(node: compose.Node, inbox: Inbox, *, generation: int = 0) -> mqtt.Link:
-        links.append(SimulatedLink(link_settings(node), inbox, world, generation))
-        world.link = links[-1]
-        return links[-1]
-
-    def schedule(put: Callable[[object], None], *, snapshot_every_s: float) -> SimulatedSchedule:
-        world.schedule = SimulatedSchedule(put, world)
-        return world.schedule
-
-    def inbox() -> Inbox:
-        world.inbox = Inbox(world.clock.monotonic)
-        return world.inbox
-
-    def reach(name: str) -> None:
-        world.faults.reach("failpoint", is_after=True)
-
-    def steppers(*_: Any) -> Any:
-        manifest = SimpleNamespace(inputs=NO_INPUTS, covariates=0, channels=(SimpleNamespace(unit=None),))
-        return {"fake": FakeStepper(horizon=2, ring=8)}, {}, {"fake": manifest}
-
+    time = {"time": world.clock}
+    reach = {"reach": lambda name: world.faults.reach("failpoint", is_after=True)}
     places: list[tuple[Any, dict[str, Any]]] = [
-        (
-            daemon,
-            {
-                "time": world.clock,
-                "Inbox": inbox,
-                "open_link": open_link,
-                "Schedule": schedule,
-                "SIGNALS": {},
-                "WAIT_S": LONG_S,
-                "reach": reach,
-            },
-        ),
-        (mqtt.link, {"time": world.clock}),
-        (mqtt.connector, {"time": world.clock}),
-        (reporting, {"time": world.clock, "resident_bytes": lambda: 0}),
-        (compose, {"time": world.clock, "_open_steppers": steppers}),
-        (disk, {"reach": reach}),
-        (journal, {"reach": reach}),
-        (store, {"reach": reach}),
+        (daemon, {**time, **reach, **_of_daemon(world)}),
+        (compose, {**time, "_open_steppers": _steppers}),
+        (compose.Node, {"keep": _keep(world)}),
+        (mqtt.link, time),
+        (mqtt.connector, time),
+        (reporting, {**time, "resident_bytes": lambda: 0}),
+        (disk, reach),
+        (journal, reach),
+        (store, reach),
     ]
     kept = [(module, name, getattr(module, name)) for module, names in places for name in names]
     for module, names in places:
@@ -121,3 +93,49 @@ def seams(world: World) -> Iterator[None]:
     finally:
         for module, name, value in kept:
             setattr(module, name, value)
+
+
+def _of_daemon(world: World) -> dict[str, Any]:
+    def open_link(node: compose.Node, inbox: Inbox, *, generation: int = 0) -> mqtt.Link:
+        world.link = SimulatedLink(link_settings(node), inbox, world, generation)
+        return world.link
+
+    def schedule(put: Callable[[object], None], *, snapshot_every_s: float) -> SimulatedSchedule:
+        world.schedule = SimulatedSchedule(put, world)
+        return world.schedule
+
+    def inbox() -> Inbox:
+        world.inbox = Inbox(world.clock.monotonic)
+        return world.inbox
+
+    def advance(state: State, readings: Readings) -> list[Event]:
+        if not world.promises.is_journaling:
+            world.promises.apply(readings)
+        return pipeline.advance(state, readings)
+
+    return {
+        "Inbox": inbox,
+        "open_link": open_link,
+        "Schedule": schedule,
+        "SIGNALS": {},
+        "WAIT_S": LONG_S,
+        "advance": advance,
+        "read_config": lambda _: world.reconfigure(),
+        "open_log": lambda _: world.log,
+    }
+
+
+def _keep(world: World) -> Callable[[compose.Node, Iterable[Outgoing]], None]:
+    keep_really = compose.Node.keep
+
+    def keep(node: compose.Node, unacknowledged: Iterable[Outgoing]) -> None:
+        world.promises.keep(node)
+        keep_really(node, unacknowledged)
+        world.promises.kept()
+
+    return keep
+
+
+def _steppers(*_: Any) -> Any:
+    manifest = SimpleNamespace(inputs=NO_INPUTS, covariates=0, channels=(SimpleNamespace(unit=None),))
+    return {"fake": FakeStepper(horizon=2, ring=8)}, {}, {"fake": manifest}

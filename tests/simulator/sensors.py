@@ -113,7 +113,9 @@ def _one(
 ) -> Iterator[tuple[float, Sent]]:
     """Publish one reading: mostly at once and once."""
     when_s = at_s + rng.choice((0.0, 0.0, 0.001, 0.3 * plant.period_s * rng.random()))
-    sent = Sent(number, topic, _payload(rule, number, at_s, rng))
+    qos = 0 if faults.has("QoS 0") and rng.random() < 0.2 else 1
+    sent = Sent(number, topic, _payload(rule, number, at_s, rng), qos=qos)
+    faults.seen["QoS 0"] += 1 - qos
     if faults.has("bad payload") and rng.random() < 0.03:
         faults.seen["bad payload"] += 1
         yield when_s, Sent(number, topic, b'{"v": "broken', is_readable=False)

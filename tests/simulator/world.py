@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import random
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, Literal
 
 import msgspec
@@ -22,18 +23,20 @@ from edgeseq.adapters.journal import Record
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import Resolved, resolve
-from edgeseq.core.types import Options, Readings, Stop
-from edgeseq.errors import StorageError
+from edgeseq.core.types import Options, Reload, Stop
+from edgeseq.errors import ConfigError, StorageError
 from tests.simulator.broker import Sent, SimulatedBroker
 from tests.simulator.clock import SimulatedTime
 from tests.simulator.disk import SimulatedDisk
-from tests.simulator.faults import KILL, POWER_CUT, Crash, Faults, Settled, Violation
-from tests.simulator.oracle import Oracle, new_oracle
+from tests.simulator.faults import KILL, POWER_CUT, Crash, Faults, Settled
+from tests.simulator.promises import Promises
 from tests.simulator.seams import SimulatedSchedule, seams
 from tests.simulator.sensors import Plant, messages
 
 MEMORY = Path("/dev/shm")
 """Files that never see a disk: the simulated one stands beside them."""
+
+MODES: Sequence[Literal["none", "batched", "strict"]] = ("none", "batched", "batched", "batched", "strict")
 
 MOST_STARTS = 60
 PATIENCE_S = 300.0
@@ -56,6 +59,19 @@ class Outcome:
     faults: Counter[str]
 
 
+class Folder(PosixPath):
+    """A path whose files cannot be read for a few times."""
+
+    read_errors = 0
+
+    def read_bytes(self) -> bytes:
+        """Read a whole file."""
+        if Folder.read_errors:
+            Folder.read_errors -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read_bytes()
+
+
 class SimulatedDaemon(daemon.Daemon):
     """The real daemon; what it commits is noted, and its accounts are audited."""
 
@@ -67,7 +83,7 @@ class SimulatedDaemon(daemon.Daemon):
         """Take, then audit."""
         super().take(items)
         counts = self.node.state.counts
-        total = counts.applied + counts.late + counts.duplicate + sum(counts.rejected.values())
+        total = counts.applied + counts.late + counts.duplicate + sum(counts.rejected.values()) + counts.shed
         self.world.require(counts.received == total, f"accounts do not add up: {counts}")
 
     def greet(self, *, is_session_present: bool) -> None:
@@ -81,10 +97,11 @@ class SimulatedDaemon(daemon.Daemon):
 
     def write(self, records: Sequence[Record]) -> None:
         """Write; until it returns, the records may or may not be there after a crash, all or none."""
-        self.world.in_doubt = tuple(records)
+        promises = self.world.promises
+        promises.in_doubt = tuple(records)
         super().write(records)
-        self.world.in_doubt = ()
-        self.world.commit(records)
+        promises.in_doubt = ()
+        promises.commit(records)
 
 
 class World:
@@ -97,25 +114,19 @@ class World:
         self.faults = Faults.draw(self.rng)
         self.plant = Plant.draw(self.rng)
         self.broker = SimulatedBroker(self.clock, self.faults, self.rng)
-        self.folder = Path(tempfile.mkdtemp(prefix="edgeseq-", dir=MEMORY if MEMORY.is_dir() else None))
+        self.folder = Folder(tempfile.mkdtemp(prefix="edgeseq-", dir=MEMORY if MEMORY.is_dir() else None))
         self.disk = SimulatedDisk(self.folder, self.faults, self.rng)
         self.tick_s = self.plant.period_s * self.rng.choice((0.5, 1.0, 3.0))
         self.snapshot_s = self.plant.period_s * self.rng.choice((1.5, 4.0, 10.0))
         self.sent: dict[int, Sent] = {}
-        self.number_of: dict[int, int] = {}
-        """Time of arrival → number of the message."""
-        self.in_doubt: tuple[Record, ...] = ()
         self.said: Counter[str] = Counter()
         self.had_session = False
         self.link: mqtt.Link | None = None
         self.inbox: Inbox | None = None
         self.schedule: SimulatedSchedule | None = None
         self.resolved = self._resolved()
-        self.oracle: Oracle
-        self._uncounted: list[Record] = []
-        self._applied: set[tuple[int, int, int]] = set()
-        self._applied_numbers: set[int] = set()
-        self._told = 0
+        self.promises: Promises
+        self._rotten = ""
         self._is_calm = False
         self._calm_since_s = 0.0
         self._starts = 0
@@ -125,7 +136,7 @@ class World:
     def _resolved(self) -> Resolved:
         clock: Literal["wall", "readings"] = "wall" if self.rng.random() < 0.5 else "readings"
         filters = tuple(sorted({f for rule in self.plant.rules for f in rule.filters}))
-        mode: Literal["batched", "strict"] = "batched" if self.rng.random() < 0.7 else "strict"
+        mode: Literal["none", "batched", "strict"] = self.rng.choice(MODES)
         journal = msgspec.structs.replace(_CONFIG.journal, durability=mode)
         return replace(
             _RESOLVED,
@@ -137,19 +148,35 @@ class World:
             state_dir=self.folder,
         )
 
+    def reconfigure(self) -> Resolved:
+        """Change the configuration file: other times, and of the two that journal another mode."""
+        mode: Literal["none", "batched", "strict"] = self.rng.choice(("batched", "strict"))
+        if not self.promises.is_journaling:
+            mode = "none"
+        config = msgspec.structs.replace(
+            _CONFIG, journal=msgspec.structs.replace(_CONFIG.journal, durability=mode)
+        )
+        every_s = self.plant.period_s * self.rng.choice((0.1, 0.5, 2.0))
+        self.resolved = replace(self.resolved, config=config, commit_every_s=every_s)
+        self.promises.is_strict &= mode == "strict"
+        return self.resolved
+
     # --- the run
 
     def run(self) -> Outcome:
         """Run to the end. Raises Violation."""
         try:
             with seams(self):
-                self.oracle = new_oracle(self.resolved, self.log)
+                self.promises = Promises(self)
                 self._plan()
                 self._live()
+                self.promises.nothing_missing()
                 self._power_off_and_on()
-                self._check_nothing_missing()
+                if self.promises.is_journaling:
+                    self.promises.nothing_missing()
         finally:
             self._end_process()
+            Folder.read_errors = 0
             shutil.rmtree(self.folder)
         seen = self.faults.seen
         crashes = seen[KILL] + seen[POWER_CUT]
@@ -179,19 +206,32 @@ class World:
                 self._end_process()
                 self.note("crash", crash.kind)
                 if crash.kind == POWER_CUT:
-                    self.disk.cut_power()
+                    self._cut_power()
             except StorageError:
                 self._end_process()
                 self.note("exit", "75")
+            except ConfigError as fault:
+                self._end_process()
+                self.note("exit", "78")
+                self.require(self.disk.failing == errno.EROFS, f"not to be used: {fault}")
+                self.clock.advance(self.rng.uniform(10.0, 60.0), lambda: False)  # somebody sees to it
             self.clock.advance(self.rng.uniform(0.1, 5.0), lambda: False)
+
+    def _cut_power(self) -> None:
+        """Cut the power; once in a seed, a byte of the medium changes meanwhile."""
+        self.disk.cut_power()
+        if self.faults.has("bit rot") and not self.faults.seen["bit rot"] and not self._is_calm:
+            self._rotten = self.disk.rot()
+            self.faults.seen["bit rot"] += bool(self._rotten)
 
     def _process(self) -> None:
         """One life of the daemon."""
-        self.had_session = self.oracle.records > 0
         if not self._is_calm:
             self.faults.lay_fuse()
         node = compose.open_node(self.resolved, state_dir=self.folder, log=self.log, disk=self.disk)
-        self._check_recovered(node)
+        self.promises.after_start(node, self._rotten)
+        self._rotten = ""
+        self.had_session = node.had_session
         running = SimulatedDaemon(self, node)
         running.start()
         running.loop()
@@ -258,6 +298,9 @@ class World:
             "stop": self._stop,
             "EIO": lambda: fail(errno.EIO),
             "ENOSPC": lambda: fail(errno.ENOSPC),
+            "EROFS": lambda: fail(errno.EROFS),
+            "read error": self._fail_to_read,
+            "reload": self._reload,
             "connection cut": broker.cut,
             "partition": lambda: broker.partition(rng.uniform(0.1, 60.0)),
             "broker restart": lambda: broker.restart(rng.uniform(0.1, 20.0), lambda: None),
@@ -278,6 +321,13 @@ class World:
     def _mend_disk(self) -> None:
         self.disk.failing = 0
 
+    def _fail_to_read(self) -> None:
+        Folder.read_errors = self.rng.randint(1, 3)
+
+    def _reload(self) -> None:
+        if self.inbox is not None:
+            self.inbox.put(Reload())
+
     def _stop(self) -> None:
         if self.inbox is not None:
             self.inbox.put(Stop("SIGTERM"))
@@ -293,7 +343,7 @@ class World:
         """No fault from here on."""
         self._is_calm = True
         self._calm_since_s = self.clock.monotonic()
-        self.disk.failing = 0
+        self.disk.failing = Folder.read_errors = 0
         self.faults.fuse = None
 
     # --- what happened
@@ -306,68 +356,12 @@ class World:
         """Give a message's time of arrival, and remember which one it was."""
         now_ns = self.clock.unique_ns()
         assert self.broker.delivering is not None
-        self.number_of[now_ns] = self.broker.delivering.number
+        self.promises.number_of[now_ns] = self.broker.delivering.number
         return now_ns
-
-    def commit(self, records: Sequence[Record]) -> None:
-        """Note records that are durable, so the daemon believes."""
-        for record in records:
-            self._uncounted.append(record)
-            if record.packed is None:
-                self.note("commit", f"{record.tick_ns} {record.resumed_ns}")
-                continue
-            self._note_readings(record.readings())
-
-    def _note_readings(self, rows: Readings) -> None:
-        columns = (rows.received_ns.tolist(), rows.stream_index.tolist(), rows.channel.tolist())
-        for received_ns, stream, channel in zip(*columns, strict=True):
-            number = self.number_of[received_ns]
-            self.note("reading", f"{number} {stream}")
-            row = (number, stream, channel)
-            self.require(row not in self._applied, f"message {number} was applied twice to stream {stream}")
-            self._applied.add(row)
-            self._applied_numbers.add(number)
 
     def note(self, what: str, detail: str) -> None:
         """Add to the trace that a seed is known by."""
         self._digest.update(f"{self.clock.monotonic_ns()} {what} {detail}\n".encode())
-
-    # --- promises
-
-    def _check_recovered(self, node: compose.Node) -> None:
-        """After every start: the state is that of the commits, and of nothing else."""
-        self._count()
-        differing = self.oracle.differs(node.state)
-        if differing and self.in_doubt:
-            self.commit(self.in_doubt)
-            self._count()
-            differing = self.oracle.differs(node.state)
-        self.in_doubt = ()
-        self.require(not differing, f"the state is not that of the commits: {differing[:5]}")
-        self._check_acknowledged()
-        self._check_published()
-
-    def _count(self) -> None:
-        for record in self._uncounted:
-            self.oracle.take(record)
-        self._uncounted.clear()
-
-    def _check_acknowledged(self) -> None:
-        readable = {n for n in self.broker.acknowledged if self.sent[n].is_readable}
-        lost = sorted(readable - self._applied_numbers)
-        self.require(not lost, f"acknowledged and lost: messages {lost[:10]}")
-
-    def _check_published(self) -> None:
-        """Nothing may have been told that the commits do not give, byte by byte."""
-        # Batched, forecasts are told before the commit.
-        is_strict = self.resolved.config.journal.durability == "strict"
-        kinds = ("/alert", "/forecast") if is_strict else ("/alert",)
-        for topic, payload in self.broker.told[self._told :]:
-            if topic.endswith(kinds):
-                is_due = (topic, payload) in self.oracle.published
-                self.require(is_due, f"published without a commit: {topic} {payload[:200]!r}")
-                self.note(topic, payload.decode())
-        self._told = len(self.broker.told)
 
     def _power_off_and_on(self) -> None:
         """At the end: what is on the medium is everything."""
@@ -380,23 +374,9 @@ class World:
         except Settled:
             self._end_process()
 
-    def _check_nothing_missing(self) -> None:
-        """At the end: every reading is in, every alert was told."""
-        self._count()
-        self._check_acknowledged()
-        self._check_published()
-        wanted = {n for n, sent in self.sent.items() if sent.is_readable} - self.broker.forgotten
-        missing = sorted(wanted - self._applied_numbers)
-        self.require(not missing, f"never applied: messages {missing[:10]}")
-        untold = self.oracle.alerts - set(self.broker.told)
-        self.require(
-            not untold, f"{len(untold)} of {len(self.oracle.alerts)} alerts never told: {sorted(untold)[:1]}"
-        )
-
     def require(self, is_kept: bool, what: str) -> None:
-        """Raise Violation, with the seed, where a promise is broken."""
-        if not is_kept:
-            raise Violation(f"seed {self.seed}, at {self.clock.monotonic():.3f} s: {what}")
+        """Raise Violation where a promise is broken."""
+        self.promises.require(is_kept, what)
 
 
 def simulate(seed: int) -> Outcome:
