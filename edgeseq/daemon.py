@@ -206,7 +206,8 @@ class Daemon:
         self.send(msgspec.structs.replace(health(self.node, payload), retain=is_retained))
         if is_retained:
             counters = {**msgspec.to_builtins(payload), **self.metrics.fields()}
-            link = {name: getattr(self.link, name) for name in ("published", "superseded", "malformed")}
+            told = ("published", "superseded", "malformed", "too_large")
+            link = {name: getattr(self.link, name) for name in told}
             self.log("daemon.summary", **link, **counters)
 
     def health(self) -> HealthPayload:

@@ -77,6 +77,16 @@ def tell_fault(log: Log, resolved: Resolved, item: object) -> None:
         case mqtt.PublishRefused(topic, reason):
             do = "let the broker's access list allow this user to write below this topic"
             log("publish.refused", where=where, topic=topic, reason=reason, do=do)
+        case mqtt.TooLarge(topic, size_bytes, most_bytes):
+            do = "raise the broker's limit (mosquitto: max_packet_size), or set path = false for the stream"
+            log(
+                "publish.oversized",
+                where=where,
+                topic=topic,
+                size_bytes=size_bytes,
+                most_bytes=most_bytes,
+                do=do,
+            )
 
 
 def _other_client(client_id: str) -> str:

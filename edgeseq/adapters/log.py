@@ -52,6 +52,9 @@ CATALOGUE: Mapping[str, Entry] = {
     "inputs.given": Entry("info", "Messages give the known covariates of all leads again."),
     "journal.truncated": Entry("warning", "An unfinished last write was cut off; it was never acknowledged."),
     "publish.refused": Entry("error", "The broker has refused an alert; it is given up."),
+    "publish.oversized": Entry(
+        "error", "The broker takes no packet as large as a message: such are given up; the first in a minute."
+    ),
     "reading.rejected": Entry("warning", "Something was not applied; the first of its reason in a minute."),
     "session.lost": Entry("error", "The broker has forgotten our session: messages may have been lost."),
     "snapshot.failed": Entry("error", "A snapshot could not be written; the journal goes on growing."),

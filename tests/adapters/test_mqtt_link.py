@@ -13,7 +13,7 @@ import pytest
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.log import open_log
-from edgeseq.adapters.mqtt import Connected, Disconnected, PublishRefused, Subscribed
+from edgeseq.adapters.mqtt import Connected, Disconnected, PublishRefused, Subscribed, TooLarge
 from edgeseq.adapters.mqtt import packets as p
 from edgeseq.adapters.mqtt.outbox import Outbox
 from edgeseq.config import parse_config
@@ -103,6 +103,43 @@ def test_alert_refused_told_and_given_up(rigs: Rigs, broker: ScriptedBroker) -> 
         found.send(packet(p.PUBACK, mid.to_bytes(2, "big") + b"\x87"))
         assert rig.wait_for(PublishRefused) == [PublishRefused("out/alert", "Not authorized")]
         assert rig.link.unacknowledged() == []
+
+
+def test_message_larger_than_the_broker_takes_is_given_up(rigs: Rigs, broker: ScriptedBroker) -> None:
+    """To the byte, whether it waited for the connection or not; told once a minute, and the connection stays."""
+    rig = rigs(broker.port)
+    largest = b"x" * (100 - p.publish_length("out/a", b"", has_mid=False, is_version_5=True))
+    rig.link.publish(
+        [Outgoing("out/waiting", bytes(100)), Outgoing("out/alert", bytes(100), 1, alert_id="a")]
+    )
+    with broker.connection(rig) as found:
+        found.accept(properties=b"\x27\x00\x00\x00\x64")
+        rig.wait_for(Subscribed)
+        rig.link.publish([Outgoing("out/a", largest + b"x"), Outgoing("out/a", largest)])
+        rig.link.publish([alert(1), Outgoing("out/alert", bytes(100), 1, alert_id="b")])
+        sent = found.read(published)
+        assert [body for first, body in sent if first == p.PUBLISH] == [
+            p.topic_bytes("out/a") + b"\0" + largest
+        ]
+        assert [payload for _, _, payload in published(sent)] == [b"1"]
+    assert rig.of(TooLarge) == [TooLarge("out/waiting", 116, 100)]
+    assert (rig.link.too_large, rig.link.alerts_dropped) == (4, 2)
+    assert [out.payload for out in rig.link.unacknowledged()] == [b"1"]
+
+
+def test_alert_in_flight_is_given_up_where_another_broker_takes_none_so_large(
+    batch_rigs: Rigs, broker: ScriptedBroker
+) -> None:
+    """The connection that is made again is not lost for it, again and again."""
+    rig = batch_rigs(broker.port)
+    with broker.connection(rig) as first:
+        first.accept()
+        rig.link.publish([Outgoing("out/alert", bytes(100), 1, alert_id="a"), alert(1)])
+        first.read(lambda found: len(published(found)) == 2)
+    rig.wait_for(Disconnected)
+    with broker.connection(rig) as second:
+        second.accept(properties=b"\x27\x00\x00\x00\x64")
+        assert [payload for _, _, payload in published(second.read(published))] == [b"1"]
 
 
 def test_malformed_packet_counted_and_connected_again(rigs: Rigs, broker: ScriptedBroker) -> None:

@@ -73,9 +73,9 @@ class Listener:
         """Have room; the check reads on when it is used up."""
         return ROOM
 
-    def connected(self, *, is_session_present: bool, window: int) -> None:
+    def connected(self, *, is_session_present: bool, window: int, most_bytes: int | None) -> None:
         """Note it."""
-        self.told.append(("connected", is_session_present, window))
+        self.told.append(("connected", is_session_present, window, most_bytes))
 
     def refused(self, reason: str) -> None:
         """Note it."""

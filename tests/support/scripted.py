@@ -82,10 +82,10 @@ class Connection:
         self.rig.until(holds, "packets of the link")
         return self.packets
 
-    def accept(self, *, is_session_present: bool = False) -> None:
+    def accept(self, *, is_session_present: bool = False, properties: bytes = b"") -> None:
         """Accept the client and its subscription."""
         self.read(lambda found: any(first & 0xF0 == 0x10 for first, _ in found))
-        self.send(packet(p.CONNACK, bytes((is_session_present, 0, 0))))
+        self.send(packet(p.CONNACK, bytes((is_session_present, 0, len(properties))) + properties))
         found = self.read(lambda found: any(first == 0x82 for first, _ in found))
         mid = next(body[:2] for first, body in found if first == 0x82)
         self.send(packet(p.SUBACK, mid + b"\0\1"))

@@ -30,7 +30,7 @@ class Told:
         """List all messages so far."""
         return [message for event in self.events if isinstance(event, list) for message in event]
 
-    def connected(self, *, is_session_present: bool, window: int) -> None:
+    def connected(self, *, is_session_present: bool, window: int, most_bytes: int | None) -> None:
         """Note."""
         self.events.append(("connected", is_session_present, window))
 

@@ -22,6 +22,7 @@ from edgeseq.adapters.mqtt.happenings import (
     Refused,
     Subscribed,
     SubscriptionRefused,
+    TooLarge,
     Unreachable,
 )
 from edgeseq.adapters.mqtt.link import Link
@@ -45,6 +46,7 @@ __all__ = [
     "Sink",
     "Subscribed",
     "SubscriptionRefused",
+    "TooLarge",
     "Unreachable",
     "find_fault",
     "open_link",

@@ -66,6 +66,14 @@ class PublishRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class TooLarge(msgspec.Struct, frozen=True):
+    """Something was not sent, since the broker takes no packet of this size: the first in a minute."""
+
+    topic: str
+    size_bytes: int
+    most_bytes: int
+
+
 class Degraded(msgspec.Struct, frozen=True):
     """The installed paho is not what the fast transport was made for: packets go one by one."""
 

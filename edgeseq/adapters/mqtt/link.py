@@ -24,12 +24,17 @@ from edgeseq.adapters.mqtt.happenings import (
     Refused,
     Subscribed,
     SubscriptionRefused,
+    TooLarge,
     Unreachable,
 )
 from edgeseq.adapters.mqtt.outbox import Outbox
+from edgeseq.adapters.mqtt.packets import publish_length
 from edgeseq.adapters.mqtt.seams import OpenTransport, Sink
 from edgeseq.adapters.mqtt.settings import MAX_ALERTS_IN_FLIGHT, Settings
 from edgeseq.core.types import Message, Outgoing
+
+TOLD_EVERY_S = 60.0
+"""That messages are too large for the broker."""
 
 
 class Link:
@@ -52,6 +57,8 @@ class Link:
         self.superseded = 0
         self.malformed = 0
         """Connections given up since the broker sent what it may not."""
+        self.too_large = 0
+        """Messages given up since the broker takes none of their size."""
         self._sink = sink
         self._transport = open_transport(settings, self, now_ns)
         self._selector = selectors.DefaultSelector()
@@ -60,6 +67,8 @@ class Link:
         self._states: dict[str, Outgoing] = {}
         self._outbox = Outbox()
         self._window = MAX_ALERTS_IN_FLIGHT
+        self._most_bytes: int | None = None
+        self._told_s = -TOLD_EVERY_S
         self._connector = Connector(self._transport.connect, sink.wake, settings.backoff_s)
         self._deadline_s = 0.0
         self._is_closing = False
@@ -101,7 +110,9 @@ class Link:
         """Send, now or when possible: the latest of a topic, or every alert. They are written by the next `wait`."""
         send = self._transport.send_state
         for out in outgoing:
-            if out.alert_id is not None:
+            if self._most_bytes is not None and self._is_too_large(out):
+                self._outbox.dropped += out.alert_id is not None
+            elif out.alert_id is not None:
                 self._outbox.add(out)
                 self._send_alerts()
             elif self.is_connected and not self._states and send(out):
@@ -112,7 +123,7 @@ class Link:
 
     @property
     def alerts_dropped(self) -> int:
-        """Count the alerts that were given up, since too many waited."""
+        """Count the alerts that were given up, since too many waited or the broker takes none so large."""
         return self._outbox.dropped
 
     def unacknowledged(self) -> list[Outgoing]:
@@ -200,6 +211,31 @@ class Link:
             self._outbox.sent(out, mid)
             self.published += 1
 
+    def _is_too_large(self, out: Outgoing) -> bool:
+        """Tell whether the broker would close the connection for this message; count it and tell of it, if so."""
+        size_bytes = publish_length(
+            out.topic,
+            out.payload,
+            has_mid=out.alert_id is not None,
+            is_version_5=self.settings.is_version_5,
+        )
+        if self._most_bytes is None or size_bytes <= self._most_bytes:
+            return False
+        self.too_large += 1
+        if time.monotonic() >= self._told_s + TOLD_EVERY_S:
+            self._told_s = time.monotonic()
+            self._sink.deliver(TooLarge(out.topic, size_bytes, self._most_bytes))
+        return True
+
+    def _drop_too_large(self) -> None:
+        """Give up what has waited, and this broker does not take."""
+        if self._most_bytes is None:
+            return
+        self._states = {topic: out for topic, out in self._states.items() if not self._is_too_large(out)}
+        for out in self._outbox.all():
+            if self._is_too_large(out):
+                self._outbox.give_up(out)
+
     # --- what the transport tells
 
     @property
@@ -211,13 +247,15 @@ class Link:
         """Tell whether an alert has this packet id."""
         return self._outbox.is_in_flight(mid)
 
-    def connected(self, *, is_session_present: bool, window: int) -> None:
+    def connected(self, *, is_session_present: bool, window: int, most_bytes: int | None = None) -> None:
         """Take note: the broker has accepted us."""
         self._deadline_s = 0.0
         self.generation += 1
         self.is_connected = True
         self._connector.succeeded()
         self._window = window
+        self._most_bytes = most_bytes
+        self._drop_too_large()
         self._outbox.begin_again()
         self._sink.deliver(Connected(is_session_present))
 
@@ -247,6 +285,7 @@ class Link:
     def lost(self, reason: str, *, is_malformed: bool) -> None:
         """Take note: the connection is gone."""
         was_connected, self.is_connected = self.is_connected, False
+        self._most_bytes = None
         self.malformed += is_malformed
         if self._is_closing:
             return

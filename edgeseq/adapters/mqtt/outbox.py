@@ -72,6 +72,14 @@ class Outbox:
         self._known.discard(_key(out))
         return out
 
+    def give_up(self, out: Outgoing) -> None:
+        """Drop an alert that can never go."""
+        self.dropped += 1
+        for mid in [mid for mid, each in self._in_flight.items() if each is out]:
+            self.settle(mid)
+        self._waiting.pop(_key(out), None)
+        self._known.discard(_key(out))
+
     def clear(self) -> None:
         """Forget all."""
         for part in (self._waiting, self._in_flight, self._again, self._known):

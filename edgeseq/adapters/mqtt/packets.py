@@ -172,6 +172,16 @@ def puback_bytes(mids: list[int]) -> bytes:
     return b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids])
 
 
+def publish_length(topic: str, payload: bytes, *, has_mid: bool, is_version_5: bool) -> int:
+    """Count the bytes of a PUBLISH packet.
+
+    >>> publish_length("a/b", bytes(200), has_mid=True, is_version_5=True)
+    211
+    """
+    body = 2 + len(topic.encode()) + 2 * has_mid + is_version_5 + len(payload)
+    return 1 + len(length_bytes(body)) + body
+
+
 def publish_bytes(
     topic: str, payload: bytes, mid: int, *, is_retained: bool, is_again: bool, is_version_5: bool
 ) -> bytes:

@@ -70,7 +70,11 @@ class PahoTransport:
             return
         window = min(MAX_ALERTS_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_ALERTS_IN_FLIGHT))
         self._subscribe()
-        self._listener.connected(is_session_present=bool(flags.session_present), window=window)
+        self._listener.connected(
+            is_session_present=bool(flags.session_present),
+            window=window,
+            most_bytes=getattr(properties, "MaximumPacketSize", None),
+        )
 
     def _subscribe(self) -> None:
         settings = self._settings

@@ -42,8 +42,8 @@ class Listener(Protocol):
         """Count the messages that may still be read."""
         ...
 
-    def connected(self, *, is_session_present: bool, window: int) -> None:
-        """Take note: the broker has accepted us, and takes so many alerts at once."""
+    def connected(self, *, is_session_present: bool, window: int, most_bytes: int | None) -> None:
+        """Take note: the broker has accepted us, takes so many alerts at once, and no larger packets than that."""
         ...
 
     def refused(self, reason: str) -> None:

@@ -28,7 +28,7 @@ class _Listener:
         self.room = 10
         self.told: list[Any] = []
 
-    def connected(self, *, is_session_present: bool, window: int) -> None:
+    def connected(self, *, is_session_present: bool, window: int, most_bytes: int | None) -> None:
         self.told.append(("connected", is_session_present))
 
     def refused(self, reason: str) -> None:
