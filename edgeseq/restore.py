@@ -68,13 +68,17 @@ def restore(node: Node, found: Found, log: Log) -> None:
     }
     begun_s = time.monotonic()
     readings = 0
+    lost: list[str] = []
     newest: dict[tuple[type, int], Event] = {}
     for item in joined(found.records):
         readings += len(item[1]) if isinstance(item, tuple) else 0
         for out in node.render(_keep_newest(_recover(node.state, item), newest)):
             waiting[_identity(out)] = out
+        created = item[0] if isinstance(item, tuple) else []
+        lost += [info.id for info in created if node.state.registry.index_of(info.id) is None]
     for out in node.render(newest.values()):
         waiting[_identity(out)] = out
+    tell_dropped(lost, log)
     node.replayed = readings, time.monotonic() - begun_s
     node.backlog = list(waiting.values())
     # Only a connected daemon writes records; a snapshot may also be of a replay.

@@ -115,17 +115,14 @@ class Registry:
         return self._ids.get(stream_id)
 
     def register(self, info: StreamInfo) -> int:
-        """Add a stream, recovered or new, and give its index. A known id keeps its index.
+        """Add a stream, recovered or new, and give its index.
 
-        A stream whose rule is gone keeps its number, since the journal speaks in numbers, but not its id; nor does
-        it get that back with the rule, whose streams are new ones by then.
+        A stream whose rule is gone, or has other channels by now, keeps its number, since the journal speaks in
+        numbers, but not its id; nor does it get that back with the rule, whose streams are new ones by then.
         """
-        known = self._ids.get(info.id)
-        if known is not None:
-            return known
         index = len(self.infos)
         is_hidden = info.id.startswith(HIDDEN)
-        if info.rule not in self.rules or (is_hidden and info.field not in self.rules[info.rule].known):
+        if info.id in self._ids or not self._is_served(info):
             self.infos.append(msgspec.structs.replace(info, id=f"~{index}", rule=""))
             return index
         self.infos.append(info)
@@ -167,12 +164,16 @@ class Registry:
     def create(self, rule: StreamRule, target: Target, topic: str, created_ns: int) -> int:
         """Make the target's stream and give its index."""
         stream_id = self._free_id(rule, topic, target.field)
-        return self.register(StreamInfo(stream_id, rule.key, topic, target.field, created_ns))
+        channels = tuple(rule.channels) or None
+        return self.register(StreamInfo(stream_id, rule.key, topic, target.field, created_ns, channels))
 
     def hidden_stream(self, part: KnownPart, topic: str, created_ns: int) -> int:
         """Give the index of a covariate's hidden stream, which is made on first sight."""
-        info = StreamInfo(f"{HIDDEN}{part.rule.key}/{part.name}", part.rule.key, topic, part.name, created_ns)
-        return self.register(info)
+        stream_id = f"{HIDDEN}{part.rule.key}/{part.name}"
+        known = self._ids.get(stream_id)
+        if known is not None:
+            return known
+        return self.register(StreamInfo(stream_id, part.rule.key, topic, part.name, created_ns))
 
     def known_parts(self, topic: str) -> list[KnownPart]:
         """List the covariates that a topic brings the future of."""
@@ -226,6 +227,13 @@ class Registry:
                     targets = (_target(rule, topic, field, channel) for field, channel in chosen)
                     parts.append(Part(rule, is_plain, tuple(targets)))
         return tuple(parts)
+
+    def _is_served(self, info: StreamInfo) -> bool:
+        """Tell whether there is a rule for a stream, in which its channels have the numbers that they had."""
+        rule = self.rules.get(info.rule)
+        if rule is None or (info.id.startswith(HIDDEN) and info.field not in rule.known):
+            return False
+        return info.channels is None or info.channels == tuple(rule.channels)
 
     def _free_id(self, rule: StreamRule, topic: str, field: str | None) -> str:
         """Name a new stream. Two sources may share a plain slug (a/b and a-b): the later one gets a digest."""

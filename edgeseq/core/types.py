@@ -197,7 +197,7 @@ class Options(msgspec.Struct, frozen=True):
     """Whether the system clock can be trusted enough to refuse readings from the future."""
 
 
-class StreamInfo(msgspec.Struct, frozen=True):
+class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Identity of one stream: made once, on first sight, and journaled before its first reading."""
 
     id: str
@@ -208,6 +208,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
     """Topic it was first seen on (display and diagnostics)."""
     field: str | None
     created_ns: int
+    channels: tuple[str, ...] | None = None
+    """Names of its channels, of which the journal knows only the numbers; None where it has but one."""
 
 
 # --- columns ------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_registry_recovered_stream_keeps_index_and_id() -> None:
     registry = Registry(RULES)
     info = StreamInfo("a-name-of-old", RAW.key, "plc/7", None, 5)
     pump = StreamInfo("pump1", PUMP.key, "p1/flow", None, 6)
-    assert [registry.register(i) for i in (info, pump, info)] == [0, 1, 0]
+    assert [registry.register(i) for i in (info, pump)] == [0, 1]
     readings, _, created = decode(
         registry, OPTIONS, [message("plc/7", "1"), message("p1/elec", {"power": {"total": 2}})]
     )

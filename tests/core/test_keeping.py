@@ -11,7 +11,16 @@ import pytest
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.calibrate import BLEND
 from edgeseq.core.group import recent_history
-from edgeseq.core.types import AlertEvent, AlertKind, Event, Message, Readings, StreamCreated, StreamRule
+from edgeseq.core.types import (
+    AlertEvent,
+    AlertKind,
+    ChannelSource,
+    Event,
+    Message,
+    Readings,
+    StreamCreated,
+    StreamRule,
+)
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.support.streams import (
     MEAN,
@@ -24,6 +33,7 @@ from tests.support.streams import (
     forecasts,
     message,
     node,
+    pair_rule,
     plain,
     run,
 )
@@ -152,6 +162,36 @@ def test_readings_of_nobodys_streams_change_nothing() -> None:
     assert pipeline.recover(new, [], nobody) == []
     after = keeping.dump(new)[1]
     assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+
+
+@pytest.mark.parametrize("names", [("level", "flow"), ("flow",), ("flow", "level", "power")])
+def test_journal_of_other_channels_is_nobodys(names: tuple[str, ...]) -> None:
+    """The journal knows channels by number: after a crash none of its values goes to a channel of another name."""
+    rule = pair_rule()
+    changed = msgspec.structs.replace(
+        rule, channels={name: ChannelSource(f"p/{name}", "v") for name in names}
+    )
+    live, same, other = node(rule), node(rule), node(changed)
+    batch = pipeline.accept(live, [message("p/flow", 0, 1.0), message("p/level", 0, 100.0)])
+    for state in (same, other):
+        pipeline.recover(state, batch.created, batch.readings)
+    assert same.groups[0].table["open_value"].tolist() == [[1.0, 100.0]]
+    assert other.groups[0].table.rows == 0
+    (created,) = pipeline.accept(other, [message("p/level", 60, 100.0), message("p/flow", 60, 1.0)]).created
+    assert (created.id, other.registry.index_of("pump")) == ("pump", 1)
+
+
+def test_journal_of_two_streams_that_had_one_id_keeps_their_numbers() -> None:
+    """A rule that came and went between two crashes leaves an id twice: numbers behind it must not move up."""
+    renamed = msgspec.structs.replace(PLAIN, key="renamed")
+    first, second, again = node(PLAIN), node(renamed), node(PLAIN)
+    created = pipeline.accept(first, [message("t/a", 0, 1.0)]).created
+    pipeline.recover(second, created, Readings.empty())
+    created += pipeline.accept(second, [message("t/a", 60, 2.0), message("t/b", 60, 3.0)]).created
+    assert [info.id for info in created] == ["t-a-v", "t-a-v", "t-b-v"]
+    for info in created:
+        pipeline.recover(again, [info], Readings.empty())
+    assert [info.rule for info in again.registry.infos] == ["plain", "", ""]
 
 
 def test_dump_shares_no_memory_with_the_state() -> None:
