@@ -133,27 +133,29 @@ def write_forecasts(template: Template, columns: ForecastColumns) -> Texts:
     return Texts(template, write_rows(numbers.reshape(n * C, -1), template.labels))
 
 
-def forecast_messages(
-    texts: Texts, event: Forecast, stream: bytes, topics: Sequence[str]
-) -> tuple[list[Scalars], list[Outgoing]]:
-    """Make the messages of the stream with this id, one for each channel; and their scalars, which are told again."""
-    template, pieces = texts
-    channels = template.channels[event.source]
-    at, width = event.row * len(channels) * template.pieces, template.pieces
-    step, origin, filled = b"%d" % event.step, _origin(event.origin_ns), event.leads_filled
+def tell_forecast(
+    outgoing: list[Outgoing], texts: Texts, event: Forecast, stream: bytes, topics: Sequence[str]
+) -> list[Scalars]:
+    """Add the messages of the stream with this id, one for each channel, and give their scalars: they are told again.
+
+    It is done for each reading, hence without calls; texts that forecasts share are kept.
+    """
+    (channels, path, _, width), pieces = texts
+    arounds = channels[event.source]
+    at, filled = event.row * len(arounds) * width, event.leads_filled
+    step, origin = _when(event.step, event.origin_ns)
     scalars: list[Scalars] = []
-    messages = []
-    for topic, around in zip(topics, channels, strict=True):
-        opening, to_step, to_name, to_origin, to_numbers, to_skill, end = around
-        numbers, skill = pieces[at], pieces[at + 1]
-        identity = opening, stream, to_step, step, to_name, stream
-        last = b'%b,"leads_filled":%d' % (end, filled) if filled else end
-        before = to_skill[numbers[0] == _NULL]
-        one = (*identity, to_origin, origin, to_numbers, numbers, before, skill, last)
+    for place, (opening, to_step, to_name, to_origin, to_numbers, to_skill, end) in enumerate(arounds):
+        numbers = pieces[at]
+        one = (
+            opening, stream, to_step, step, to_name, stream, to_origin, origin, to_numbers, numbers,
+            to_skill[numbers[0] == _NULL], pieces[at + 1], b'%b,"leads_filled":%d' % (end, filled) if filled else end,
+        )  # fmt: skip
         scalars.append(one)
-        messages.append(Outgoing(topic, b"".join((*one, template.path, *pieces[at + _PATH : at + width]))))
+        last = pieces[at + _PATH] if width > _PATH else b""
+        outgoing.append(Outgoing(topics[place], b"".join((*one, path, last))))
         at += width
-    return scalars, messages
+    return scalars
 
 
 def seconds(time_ns: int) -> int | float:
@@ -167,6 +169,6 @@ def _leads(period_ns: int, horizon: int) -> list[int | float]:
 
 
 @lru_cache(maxsize=1024)
-def _origin(time_ns: int) -> bytes:
-    """Write an origin; streams of one grid share it."""
-    return format_instant(time_ns).encode()
+def _when(step: int, time_ns: int) -> tuple[bytes, bytes]:
+    """Write step and origin; streams of one grid share them."""
+    return b"%d" % step, format_instant(time_ns).encode()

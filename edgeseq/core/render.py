@@ -34,8 +34,8 @@ from edgeseq.core.forecast_payload import (
     Scalars,
     Template,
     Texts,
-    forecast_messages,
     make_template,
+    tell_forecast,
     write_forecasts,
 )
 from edgeseq.core.instants import format_instant
@@ -215,15 +215,15 @@ def _forecasts(
 ) -> list[Outgoing]:
     """Publish forecasts, one for each channel, and `latest` where it is due; `texts` grows by what is written."""
     outgoing: list[Outgoing] = []
+    known = render_state.views.get
     for event in forecasts:
         together = texts.get(id(event.columns))
         if together is None:
             together = texts[id(event.columns)] = _write(context, render_state, event)
-        view = render_state.views.get(event.stream) or render_state.view(event.stream)
+        view = known(event.stream) or render_state.view(event.stream)
         if not view.topics:
             _address(context, view, event.stream)
-        view.scalars, messages = forecast_messages(together, event, view.name, view.topics)
-        outgoing += messages
+        view.scalars = tell_forecast(outgoing, together, event, view.name, view.topics)
         if event.origin_ns >= view.latest_from_ns:
             view.latest_from_ns = _next_latest_ns(view.name, event.origin_ns)
             outgoing += _latest(context, event.stream, view)
