@@ -78,6 +78,8 @@ class Faults:
     seen: Counter[str] = field(default_factory=Counter)
     fuse: Fuse | None = None
     crashes_left: int = 0
+    is_at_stake: bool = False
+    """Whether the last process was killed: what it wrote may be in the page cache alone, until the next sync."""
 
     @classmethod
     def draw(cls, rng: random.Random) -> Faults:
@@ -97,6 +99,10 @@ class Faults:
         if not kinds or self.crashes_left == 0:
             return
         rng = self.rng
+        if self.is_at_stake and POWER_CUT in kinds and rng.random() < 0.5:
+            point = rng.choice(("publish", "acknowledge", "write", "sync"))
+            self.fuse = Fuse(POWER_CUT, point, rng.randint(1, 8), is_after=rng.random() < 0.5)
+            return
         point = rng.choice(POINTS)
         is_early = point in RARE or rng.random() < 0.3
         count = rng.choice((1, 1, 2, 3)) if is_early else rng.randint(1, 40)
@@ -112,4 +118,5 @@ class Faults:
             self.fuse = None
             self.crashes_left -= 1
             self.seen[fuse.kind] += 1
+            self.is_at_stake = fuse.kind == KILL
             raise Crash(fuse.kind)

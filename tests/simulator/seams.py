@@ -22,6 +22,9 @@ from tests.simulator.broker import SimulatedClient
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
+CHUNK_BYTES = 8192
+"""A journal outgrows its room now and then."""
+
 LONG_S = 1e6
 """The loop is woken by what happens, so it need not look every second."""
 
@@ -81,7 +84,7 @@ def seams(world: World) -> Iterator[None]:
         (mqtt.connector, time),
         (reporting, {**time, "resident_bytes": lambda: 0}),
         (disk, reach),
-        (journal, reach),
+        (journal, {**reach, "CHUNK_BYTES": CHUNK_BYTES}),
         (store, reach),
     ]
     kept = [(module, name, getattr(module, name)) for module, names in places for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,18 @@ def test_simulated_disk_knows_every_call() -> None:
     """A call of the disk that the simulation does not know would go past it."""
     calls = {name for name in vars(Disk) if not name.startswith("_")}
     assert calls <= vars(SimulatedDisk).keys()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_finds_its_lines(name: str) -> None:
+    """Each edit stands exactly once in its module, and leaves a program."""
+    sources: dict[str, str] = {}
+    for module, old, new in MUTANTS[name]:
+        source = sources.get(module) or (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        assert source.count(old) == 1
+        sources[module] = source.replace(old, new)
+    for module, source in sources.items():
+        ast.parse(source, module)
 
 
 @pytest.mark.parametrize("name", QUICKLY_CAUGHT)
