@@ -156,14 +156,14 @@ class Journal:
 def begin(path: Path, generation: int, first: int, disk: Disk) -> Journal:
     """Make an empty journal, whose first frame has the number `first`: durable under its name as a whole.
 
-    A file that is no longer needed (SPARE in the same folder) is written over and renamed.
+    A file that is no longer needed (SPARE in the same folder) is written over and renamed, unless it may hold frames
+    that would check: those of a folder that was begun anew.
     """
     spare = path.with_name(SPARE)
     header = _HEADER.pack(_MAGIC, FORMAT_VERSION, generation, first)
     header += _CHECK.pack(crc32(header))
     with storage_faults("a journal cannot be made", path):
-        is_used = spare.exists()
-        file = disk.reopen(spare) if is_used else disk.create(spare)
+        file = disk.reopen(spare) if _is_older(spare, generation) else disk.create(spare)
         try:
             is_long = os.fstat(file).st_size >= CHUNK_BYTES
             disk.write(file, header if is_long else header + bytes(CHUNK_BYTES - len(header)), 0)
@@ -233,12 +233,27 @@ def parse(data: bytes, generation: int) -> Contents:
 
 def _first_of(data: bytes, generation: int) -> int | None:
     """Read the header: the number of the first frame, or None where it is none of this generation's."""
+    found = _read_header(data)
+    return None if found is None or found[0] != generation else found[1]
+
+
+def _read_header(data: bytes) -> tuple[int, int] | None:
+    """Read a header → generation and number of the first frame; None where it does not check."""
     if len(data) < HEADER_BYTES:
         return None
-    magic, version, found, first = _HEADER.unpack_from(data)
+    magic, version, generation, first = _HEADER.unpack_from(data)
     (check,) = _CHECK.unpack_from(data, _HEADER.size)
-    wanted = (_MAGIC, FORMAT_VERSION, generation, crc32(data[: _HEADER.size]))
-    return first if (magic, version, found, check) == wanted else None
+    is_good = (magic, version, check) == (_MAGIC, FORMAT_VERSION, crc32(data[: _HEADER.size]))
+    return (generation, first) if is_good else None
+
+
+def _is_older(path: Path, generation: int) -> bool:
+    """Tell whether a file is there and has frames of generations before only: it has been begun in rising order."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        found = _read_header(file.read(HEADER_BYTES))
+    return found is not None and found[0] < generation
 
 
 def _start_of(length: int, offset: int) -> int:

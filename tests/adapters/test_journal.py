@@ -162,6 +162,20 @@ def test_journal_in_used_file_does_not_see_what_it_held(tmp_path: Path) -> None:
     newer.close()
 
 
+def test_journal_does_not_use_a_file_whose_frames_may_check(tmp_path: Path) -> None:
+    """Where somebody has removed all but the spare file, generations begin anew: what it holds of them is of before."""
+    before = begin(tmp_path / "journal-1.bin")
+    for seed in range(3):
+        before.commit(frame(seed))
+    before.close()
+    (tmp_path / "journal-1.bin").rename(tmp_path / journal.SPARE)
+    anew = begin(tmp_path / "journal-1.bin")
+    anew.commit(frame(0))
+    anew.close()
+    contents = journal.read(tmp_path / "journal-1.bin", 1)
+    assert (lengths(contents), contents.corrupt_bytes) == ([[5]], 0)
+
+
 def test_journal_file_grows_by_chunks_that_are_written(tmp_path: Path) -> None:
     """Room is made before it is needed, by zeros that are written: blocks merely reserved cost metadata later."""
     path = tmp_path / "j"
