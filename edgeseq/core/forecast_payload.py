@@ -6,7 +6,6 @@ forecast's own texts and numbers come, and taken apart there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -66,10 +65,6 @@ class Texts(NamedTuple):
     template: Template
     pieces: list[bytes]
     """Of the numbers of all rows and channels."""
-
-
-Scalars = tuple[bytes, ...]
-"""A payload without its path and last brace, in pieces."""
 
 
 def make_template(rule: StreamRule, bundle: str | None, horizon: int) -> Template:
@@ -134,28 +129,31 @@ def write_forecasts(template: Template, columns: ForecastColumns) -> Texts:
 
 
 def tell_forecast(
-    outgoing: list[Outgoing], texts: Texts, event: Forecast, stream: bytes, topics: Sequence[str]
-) -> list[Scalars]:
-    """Add the messages of the stream with this id, one for each channel, and give their scalars: they are told again.
+    outgoing: list[Outgoing], texts: Texts, event: Forecast, stream: bytes, topics: tuple[str, ...]
+) -> tuple[bytes, ...]:
+    """Add the messages of the stream with this id, one for each channel.
 
-    It is done for each reading, hence without calls; texts that forecasts share are kept.
+    It is done for each reading: hence without calls, and what is kept of a stream is little and in one place.
+
+    Returns:
+        payloads without path and last brace, which are told again.
     """
     (channels, path, _, width), pieces = texts
     arounds = channels[event.source]
     at, filled = event.row * len(arounds) * width, event.leads_filled
     step, origin = _when(event.step, event.origin_ns)
-    scalars: list[Scalars] = []
+    told: tuple[bytes, ...] = ()
     for place, (opening, to_step, to_name, to_origin, to_numbers, to_skill, end) in enumerate(arounds):
         numbers = pieces[at]
-        one = (
+        scalars = b"".join((
             opening, stream, to_step, step, to_name, stream, to_origin, origin, to_numbers, numbers,
             to_skill[numbers[0] == _NULL], pieces[at + 1], b'%b,"leads_filled":%d' % (end, filled) if filled else end,
-        )  # fmt: skip
-        scalars.append(one)
+        ))  # fmt: skip
+        told += (scalars,)
         last = pieces[at + _PATH] if width > _PATH else b""
-        outgoing.append(Outgoing(topics[place], b"".join((*one, path, last))))
+        outgoing.append(Outgoing(topics[place], b"".join((scalars, path, last))))
         at += width
-    return scalars
+    return told
 
 
 def seconds(time_ns: int) -> int | float:

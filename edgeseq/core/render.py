@@ -31,7 +31,6 @@ from edgeseq.core.decimals import significant
 from edgeseq.core.estimated import Estimated, class_payload, estimate_payload
 from edgeseq.core.forecast_payload import (
     BASELINE,
-    Scalars,
     Template,
     Texts,
     make_template,
@@ -108,11 +107,11 @@ class RenderContext:
 class View:
     """What subscribers were told of one stream."""
 
-    scalars: list[Scalars] = field(default_factory=list)
-    """The newest forecast of each channel."""
+    scalars: tuple[bytes, ...] = ()
+    """The newest forecast of each channel, without its path and last brace."""
     name: bytes = b""
     """The stream's id as text, once it is asked for, …"""
-    topics: list[str] = field(default_factory=list)
+    topics: tuple[str, ...] = ()
     """… and where the forecast of each channel goes."""
     latest_from_ns: int = -(2**62)
     """Origin from which on the next `latest` is due."""
@@ -244,7 +243,7 @@ def _write(context: RenderContext, render_state: RenderState, event: Forecast) -
 def _address(context: RenderContext, view: View, stream: int) -> None:
     """Keep what a stream's forecasts are addressed by."""
     channels = range(len(context.rule_of(stream).forecast_names))
-    view.topics = [f"{_base(context, stream, c)}/forecast" for c in channels]
+    view.topics = tuple(f"{_base(context, stream, c)}/forecast" for c in channels)
     view.name = _encode(context.infos[stream].id)[1:-1]
 
 
@@ -278,7 +277,7 @@ def _latest(context: RenderContext, stream: int, view: View) -> Iterator[Outgoin
     status = view.status
     told = _encode({"phase": status.phase, "data": status.data, "alert": status.alert})
     for c, scalars in enumerate(view.scalars):
-        yield _retained(f"{_base(context, stream, c)}/latest", b"".join((*scalars, b",", told[1:])))
+        yield _retained(f"{_base(context, stream, c)}/latest", b"%b,%b" % (scalars, told[1:]))
 
 
 def _alert(context: RenderContext, view: View, event: AlertEvent) -> Iterator[Outgoing]:
