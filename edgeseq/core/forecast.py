@@ -9,23 +9,15 @@ Quantiles come back in the same scale; the core inverts them.
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core.types import F32
+from edgeseq.core.types import F32, I64
 
 RecurrentState = tuple[NDArray[np.float32], ...]
-
-
-class Packed(tuple[NDArray[np.float32], ...]):  # noqa: SLOT001  # a tuple can have none
-    """A RecurrentState whose arrays are views of the columns of one matrix (B, W), so that it moves as one."""
-
-    matrix: NDArray[np.float32]
 
 
 class StateSpec(msgspec.Struct, frozen=True):
@@ -79,31 +71,29 @@ def initial_state(spec: tuple[StateSpec, ...], batch: int) -> RecurrentState:
     return tuple(np.full((batch, *s.shape), s.init, dtype=np.dtype(s.dtype)) for s in spec)
 
 
-def unpacked(spec: tuple[StateSpec, ...], matrix: NDArray[Any]) -> Packed:
-    """Show a matrix (B, W) as the state whose columns it holds, in the order of the specification.
+def step_rows(
+    stepper: Stepper, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None
+) -> NDArray[Any]:
+    """Step the rows `at` (n,) of stored states (N, ...) → quantiles; the next states become the rows `into`.
 
-    >>> state = unpacked((StateSpec("h0", (2, 2)), StateSpec("mean", (1,))), np.arange(10.0).reshape(2, 5))
-    >>> state[0][1].tolist(), state[1].tolist()
-    ([[5.0, 6.0], [7.0, 8.0]], [[4.0], [9.0]])
+    The rows `at` stay as they are; `into` (n,) are others, all different. A stepper with a method of this name takes
+    and puts the rows itself, without a copy between.
     """
-    state = Packed(
-        matrix[:, part] if shape is None else matrix[:, part].reshape(len(matrix), *shape)
-        for part, shape in _layout(spec)
-    )
-    state.matrix = matrix
-    return state
+    own = getattr(stepper, "step_rows", None)
+    if own is not None:
+        quantiles: NDArray[Any] = own(x, stored, at, into, known)
+        return quantiles
+    quantiles, following = stepper.step(x, take_rows(stored, at), known)
+    put_rows(stored, into, following)
+    return quantiles
 
 
-@functools.cache
-def _layout(spec: tuple[StateSpec, ...]) -> list[tuple[slice, tuple[int, ...] | None]]:
-    """Give the columns of each array, and its shape where that is not the columns'."""
-    stops = np.cumsum([math.prod(s.shape) for s in spec]).tolist()
-    parts = map(slice, [0, *stops[:-1]], stops)
-    return [(part, None if len(s.shape) == 1 else s.shape) for part, s in zip(parts, spec, strict=True)]
+def take_rows(stored: RecurrentState, at: I64) -> RecurrentState:
+    """Copy rows of stored states."""
+    return tuple(array.take(at, axis=0) for array in stored)
 
 
-def packed(state: RecurrentState) -> NDArray[Any]:
-    """Give a state as its matrix (B, W), which is made where it is none yet."""
-    if isinstance(state, Packed):
-        return state.matrix
-    return np.concatenate([array.reshape(len(array), math.prod(array.shape[1:])) for array in state], axis=1)
+def put_rows(stored: RecurrentState, into: I64, state: RecurrentState) -> None:
+    """Keep states as rows of stored ones."""
+    for array, rows in zip(stored, state, strict=True):
+        array[into] = rows

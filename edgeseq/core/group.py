@@ -13,7 +13,7 @@ from edgeseq.core import align, calibrate, dedupe, detect, estimate
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
-from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, packed, unpacked
+from edgeseq.core.forecast import RecurrentState, Stepper, take_rows
 from edgeseq.core.known import NO_INPUTS, Given, Known, KnownInputs, new_known
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64, Limits, StreamRule
@@ -21,7 +21,7 @@ from edgeseq.core.types import F64, I64, Limits, StreamRule
 NONE_YET = align.NOT_STARTED
 """Step number of a stream that was not stepped."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the table: a state kept in another one is worthless."""
 
 MIN_LEARNING_STEPS = 336
@@ -141,25 +141,29 @@ BASELINE, MODEL = 0, 1
 KINDS = ("baseline", "model")
 """What has a recurrent state, in the order of Group.steppers."""
 
+_STATES = tuple(f"{kind}.states." for kind in KINDS)
+"""How the names of its columns begin."""
+
 
 def _state_columns(kind: str, stepper: Stepper) -> dict[str, Column]:
     """Declare the two states of a stepper, of which `which` is the committed one: promoting the other moves nothing."""
-    start = packed(initial_state(stepper.state_spec, 1))[0]
-    states = Column((2, len(start)), stepper.state_spec[0].dtype, tuple(start.tolist()), apart=True)
-    return {f"{kind}.states": states, f"{kind}.which": Column((), "int64", 0)}
+    states = {
+        f"{kind}.states.{spec.name}": Column((2, *spec.shape), spec.dtype, spec.init, apart=True)
+        for spec in stepper.state_spec
+    }
+    return states | {f"{kind}.which": Column((), "int64", 0)}
 
 
-def packed_states(group: Group, kind: int) -> NDArray[Any]:
-    """Give the states of all rows as a writable view (2 · N, W): a row's two follow each other."""
-    states: NDArray[Any] = group.table[f"{KINDS[kind]}.states"]
-    return states.reshape(-1, states.shape[-1])
+def stored_states(group: Group, kind: int) -> RecurrentState:
+    """Give the states of all rows as writable views (2 · N, …): a row's two follow each other."""
+    return group.table.pairs(_STATES[kind])
 
 
 def read_state(group: Group, kind: int, which: str, rows: I64) -> RecurrentState:
     """Copy the recurrent states of rows; `which` is committed or next."""
     committed = group.table[f"{KINDS[kind]}.which"][rows]
     at = 2 * rows + (committed if which == "committed" else 1 - committed)
-    return unpacked(group.steppers[kind].state_spec, packed_states(group, kind)[at])
+    return take_rows(stored_states(group, kind), at)
 
 
 def reset_rows(group: Group, rows: I64) -> None:
@@ -186,8 +190,7 @@ def reset_rows(group: Group, rows: I64) -> None:
         "run_value_now",
     )
     estimating = [name for name in table.columns if ".committed." in name or ".next." in name]
-    kinds = KINDS[: len(group.steppers)]
-    recurrent = [f"{kind}.{name}" for kind in kinds for name in ("states", "which")]
+    recurrent = [name for name in table.columns if name.startswith(_STATES) or name.endswith(".which")]
     table.reset(rows, (*worthless, *recurrent, *estimating))
 
 

@@ -15,8 +15,8 @@ from edgeseq.core.align import Resets, Samples, align, origin_ns
 from edgeseq.core.calibrate import BASELINE, BLEND
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
-from edgeseq.core.forecast import Stepper, initial_state, packed, unpacked
-from edgeseq.core.group import MODEL, NONE_YET, Group, packed_states, recent_history, reset_rows
+from edgeseq.core.forecast import Stepper, initial_state, put_rows, step_rows
+from edgeseq.core.group import MODEL, NONE_YET, Group, recent_history, reset_rows, stored_states
 from edgeseq.core.known import look
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
@@ -127,7 +127,7 @@ def _warm(group: Group, model: Stepper, work: Work, i: int) -> None:
     first, width = np.array([step - len(x) + 1]), len(x) + group.horizon
     known, _ = _look_ahead(group, work.rows[i : i + 1], first, width)
     quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1), known)
-    packed_states(group, MODEL)[2 * row + work["model.which"][i]] = packed(state)[0]
+    put_rows(stored_states(group, MODEL), 2 * work.rows[i : i + 1] + work["model.which"][i], state)
     work["model_warm"][i] = 1
     _drop_broken(group, work, np.array([i]), denormalise(quantiles, anchor[:, i].T, unit[:, i].T))
 
@@ -286,13 +286,8 @@ def run(
 
     which: (n,) which of a row's two states is the committed one.
     """
-    states, stepper = packed_states(group, kind), group.steppers[kind]
     committed = 2 * rows + which
-    state = unpacked(stepper.state_spec, states.take(committed, axis=0))
-    quantiles, following = stepper.step(x, state, known)
-    committed ^= 1
-    states[committed] = packed(following)
-    return quantiles
+    return step_rows(group.steppers[kind], x, stored_states(group, kind), committed, committed ^ 1, known)
 
 
 def _bounds(stepper: Stepper, quantiles: NDArray[Any]) -> NDArray[Any]:

@@ -69,6 +69,7 @@ class Table:
         }
         # Looked up dozens of times a batch, changed only when a stream is new.
         self._views: dict[str, NDArray[Any]] = {}
+        self._pairs: dict[str, tuple[NDArray[Any], ...]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Give the column as a writable view of its rows."""
@@ -76,6 +77,14 @@ class Table:
         if view is None:
             view = self._views[name] = self._view(name)
         return view
+
+    def pairs(self, prefix: str) -> tuple[NDArray[Any], ...]:
+        """Give the columns (N, 2, …) whose names begin so as writable views (2 · N, …): a row's two side by side."""
+        found = self._pairs.get(prefix)
+        if found is None:
+            views = [self[name] for name in self.columns if name.startswith(prefix)]
+            found = self._pairs[prefix] = tuple(view.reshape(-1, *view.shape[2:]) for view in views)
+        return found
 
     @property
     def words(self) -> NDArray[np.float64]:
@@ -91,7 +100,7 @@ class Table:
                 self._apart[name] = np.concatenate([array, _blank(self.columns[name], more)])
             self._capacity += more
         self.rows += 1
-        self._views = {}
+        self._views, self._pairs = {}, {}
         return self.rows - 1
 
     def gather(self, rows: I64) -> Work:

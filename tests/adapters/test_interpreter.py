@@ -31,7 +31,7 @@ from edgeseq.adapters.interpreter import (
     probe_cached,
     runtime_fault,
 )
-from edgeseq.adapters.interpreter.calls import _surviving, make_call
+from edgeseq.adapters.interpreter.calls import _surviving, _surviving_rows, make_call
 from edgeseq.adapters.interpreter.steppers import plan
 from edgeseq.bundle import GOLDEN, WEIGHTS, Bundle, Signature, read_bundle, write_bundle
 from edgeseq.bundle.golden import dump_golden, load_golden
@@ -225,6 +225,18 @@ def test_faulty_row_forecasts_nothing_and_starts_again_alone() -> None:
     assert stepper.faults == 1
 
 
+def test_faulty_stored_row_starts_again_alone() -> None:
+    """What holds of a batch holds of rows that are stepped where they are kept."""
+    stepper = GuardedStepper(Poison(), "numpy", "float32")
+    stored = (np.full((6, 1), 0.5, np.float32),)
+    x = np.array([[1], [9], [2]], np.float32)
+    quantiles = stepper.step_rows(x, stored, np.array([4, 0, 2]), np.array([5, 1, 3]))
+    assert np.isnan(quantiles[1]).all()
+    assert quantiles[[0, 2], 0, 0, 0].tolist() == [1.5, 2.5]
+    assert stored[0][:, 0].tolist() == [0.5, 0.5, 0.5, 2.5, 0.5, 1.5]
+    assert stepper.faults == 1
+
+
 def test_fault_within_a_replay_resets_at_its_step() -> None:
     """Replay equals steps in faults, too."""
     x = np.array([[[1], [9], [1], [1]], [[0], [0], [0], [1]]], np.float32)
@@ -254,6 +266,14 @@ def test_call_that_the_runtime_refuses_becomes_a_fault_of_its_rows(fault: type[E
     call([], into)
     assert all(np.isnan(r).all() for r in into)
 
+    def refuse_rows(*_: object, **__: object) -> float:
+        raise fault("refused")
+
+    kept, quantiles = (np.zeros((3, 1), np.float32),), np.zeros((1, 1, 2, 1), np.float32)
+    assert np.isnan(_surviving_rows(refuse_rows)([], kept, np.array([0]), np.array([2]), quantiles))
+    assert np.isnan(quantiles).all()
+    assert np.isnan(kept[0][:, 0]).tolist() == [False, False, True]
+
 
 def test_weights_of_nan_serve_nothing_but_keep_running(bundle: Bundle, tmp_path: Path) -> None:
     """A real network with a broken weight: every row is a counted fault, nothing raises."""
@@ -276,8 +296,8 @@ def test_step_that_is_not_primary_runs_by_its_signature(bundle: Bundle) -> None:
     shape = (2, 64, len(m.channels))
     swapped = msgspec.structs.replace(m, signatures={"step": m.signatures["replay"]})
     arrays = (np.ones(shape, np.float32), *initial_state(m.state, 2))
-    by_runner = make_call(swapped, "step", RUNTIME, model, shape)(arrays)
-    wanted = make_call(m, "replay", RUNTIME, model, shape)(arrays)
+    by_runner = make_call(swapped, "step", RUNTIME, model, shape).arrays(arrays)
+    wanted = make_call(m, "replay", RUNTIME, model, shape).arrays(arrays)
     for a, b in zip(by_runner, wanted, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -16,7 +16,7 @@ from edgeseq.adapters.interpreter.calls import make_call
 from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Bundle
 from edgeseq.bundle.golden import golden_difference, load_golden
-from edgeseq.core.forecast import RecurrentState, Stepper, initial_state
+from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, step_rows
 from edgeseq.core.types import F32
 from tests.runtimes.conftest import MODELS, RUNTIME
 
@@ -92,6 +92,20 @@ def test_row_equals_itself_in_any_batch(stepper: Stepper) -> None:
         assert_same(run(stepper, x[:, -batch:]), rows(whole, slice(max(BATCHES) - batch, None)))
 
 
+@pytest.mark.parametrize("batch", [0, 1, 3, 64, 70, 513])
+def test_rows_of_stored_states_are_stepped_as_any_others(stepper: Stepper, batch: int) -> None:
+    """Where states are kept changes no bit of them; rows that are not asked for stay as they are."""
+    x = make_x(stepper, 4, 2 * batch + 2)
+    stored = run(stepper, x[:3])[1]
+    places = np.random.default_rng(6).permutation(2 * batch + 2)
+    at, into, left = places[:batch], places[batch : 2 * batch], np.delete(places, np.s_[batch : 2 * batch])
+    before = tuple(a.copy() for a in stored)
+    wanted = stepper.step(x[3, :batch], tuple(a[at] for a in before))
+    quantiles = step_rows(stepper, x[3, :batch], stored, at, into)
+    assert_same((quantiles, tuple(a[into] for a in stored)), wanted)
+    assert_same((quantiles, tuple(a[left] for a in stored)), (quantiles, tuple(a[left] for a in before)))
+
+
 def test_strided_views_are_as_good_as_arrays(stepper: Stepper) -> None:
     """The core gathers rows as it likes: memory layout changes nothing."""
     x = make_x(stepper, 5, 64)
@@ -122,7 +136,7 @@ def test_replay_signature_computes_what_steps_compute(bundle: Bundle, variant: s
     call = make_call(
         bundle.manifest, "replay", RUNTIME, bundle.files[bundle.manifest.variant(variant).file], shape
     )
-    looped = call((x, *initial_state(stepper.state_spec, 8)))
+    looped = call.arrays((x, *initial_state(stepper.state_spec, 8)))
     quantiles, state = run(stepper, np.moveaxis(x, 1, 0))
     for a, b in zip(looped, (quantiles, *state), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=0 if exact else 0.02 * max(1, np.abs(b).max()))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from edgeseq.adapters.interpreter.runtimes import RUNTIME_FAULTS, make_interpreter
 from edgeseq.bundle import Manifest
-from edgeseq.core.forecast import initial_state
-from edgeseq.core.types import F32
+from edgeseq.core.forecast import RecurrentState, initial_state, put_rows, take_rows
+from edgeseq.core.types import F32, I64
 
 
 class Call(Protocol):
@@ -26,9 +27,35 @@ class Call(Protocol):
         ...
 
 
+class RowCall(Protocol):
+    """The step signature at one batch size, on rows of stored states."""
+
+    def __call__(
+        self, given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32
+    ) -> float:
+        """Step rows `at` (n,) of stored states into rows `into`, and write their quantiles.
+
+        Args:
+            given: x, and known where the model takes it, of n rows: at most as many as the batch has.
+            stored: see forecast.step_rows, with at and into.
+            quantiles: (n, ...), written.
+
+        Returns:
+            the sum of the squares of all results, which is not finite where one of them is not.
+        """
+        ...
+
+
+class Calls(NamedTuple):
+    """A signature bound to an interpreter."""
+
+    arrays: Call
+    rows: RowCall
+
+
 def make_call(
     manifest: Manifest, signature: str, runtime: str, model: bytes, x_shape: tuple[int, ...]
-) -> Call:
+) -> Calls:
     """Bind a signature to an interpreter of its own, at one shape.
 
     The primary subgraph is called by tensor index, which is up to three times faster than a signature runner
@@ -49,13 +76,15 @@ def make_call(
         order = [inputs[tensor] for tensor in tensors.inputs.values()]
         results = [outputs[tensor] for tensor in tensors.outputs.values()]
         call = _call_by_index(interpreter, order, results, x_shape[0])
+        rows = _rows_by_index(interpreter, order, results, x_shape[0])
     else:
         runner = interpreter.get_signature_runner(tensors.key or signature)
         call = _call_by_runner(
             runner, list(tensors.inputs.values()), list(tensors.outputs.values()), x_shape[0]
         )
+        rows = _rows_by_call(call)
     says = "quantiles" in tensors.outputs
-    return _surviving(call, _check_results(manifest, call, shapes, says=says))
+    return Calls(_surviving(call, _check_results(manifest, call, shapes, says=says)), _surviving_rows(rows))
 
 
 def _shapes(manifest: Manifest, x_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -95,6 +124,21 @@ def _surviving(call: Call, shapes: list[tuple[int, ...]]) -> Call:
     return surviving
 
 
+def _surviving_rows(call: RowCall) -> RowCall:
+    """Do the same for rows of stored states."""
+
+    def surviving(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
+        try:
+            return call(given, stored, at, into, quantiles)
+        except RUNTIME_FAULTS:
+            quantiles.fill(np.nan)
+            for array in stored:
+                array[into] = np.nan
+            return math.nan
+
+    return surviving
+
+
 def _call_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batch: int) -> Call:
     # No view of the interpreter's memory may live while it runs: each lives within one expression.
     places = [(index, interpreter.tensor(index)) for index in inputs]
@@ -114,6 +158,42 @@ def _call_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batc
         return into
 
     return call
+
+
+def _rows_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batch: int) -> RowCall:
+    # Views live as shortly as above. What lies in the table goes to the interpreter's memory and back at once.
+    places = [interpreter.tensor(index) for index in inputs]
+    says, *results = (interpreter.tensor(index) for index in outputs)
+
+    def call(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
+        n = len(at)
+        for view, array in zip(places, given, strict=False):
+            _fill(view(), array)
+        for view, array in zip(places[len(given) :], stored, strict=True):
+            if n == batch:  # rows are in bounds: "clip" only saves NumPy a copy
+                array.take(at, axis=0, out=view(), mode="clip")
+            else:
+                _fill(view(), array.take(at, axis=0))
+        interpreter.invoke()
+        quantiles[...] = says() if n == batch else says()[:n]
+        total = float(np.vdot(quantiles, quantiles))
+        for view, array in zip(results, stored, strict=True):
+            result = view() if n == batch else view()[:n]
+            total += float(np.vdot(result, result))
+            array[into] = result
+        return total
+
+    return call
+
+
+def _rows_by_call(call: Call) -> RowCall:
+    def rows(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
+        following = tuple(np.empty((len(at), *array.shape[1:]), np.float32) for array in stored)
+        call((*given, *take_rows(stored, at)), (quantiles, *following))
+        put_rows(stored, into, following)
+        return sum(float(np.vdot(a, a)) for a in (quantiles, *following))
+
+    return rows
 
 
 def _fill(place: F32, array: F32) -> None:

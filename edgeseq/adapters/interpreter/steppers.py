@@ -1,8 +1,8 @@
 """Models as Steppers: batches in padded buckets, and a guard against faulty models.
 
 Buckets are {2, 8, 64, 512}, one interpreter each. In tflite-runtime a batch of one differs from larger ones in the last
-bits, batches of 2 … 512 are bit-equal: with buckets a row equals itself in any batch. The next states come as columns
-of one matrix, so that they move as one.
+bits, batches of 2 … 512 are bit-equal: with buckets a row equals itself in any batch. Rows of stored states go to the
+interpreter's memory and back without a copy between.
 
 What a faulty model does to a stream: a row whose state or quantiles are not finite after a step (or whose bucket the
 runtime refused to run) gets NaN quantiles and starts again from the initial state. The core serves its baseline for
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.adapters.interpreter.calls import Call, make_call
+from edgeseq.adapters.interpreter.calls import Calls, make_call
 from edgeseq.bundle import Manifest
-from edgeseq.core.forecast import Packed, RecurrentState, Stepper, initial_state, packed, unpacked
-from edgeseq.core.types import F32
+from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, put_rows, step_rows, take_rows
+from edgeseq.core.types import F32, I64
 
 BUCKETS = (2, 8, 64, 512)
 _CALL_ROWS = 12
@@ -53,15 +53,31 @@ class GuardedStepper:
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
         quantiles, following = self._stepper.step(x, state, known)
-        matrix = packed(following)
-        if _all_finite((quantiles, matrix)):
-            return quantiles, following if isinstance(following, Packed) else unpacked(
-                self.state_spec, matrix
-            )
+        if _all_finite((quantiles, *following)):
+            return quantiles, following
+        return self._repaired(quantiles, following)
+
+    def step_rows(self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None) -> F32:
+        """Step rows of stored states; see forecast.step_rows."""
+        if not isinstance(self._stepper, TFLiteStepper):
+            quantiles: F32 = step_rows(self._stepper, x, stored, at, into, known)
+            if _all_finite((quantiles, *(following := take_rows(stored, into)))):
+                return quantiles
+        else:
+            quantiles, total = self._stepper.step_rows(x, stored, at, into, known)
+            if math.isfinite(total):
+                return quantiles
+            following = take_rows(stored, into)
+        quantiles, following = self._repaired(quantiles, following)
+        put_rows(stored, into, following)
+        return quantiles
+
+    def _repaired(self, quantiles: F32, following: RecurrentState) -> tuple[F32, RecurrentState]:
+        """Reset the rows that are not finite."""
         arrays = (quantiles, *following)
         bad = ~np.all([np.isfinite(a.reshape(len(a), -1)).all(axis=1) for a in arrays], axis=0)
         self.faults += int(bad.sum())
-        fresh = initial_state(self.state_spec, len(x))
+        fresh = initial_state(self.state_spec, len(quantiles))
         quantiles = _where_rows(bad, np.full_like(quantiles, np.nan), quantiles)
         return quantiles, tuple(_where_rows(bad, new, old) for new, old in zip(fresh, following, strict=True))
 
@@ -109,14 +125,29 @@ class TFLiteStepper:
         self._runtime = runtime
         self._model = model
         self._output_shape = manifest.output_shape
-        self._width = sum(math.prod(spec.shape) for spec in manifest.state)
-        self._calls: dict[tuple[str, int], Call] = {}
+        self._calls: dict[tuple[str, int], Calls] = {}
         self._exact: dict[str, bool] = {}
         self._call("step", BUCKETS[0])  # a model that does not fit fails here
 
     def step(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by one step; see Stepper."""
         return self._in_buckets("step", x, state, known)
+
+    def step_rows(
+        self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None
+    ) -> tuple[F32, float]:
+        """Step rows of stored states, see forecast.step_rows → quantiles, and the sum of squares of all results."""
+        given = [np.asarray(a, np.float32) for a in ((x,) if known is None else (x, known))]
+        quantiles = np.empty((len(x), *self._output_shape), np.float32)
+        buckets = plan(len(x))
+        if len(buckets) == 1:
+            return quantiles, self._call("step", buckets[0]).rows(given, stored, at, into, quantiles)
+        total, start = 0.0, 0
+        for bucket in buckets:
+            part, rows = slice(start, start + bucket), self._call("step", bucket).rows
+            total += rows([a[part] for a in given], stored, at[part], into[part], quantiles[part])
+            start += bucket
+        return quantiles, total
 
     def replay(self, x: F32, state: RecurrentState, known: F32 | None = None) -> tuple[F32, RecurrentState]:
         """Advance a batch by T steps; see Stepper.
@@ -168,23 +199,20 @@ class TFLiteStepper:
         rows = len(x)
         given = (x,) if known is None else (x, known)
         inputs = [np.asarray(a, np.float32) for a in given]
-        inputs += state if isinstance(state, Packed) else [np.asarray(a, np.float32) for a in state]
-        following = unpacked(self.state_spec, np.empty((rows, self._width), np.float32))
+        inputs += [np.asarray(a, np.float32) for a in state]
+        following = tuple(np.empty((rows, *spec.shape), np.float32) for spec in self.state_spec)
         says = signature != "advance"
         quantiles = np.empty((rows, *self._output_shape) if says else 0, np.float32)
-        results = [quantiles] * says + list(following)
+        results = [quantiles] * says + [*following]
         buckets = plan(rows, _REPLAY_BUCKET if signature == "replay" else BUCKETS[-1])
-        if len(buckets) == 1:
-            self._call(signature, buckets[0])(inputs, results)
-            return quantiles, following
         start = 0
         for bucket in buckets:
             part = slice(start, start + bucket)
-            self._call(signature, bucket)([a[part] for a in inputs], [a[part] for a in results])
+            self._call(signature, bucket).arrays([a[part] for a in inputs], [a[part] for a in results])
             start += bucket
         return quantiles, following
 
-    def _call(self, signature: str, bucket: int) -> Call:
+    def _call(self, signature: str, bucket: int) -> Calls:
         if (signature, bucket) not in self._calls:
             steps = (_REPLAY_STEPS,) if signature == "replay" else ()
             self._calls[signature, bucket] = make_call(
