@@ -64,7 +64,9 @@ class Node:
         """Take a snapshot and begin a new journal. Raises StorageError; then the present journal stays in use."""
         if self.store is None:
             return
-        header, arrays = keeping.dump(self.state)
+        header, arrays = keeping.lay_open(
+            self.state
+        )  # written before anything moves it: a copy would be its peak
         content = {
             "core": header,
             "outbox": [msgspec.to_builtins(out) for out in unacknowledged],

@@ -6,22 +6,26 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from edgeseq.adapters import snapshot
 from edgeseq.adapters.inbox import CAPACITY, CAPACITY_BYTES, Inbox
 from edgeseq.adapters.journal import Record
 from edgeseq.adapters.mqtt import Deliveries, packets
 from edgeseq.adapters.mqtt.outbox import MAX_OUTBOX, Outbox
 from edgeseq.adapters.mqtt.packets import MAX_TOPICS, Publishes, length_bytes
 from edgeseq.commits import MOST_BYTES, GroupCommit
-from edgeseq.core import pipeline
+from edgeseq.core import keeping, pipeline
 from edgeseq.core.dedupe import RECENT_IN_NODE
 from edgeseq.core.registry import MAX_ROUTES
 from edgeseq.core.topics import MAX_TOPIC_CHARS
 from edgeseq.core.types import Message, Options, Outgoing, Reason, StreamInfo, StreamRule
+from edgeseq.disk import Disk
 
 MB = 2**20
 SMALL = 256
@@ -195,3 +199,22 @@ def test_streams_of_one_table_leave_places_to_the_others() -> None:
         *((f"flood/{n}", "allowed 2 of streams flood/#") for n in (2, 3, 4)),
         ("b/2", "allowed 4"),
     ]
+
+
+def test_snapshot_needs_memory_for_one_array_at_a_time(traced: None, tmp_path: Path) -> None:
+    """Neither the state nor what is written of it is copied as a whole: the peak of a node's memory would be there."""
+    state = pipeline.new_state([RULE], {}, Options(max_streams=2000))
+    pipeline.accept(state, [Message(f"flood/{n}", b'{"v":1}', NOW_NS) for n in range(2000)])
+    header, arrays = keeping.lay_open(state)
+    whole, largest = sum(a.nbytes for a in arrays.values()), max(a.nbytes for a in arrays.values())
+    assert whole > 3 * largest
+    assert all(
+        np.shares_memory(a, state.groups[0].table[name.split("\n")[1]])
+        for name, a in arrays.items()
+        if "\n" in name
+    )
+    before = kept_bytes()
+    tracemalloc.reset_peak()
+    snapshot.write(tmp_path / "s", 1, {}, {}, arrays, Disk())
+    assert tracemalloc.get_traced_memory()[1] - before < largest + whole / 4
+    assert header["clock_ns"] == state.clock_ns

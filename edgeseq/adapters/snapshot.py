@@ -77,11 +77,11 @@ def write(
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         if little.dtype.hasobject:
             raise TypeError(f"{name} holds Python objects")
-        raw = little.tobytes()
-        small = compress(raw, COMPRESSION)
-        is_smaller = len(small) < len(raw)
+        # One array at a time, and no bytes of it that are not needed: the peak of memory is here.
+        small = compress(little.data, COMPRESSION)
+        is_smaller = len(small) < little.nbytes
         entries.append(ArrayEntry(name, little.dtype.str, array.shape, len(small) if is_smaller else 0))
-        parts.append(small if is_smaller else raw)
+        parts.append(small if is_smaller else little.tobytes())
     header = msgspec.json.encode(_Header(generation, fingerprint, entries, content))
     check = crc32(header)
     for part in parts:

@@ -230,10 +230,10 @@ def fingerprint(group: Group) -> dict[str, Any]:
 
 
 def dump_group(group: Group) -> dict[str, NDArray[np.generic]]:
-    """Copy all columns, and what is given of known covariates."""
-    arrays = {name: np.array(group.table[name]) for name in group.table.columns}
+    """Give views of all columns, and what is given of known covariates."""
+    arrays: dict[str, NDArray[np.generic]] = {name: group.table[name] for name in group.table.columns}
     for j, given in enumerate(group.known.given if group.known else []):
-        arrays |= {f"known.{j}.time_ns": given.time_ns.copy(), f"known.{j}.value": given.value.copy()}
+        arrays |= {f"known.{j}.time_ns": given.time_ns, f"known.{j}.value": given.value}
     return arrays
 
 

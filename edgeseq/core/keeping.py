@@ -21,6 +21,12 @@ RECENT = "recent"
 
 def dump(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     """Give the state as a JSON-able header and named arrays; they share no memory with the state."""
+    header, arrays = lay_open(state)
+    return header, {name: np.array(array) for name, array in arrays.items()}
+
+
+def lay_open(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
+    """Do what `dump` does, without copying: the arrays hold until the state moves."""
     arrays: dict[str, NDArray[np.generic]] = {RECENT: dump_recent(state.recent)}
     for index, group in enumerate(state.groups):
         columns = dump_group(group)

@@ -204,7 +204,7 @@ def _correct_alerts(
 
 
 def dump_lateness(kept: Lateness) -> dict[str, NDArray[np.generic]]:
-    """Copy the settled state and what waits, as rows of row, time, channel and the value's bits (n, 4)."""
+    """Give views of the settled state, and what waits as rows of row, time, channel and the value's bits (n, 4)."""
     arrays = {_SETTLED + name: array for name, array in dump_group(kept.settled).items()}
     rows = [(row, *item) for row, items in enumerate(kept.waiting) for item in items]
     return arrays | {_WAITING: np.array(rows, dtype=np.int64).reshape(-1, 4)}
