@@ -81,6 +81,14 @@ def is_recent(recent: Recent, readings: Readings) -> Bool:
     return duplicate
 
 
+def may_be_forgotten(recent: Recent, readings: Readings, duplicate: Bool) -> bool:
+    """Tell whether a duplicate (n,) would perhaps be none, had the readings before it come in a batch of their own."""
+    if not duplicate.any():
+        return False
+    making_room = set(islice(recent, max(0, len(recent) + len(readings) - RECENT_IN_NODE)))
+    return len(readings) > RECENT_IN_NODE or not making_room.isdisjoint(_keys(readings.take(duplicate)))
+
+
 def remember_in_node(recent: Recent, readings: Readings) -> None:
     """Remember the identities of readings that are no duplicates; the oldest make room."""
     newest = list(islice(dict.fromkeys(reversed(_keys(readings))), RECENT_IN_NODE))

@@ -401,6 +401,11 @@ def _told(rule: StreamRule, events: list[Event]) -> list[Event]:
 def _remember(state: State, readings: Readings) -> Bool:
     """Look up and remember the identities of readings → (n,) True for duplicates."""
     duplicate = dedupe.is_recent(state.recent, readings)
+    if len(readings) > 1 and dedupe.may_be_forgotten(state.recent, readings, duplicate):
+        half = len(readings) // 2
+        return np.concatenate(
+            [_remember(state, readings.take(part)) for part in (slice(half), slice(half, None))]
+        )
     group_of, row_of = _places(state, readings.stream_index)
     for index in set(group_of.tolist()) - {NO_GROUP}:
         own = np.flatnonzero((group_of == index) & ~duplicate)

@@ -232,3 +232,20 @@ def test_node_knows_what_a_list_knows(arrived: list[tuple[int, int, bool]], size
         if key and not is_duplicate:
             known = [other for other in known if other != (stream, key)] + [(stream, key)]
     assert list(recent) == known
+
+
+@given(st.lists(st.integers(0, 90), max_size=300), st.integers(1, 300))
+def test_nodes_set_forgets_the_same_however_the_readings_are_cut(ids: list[int], size: int) -> None:
+    """A batch in which the oldest identities make room knows no more than the same readings one by one."""
+    rule = msgspec.structs.replace(BY_ARRIVAL, id_field="id")
+    messages = [Message("t/a", b'{"v": 1, "id": %d}' % i, PERIOD, mid=1) for i in ids]
+
+    def applied(step: int) -> list[int]:
+        state = node(rule)
+        cuts = range(0, len(messages), step)
+        batches = [pipeline.accept(state, messages[start : start + step]) for start in cuts]
+        return [int(identity) for batch in batches for identity in batch.readings.id_hash]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedupe, "RECENT_IN_NODE", 50)
+        assert applied(size) == applied(1)
