@@ -23,8 +23,9 @@ RECENT_IDS = 32
 RECENT_IN_NODE = 8192
 """Identities kept of the whole node: more than are in flight (mqtt.inflight, 1000, times the fields of a message)."""
 
-Recent = dict[tuple[int, int], None]
-"""Stream index and identity of the node's newest readings, oldest first."""
+Recent = dict[bytes, None]
+"""Stream index and identity of the node's newest readings, oldest first, two words in one text each: of 8192 keys each
+is forgotten long after it was touched, when every object of it is a miss of the processor's cache."""
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -73,7 +74,7 @@ def is_recent(recent: Recent, readings: Readings) -> Bool:
     keys = _keys(readings)
     if len(set(keys)) == len(keys) and recent.keys().isdisjoint(keys):
         return duplicate  # as nearly always
-    batch: set[tuple[int, int]] = set()
+    batch: set[bytes] = set()
     places = np.flatnonzero(readings.id_hash).tolist()
     for i, key in zip(places, keys, strict=True):
         duplicate[i] = readings.comparable[i] and (key in recent or key in batch)
@@ -91,25 +92,40 @@ def may_be_forgotten(recent: Recent, readings: Readings, duplicate: Bool) -> boo
 
 def remember_in_node(recent: Recent, readings: Readings) -> None:
     """Remember the identities of readings that are no duplicates; the oldest make room."""
-    newest = list(islice(dict.fromkeys(reversed(_keys(readings))), RECENT_IN_NODE))
-    for key in recent.keys() & newest:
-        del recent[key]
-    recent.update(dict.fromkeys(reversed(newest)))
+    keys = _keys(readings)
+    new = dict.fromkeys(keys)
+    if len(new) < len(keys) or len(keys) > RECENT_IN_NODE or not recent.keys().isdisjoint(keys):
+        newest = list(islice(dict.fromkeys(reversed(keys)), RECENT_IN_NODE))
+        for key in recent.keys() & newest:
+            del recent[key]
+        new = dict.fromkeys(reversed(newest))
+    recent.update(new)
     for key in list(islice(recent, max(0, len(recent) - RECENT_IN_NODE))):
         del recent[key]
 
 
 def dump_recent(recent: Recent) -> U64:
     """Give the node's newest identities as rows of stream index and identity (n, 2)."""
-    return np.array(list(recent), dtype=np.uint64).reshape(-1, 2)
+    return np.frombuffer(b"".join(recent), dtype=np.uint64).reshape(-1, 2)
 
 
 def load_recent(rows: U64) -> Recent:
     """Read what `dump_recent` gave."""
-    return dict.fromkeys((stream, identity) for stream, identity in rows.tolist())
+    return dict.fromkeys(_as_keys(rows))
 
 
-def _keys(readings: Readings) -> list[tuple[int, int]]:
+def _keys(readings: Readings) -> list[bytes]:
     """List stream and identity of the readings that have one."""
-    keys = zip(readings.stream_index.tolist(), readings.id_hash.tolist(), strict=True)
-    return [key for key in keys if key[1]]
+    words = np.empty((len(readings), 2), dtype=np.uint64)
+    words[:, 0], words[:, 1] = readings.stream_index, readings.id_hash
+    named = np.count_nonzero(words[:, 1])
+    return _as_keys(words if named == len(words) else words[words[:, 1] != 0])
+
+
+def _as_keys(words: U64) -> list[bytes]:
+    """Join rows of two words (n, 2)."""
+    keys: list[bytes] = np.ascontiguousarray(words).view(_KEY)[:, 0].tolist()
+    return keys
+
+
+_KEY = np.dtype("V16")
