@@ -204,8 +204,10 @@ class Registry:
             (target.field, None if stream is None else place_of(stream, target.channel), len(target.keys) > 1)
             for target, stream in zip(part.targets, streams, strict=True)
         )
-        if topic not in self.usual and len(self.usual) >= self._max_routes + len(self.infos):
-            del self.usual[next(iter(self.usual))]
+        if topic not in self.usual:
+            if len(self.usual) >= self._max_routes + len(self.infos):
+                del self.usual[next(iter(self.usual))]
+            del self._routes[topic]  # asked for no more, while its messages are as usual
         self.usual[topic] = Usual(part.rule, part.is_plain, targets)
 
     def _compile(self, topic: str) -> tuple[Part, ...]:

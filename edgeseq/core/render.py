@@ -20,7 +20,9 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from functools import cache
+from types import MappingProxyType
+from typing import Literal, assert_never
 from zlib import crc32
 
 import msgspec
@@ -75,6 +77,9 @@ ALERT_ID_CHARS = 16
 NEW = StatusPayload(phase=Phase.LEARNING, data=DataStatus.OK, alert="none")
 """Status of a stream that has none yet."""
 
+_NONE_OPEN: Mapping[str, tuple[int | None, OpenAlert]] = MappingProxyType({})
+"""As of nearly all streams, which share it."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -118,7 +123,7 @@ class View:
     status: StatusPayload = NEW
     state: ClassPayload | None = None
     """Its class, where an estimator tells one."""
-    open: dict[str, tuple[int | None, OpenAlert]] = field(default_factory=dict)
+    open: Mapping[str, tuple[int | None, OpenAlert]] = field(default_factory=lambda: _NONE_OPEN)
     """Alert id → channel (None: the whole stream) and alert."""
 
 
@@ -259,8 +264,16 @@ def _next_latest_ns(name: bytes, origin_ns: int) -> int:
 
 def _status(context: RenderContext, view: View, event: StreamStatus) -> Iterator[Outgoing]:
     """Publish a status that changed."""
-    view.status = StatusPayload(phase=event.phase, data=event.data, alert=event.alert)
+    view.status = _status_payload(event.phase, event.data, event.alert)
     yield from _status_messages(context, event.stream, view)
+
+
+@cache
+def _status_payload(
+    phase: Phase, data: DataStatus, alert: Literal["none", "watch", "alert"]
+) -> StatusPayload:
+    """Make a status, of which there are few: streams share them."""
+    return StatusPayload(phase=phase, data=data, alert=alert)
 
 
 def _status_messages(context: RenderContext, stream: int, view: View) -> Iterator[Outgoing]:
@@ -288,9 +301,9 @@ def _alert(context: RenderContext, view: View, event: AlertEvent) -> Iterator[Ou
     payload = _alert_payload(context, rule, event, channel)
     before = _switches(context, event.stream, view)
     if event.event_type == "cleared":
-        view.open.pop(payload.id, None)
+        view.open = {name: alert for name, alert in view.open.items() if name != payload.id} or _NONE_OPEN
     else:
-        view.open[payload.id] = channel, _open_alert(payload)
+        view.open = {**view.open, payload.id: (channel, _open_alert(payload))}
     topic = f"{_base(context, event.stream, channel)}/alert"
     yield Outgoing(topic, _encode(payload), qos=1, alert_id=f"{payload.id}:{payload.seq}")
     for switch, word in _switches(context, event.stream, view).items():
