@@ -106,6 +106,7 @@ def test_hundred_thousand_topics_keep_to_the_bounds_of_each_cache() -> None:
         pipeline.accept(state, read)
     assert len(reader._topics) <= MAX_TOPICS
     assert len(state.registry._routes) <= MAX_ROUTES
+    assert len(state.registry.topics) <= 10
     assert len(state.recent) <= RECENT_IN_NODE
     assert state.counts.received == sum(state.counts.rejected.values()) == 100_000
     state.registry.route("flood/" + "x" * MAX_TOPIC_CHARS)
