@@ -28,6 +28,12 @@ class Identity(enum.IntEnum):
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
+_STEP_FACTOR, _FIRST_FACTOR, _SECOND_FACTOR = int(_STEP), int(_FIRST), int(_SECOND)
+_WORD = 2**64 - 1
+
+FEW = 8
+"""Fewer readings are hashed one by one: NumPy's cost is by the call."""
+
 
 def identities(kind: I64, seed: I64, channel: I64, value: F64) -> U64:
     """Hash what identifies readings, all (n,); 0 means that nothing does.
@@ -38,12 +44,31 @@ def identities(kind: I64, seed: I64, channel: I64, value: F64) -> U64:
         channel: two channels of one message are two readings.
         value: counts unless a name says enough.
     """
+    if len(seed) < FEW:
+        bits = value.view(np.uint64).tolist()
+        rows = zip(kind.tolist(), seed.tolist(), channel.tolist(), bits, strict=True)
+        return np.array([_identity(*row) for row in rows], dtype=np.uint64)
     origin = seed.view(np.uint64) ^ ((channel * len(Identity) + kind).view(np.uint64) * _STEP)
     named = kind == Identity.NAME
     said = np.where(named, np.uint64(0), value.view(np.uint64))
     hashed = np.maximum(_mix(_mix(origin) ^ said), np.uint64(1))
     hashed[kind == Identity.NONE] = 0
     return hashed
+
+
+def _identity(kind: int, seed: int, channel: int, bits: int) -> int:
+    """Hash what identifies one reading, as columns are hashed; `bits` are the value's."""
+    if kind == Identity.NONE:
+        return 0
+    origin = (seed & _WORD) ^ ((channel * len(Identity) + kind) * _STEP_FACTOR & _WORD)
+    return max(_mix_one(_mix_one(origin) ^ (0 if kind == Identity.NAME else bits)), 1)
+
+
+def _mix_one(z: int) -> int:
+    """Spread each bit of a word over all 64, as `_mix` does."""
+    z = (z ^ (z >> 30)) * _FIRST_FACTOR & _WORD
+    z = (z ^ (z >> 27)) * _SECOND_FACTOR & _WORD
+    return z ^ (z >> 31)
 
 
 def packet_seed(mid: int, payload: bytes) -> int:

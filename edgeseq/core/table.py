@@ -38,6 +38,7 @@ class _Place(NamedTuple):
     words: slice
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    is_float: bool
 
 
 class Table:
@@ -60,7 +61,7 @@ class Table:
             if column.apart or dtype.itemsize != WORD_BYTES:
                 continue
             stop = start + int(np.prod(column.shape))
-            self.places[name] = _Place(slice(start, stop), dtype, column.shape)
+            self.places[name] = _Place(slice(start, stop), dtype, column.shape, dtype.kind == "f")
             start = stop
         self._capacity = 4
         self._words = self._blank_words(4, start)
@@ -154,13 +155,9 @@ class Work:
         """Give a column of the words as a writable view (…, n)."""
         view = self._views.get(name)
         if view is None:
-            place = self.table.places[name]
-            block = self._floats if place.dtype.kind == "f" else self._integers
-            view = (
-                block[place.words].reshape(*place.shape, len(self))
-                if place.shape
-                else block[place.words.start]
-            )
+            words, _, shape, is_float = self.table.places[name]
+            block = self._floats if is_float else self._integers
+            view = block[words].reshape(*shape, len(self.rows)) if shape else block[words.start]
             self._views[name] = view
         return view
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseq.core.identity import Identity, identities, name_seed, packet_seed
+from edgeseq.core.identity import FEW, Identity, identities, name_seed, packet_seed
 
 ROWS = st.tuples(
     st.sampled_from(list(Identity)),
@@ -36,6 +36,7 @@ def test_identities_are_equal_where_all_that_identifies_is(
     """Kind, seed, channel and (but for a name) value tell readings apart, whatever stands beside them."""
     hashes = identity(*rows)
     assert hashes == [identity(row)[0] for row in rows]
+    assert hashes == identity(*rows * FEW)[: len(rows)]  # as columns, whether these are few or not
     named = [(said(row), code) for row, code in zip(rows, hashes, strict=True) if row[0] is not Identity.NONE]
     assert len(set(named)) == len({code for _, code in named}) == len({what for what, _ in named})
     assert all((code == 0) is (row[0] is Identity.NONE) for row, code in zip(rows, hashes, strict=True))
