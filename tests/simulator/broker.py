@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 from edgeseq.adapters import mqtt
 from edgeseq.core.types import Message, Outgoing
@@ -116,6 +117,10 @@ class SimulatedBroker:
         self.faults = faults
         self.session: Session | None = None
         self.window = rng.choice((20, 100, 1000))
+        self.latency_s = 0.02
+        """Of the network, at most."""
+        self.is_frugal = False
+        """Whether a packet id is used again as soon as it is free."""
         self.acknowledged: set[int] = set()
         """Numbers of messages that it may forget."""
         self.forgotten: set[int] = set()
@@ -271,7 +276,7 @@ class SimulatedBroker:
         self._uplink.append(packet)
         if not self._is_taking:
             self._is_taking = True
-            self.clock.after(self._rng.uniform(0.0, 0.02), self._arrive)
+            self.clock.after(self._rng.uniform(0.0, self.latency_s), self._arrive)
 
     def _arrive(self) -> None:
         self._is_taking = False
@@ -309,7 +314,7 @@ class SimulatedBroker:
                 return
             client.link.settled(mid, None)
 
-        self.clock.after(self._rng.uniform(0.0, 0.02), arrive)
+        self.clock.after(self._rng.uniform(0.0, self.latency_s), arrive)
 
     def _pump(self) -> None:
         """Deliver what waits, as far as the window allows."""
@@ -317,10 +322,15 @@ class SimulatedBroker:
         if session is None or self.client is None or self._is_partitioned:
             return
         while session.queue and len(session.in_flight) < self.window:
-            session.mid = session.mid % 65_535 + 1
+            session.mid = self._free_mid(session)
             sent = session.queue.popleft()
             session.in_flight[session.mid] = sent
             self._deliver(session.mid, sent, dup=False)
+
+    def _free_mid(self, session: Session) -> int:
+        if self.is_frugal:
+            return next(mid for mid in count(1) if mid not in session.in_flight)
+        return session.mid % 65_535 + 1
 
     def _deliver(self, mid: int, sent: Sent, *, dup: bool) -> None:
         if self.client is None:

@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 from edgeseq.disk import Disk
 from tests.simulator.faults import Faults
@@ -32,6 +32,19 @@ class File:
 
 NameChange = tuple[str, File | None]
 """A name, and the file that has it from now on."""
+
+
+class Folder(PosixPath):
+    """A path whose files cannot be read for a few times."""
+
+    read_errors = 0
+
+    def read_bytes(self) -> bytes:
+        """Read a whole file."""
+        if Folder.read_errors:
+            Folder.read_errors -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read_bytes()
 
 
 class SimulatedDisk(Disk):

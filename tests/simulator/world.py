@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import random
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from edgeseq import compose, daemon
+from edgeseq import compose
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.inbox import Inbox
-from edgeseq.adapters.journal import Record
-from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import Resolved, resolve
-from edgeseq.core.types import Options, Reload, Stop
+from edgeseq.core.types import Options
 from edgeseq.errors import ConfigError, StorageError
 from tests.simulator.broker import Sent, SimulatedBroker
 from tests.simulator.clock import SimulatedTime
-from tests.simulator.disk import SimulatedDisk
+from tests.simulator.disk import Folder, SimulatedDisk
 from tests.simulator.faults import KILL, POWER_CUT, Crash, Faults, Settled
+from tests.simulator.plan import plan
+from tests.simulator.process import SimulatedDaemon
 from tests.simulator.promises import Promises
 from tests.simulator.seams import SimulatedSchedule, seams
-from tests.simulator.sensors import Plant, messages
+from tests.simulator.sensors import Plant
 
 MEMORY = Path("/dev/shm")
 """Files that never see a disk: the simulated one stands beside them."""
@@ -59,51 +58,6 @@ class Outcome:
     faults: Counter[str]
 
 
-class Folder(PosixPath):
-    """A path whose files cannot be read for a few times."""
-
-    read_errors = 0
-
-    def read_bytes(self) -> bytes:
-        """Read a whole file."""
-        if Folder.read_errors:
-            Folder.read_errors -= 1
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return super().read_bytes()
-
-
-class SimulatedDaemon(daemon.Daemon):
-    """The real daemon; what it commits is noted, and its accounts are audited."""
-
-    def __init__(self, world: World, node: compose.Node) -> None:
-        self.world = world
-        super().__init__(Path("/nowhere/edgeseq.toml"), node, world.log, Notifier(None))
-
-    def take(self, items: list[object]) -> None:
-        """Take, then audit."""
-        super().take(items)
-        counts = self.node.state.counts
-        total = counts.applied + counts.late + counts.duplicate + sum(counts.rejected.values()) + counts.shed
-        self.world.require(counts.received == total, f"accounts do not add up: {counts}")
-
-    def greet(self, *, is_session_present: bool) -> None:
-        """Greet; a session that is gone must have been told."""
-        world = self.world
-        is_lost = not is_session_present and world.had_session
-        before = world.said["session.lost"]
-        super().greet(is_session_present=is_session_present)
-        world.had_session = True
-        world.require(world.said["session.lost"] > before or not is_lost, "a lost session was not told")
-
-    def write(self, records: Sequence[Record]) -> None:
-        """Write; until it returns, the records may or may not be there after a crash, all or none."""
-        promises = self.world.promises
-        promises.in_doubt = tuple(records)
-        super().write(records)
-        promises.in_doubt = ()
-        promises.commit(records)
-
-
 class World:
     """Everything of one seed. `run` is the simulation."""
 
@@ -114,6 +68,10 @@ class World:
         self.faults = Faults.draw(self.rng)
         self.plant = Plant.draw(self.rng)
         self.broker = SimulatedBroker(self.clock, self.faults, self.rng)
+        # Without any other key, packet ids are what tells two messages of the same payload apart.
+        is_keyed = all(rule.key != "packet" for rule in self.plant.rules)
+        self.broker.is_frugal = is_keyed and self.rng.random() < 0.5
+        self.broker.latency_s = self.rng.choice((0.02, 0.02, 1.0, 0.5 * self.plant.period_s))
         self.folder = Folder(tempfile.mkdtemp(prefix="edgeseq-", dir=MEMORY if MEMORY.is_dir() else None))
         self.disk = SimulatedDisk(self.folder, self.faults, self.rng)
         self.tick_s = self.plant.period_s * self.rng.choice((0.5, 1.0, 3.0))
@@ -130,7 +88,7 @@ class World:
         self._is_calm = False
         self._calm_since_s = 0.0
         self._starts = 0
-        self._left = 0
+        self.left = 0
         self._digest = hashlib.sha256()
 
     def _resolved(self) -> Resolved:
@@ -168,7 +126,7 @@ class World:
         try:
             with seams(self):
                 self.promises = Promises(self)
-                self._plan()
+                plan(self)
                 self._live()
                 self.promises.nothing_missing()
                 self._power_off_and_on()
@@ -261,92 +219,36 @@ class World:
             self.clock.advance(self.rng.choice((0.01, 0.2)), lambda: False)
 
     def _settle(self) -> None:
-        if self.link is None or not self.link.is_connected or self._left:
+        if self.link is None or not self.link.is_connected or self.left:
             return
         if not self.broker.waiting and not self.link.unacknowledged() and not self.broker.on_the_way:
             raise Settled
         is_late = self.clock.monotonic() - self._calm_since_s > PATIENCE_S + 20 * self.plant.period_s
         self.require(not is_late, "not done long after the last fault")
 
-    # --- what is going to happen
+    # --- what happens
 
-    def _plan(self) -> None:
-        published = list(messages(self.plant, self.rng, self.faults))
-        last_s = max(when_s for when_s, _ in published)
-        for when_s, sent in published:
-            self.sent[sent.number] = sent
-            self._left += 1
-            self.clock.after(5.0 + when_s, lambda sent=sent: self._publish(sent))  # type: ignore[misc]
-        rng, at = self.rng, self.clock.after
-        span_s = last_s + 10.0
-        for kind, begin in self._disturbances().items():
-            for _ in range(rng.randint(1, 3) if self.faults.has(kind) else 0):
-                at(rng.uniform(0.0, span_s), lambda kind=kind, begin=begin: self._disturb(kind, begin))  # type: ignore[misc]
-        if self.faults.has("broker rollback"):
-            for _ in range(10):
-                at(rng.uniform(0.0, span_s), self.broker.save)
-        at(span_s + 1.0, self._calm_down)
+    def disturb(self, kind: str, begin: Callable[[], None]) -> None:
+        """Let a fault begin, unless there are to be no more."""
+        if not self._is_calm:
+            self.faults.seen[kind] += 1
+            self.note("fault", kind)
+            begin()
 
-    def _disturbances(self) -> dict[str, Callable[[], None]]:
-        rng, broker = self.rng, self.broker
-
-        def fail(error: int) -> None:
-            self.disk.failing, self.disk.failing_share = error, rng.choice((0.3, 1.0))
-            self.clock.after(rng.uniform(0.5, 90.0), self._mend_disk)
-
-        found: dict[str, Callable[[], None]] = {
-            "stop": self._stop,
-            "EIO": lambda: fail(errno.EIO),
-            "ENOSPC": lambda: fail(errno.ENOSPC),
-            "EROFS": lambda: fail(errno.EROFS),
-            "read error": self._fail_to_read,
-            "reload": self._reload,
-            "connection cut": broker.cut,
-            "partition": lambda: broker.partition(rng.uniform(0.1, 60.0)),
-            "broker restart": lambda: broker.restart(rng.uniform(0.1, 20.0), lambda: None),
-            "broker amnesia": lambda: broker.restart(rng.uniform(0.1, 20.0), broker.forget_session),
-            "clock step": lambda: self.clock.step_wall_clock(rng.choice((0.0, -200.0, 3600.0, 86_400.0))),
-        }
-        if all(rule.key != "packet" for rule in self.plant.rules):
-            found["broker rollback"] = lambda: broker.restart(rng.uniform(0.1, 20.0), broker.roll_back)
-        return found
-
-    def _disturb(self, kind: str, begin: Callable[[], None]) -> None:
-        if self._is_calm:
+    def publish(self, sent: Sent) -> None:
+        """Let a sensor publish; it tries again where the broker is away."""
+        if self.broker.is_down:
+            self.clock.after(self.rng.uniform(0.5, 5.0), lambda: self.publish(sent))
             return
-        self.faults.seen[kind] += 1
-        self.note("fault", kind)
-        begin()
-
-    def _mend_disk(self) -> None:
-        self.disk.failing = 0
-
-    def _fail_to_read(self) -> None:
-        Folder.read_errors = self.rng.randint(1, 3)
-
-    def _reload(self) -> None:
-        if self.inbox is not None:
-            self.inbox.put(Reload())
-
-    def _stop(self) -> None:
-        if self.inbox is not None:
-            self.inbox.put(Stop("SIGTERM"))
-
-    def _publish(self, sent: Sent) -> None:
-        if self.broker.is_down:  # a sensor tries again
-            self.clock.after(self.rng.uniform(0.5, 5.0), lambda: self._publish(sent))
-            return
-        self._left -= 1
+        self.left -= 1
         self.broker.publish(sent)
 
-    def _calm_down(self) -> None:
-        """No fault from here on."""
+    def calm_down(self) -> None:
+        """Let there be no fault from here on."""
         self._is_calm = True
         self._calm_since_s = self.clock.monotonic()
         self.disk.failing = Folder.read_errors = 0
         self.faults.fuse = None
-
-    # --- what happened
 
     def log(self, event: str, **fields: Any) -> None:
         """Take a log line."""
