@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +13,9 @@ from edgeseq.adapters.interpreter.runtimes import RUNTIME_FAULTS, make_interpret
 from edgeseq.bundle import Manifest
 from edgeseq.core.forecast import RecurrentState, initial_state, put_rows, take_rows
 from edgeseq.core.types import F32, I64
+
+_WIDE_BYTES = 64
+"""Of a row that is put as one item."""
 
 
 class Call(Protocol):
@@ -180,10 +184,24 @@ def _rows_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batc
         for view, array in zip(results, stored, strict=True):
             result = view() if n == batch else view()[:n]
             total += float(np.vdot(result, result))
-            array[into] = result
+            _put(array, into, result)
         return total
 
     return call
+
+
+def _put(array: F32, into: I64, rows: F32) -> None:
+    """Write rows; wide ones as one item each, which NumPy moves twice as fast."""
+    if array.strides[0] < _WIDE_BYTES:
+        array[into] = rows
+        return
+    item = _item(array.strides[0])
+    array.reshape(len(array), -1).view(item).put(into, rows.reshape(len(rows), -1).view(item), mode="clip")
+
+
+@functools.cache
+def _item(row_bytes: int) -> np.dtype[np.void]:
+    return np.dtype((np.void, row_bytes))
 
 
 def _rows_by_call(call: Call) -> RowCall:
