@@ -400,10 +400,14 @@ def arrive(
 
 
 def resume(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> None:
-    """Give every stream that is waited for its whole wait from now on."""
+    """Give every stream that is waited for its whole wait from now on.
+
+    Nothing was seen after now: it says so only where the clock has been set back, and would be believed until then.
+    """
+    for name in ("last_seen_ns", "channel_seen_ns"):
+        table[name][:] = np.minimum(table[name], now_ns)
     rows = np.flatnonzero((table["deadline_ns"] != NEVER) & ~table["alert_open"][:, 0, SILENT])
-    deadline = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
-    table["deadline_ns"][rows] = np.maximum(table["deadline_ns"][rows], deadline)
+    table["deadline_ns"][rows] = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
 
 
 def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_ns: int) -> None:

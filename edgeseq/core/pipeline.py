@@ -207,11 +207,16 @@ def tick(state: State, now_ns: int) -> list[Event]:
 
 
 def resume(state: State, now_ns: int) -> None:
-    """Give every stream its whole deadline anew: nobody listened while the daemon was down."""
+    """Give every stream its whole deadline anew: nobody listened while the daemon was down, or the clock was set.
+
+    The clock begins anew, too: by one that had gone before it was set back, streams would be silent after each reading.
+    """
     if state.options.clock == "readings":
         return
+    state.clock_ns = min(state.clock_ns, now_ns)
     for group in state.groups:
         detect.resume(group.table, now_ns, group.rule.period_ns, group.rule.silent_after_ns)
+        group.deadlines_from_ns = detect.next_deadline_ns(group.table)
 
 
 def describe(state: State) -> list[Event]:

@@ -87,6 +87,18 @@ def test_tick_without_events_moves_nothing() -> None:
     assert equal_states(ticked, plain)
 
 
+def test_clock_set_back_neither_hides_silence_nor_tells_it_at_each_reading() -> None:
+    """A clock that was an hour ahead leaves nothing behind once it is right: neither a deadline nor a silence."""
+    state = node(PLAIN, options=WALL)
+    ahead = [m for pair in zip(wave(10, 3600), wave(10, 3600, topic="t/b"), strict=True) for m in pair]
+    ahead += [message("t/a", 3600 + 60 * k, 10.0) for k in range(10, 20)]
+    assert len(alerts(run(state, ahead), AlertKind.SILENT)) == 1
+    pipeline.resume(state, 20 * PERIOD)
+    events = run(state, [message(f"t/{name}", 60 * k, 10.0) for k in range(21, 30) for name in "ab"])
+    assert [e.event_type for e in alerts(events, AlertKind.SILENT)] == ["cleared"]
+    assert len(alerts(pipeline.tick(state, 40 * PERIOD), AlertKind.SILENT)) == 2
+
+
 def test_resume_is_for_streams_that_wait() -> None:
     """A stream too young to be judged, or silent already, is not changed by a resumption."""
     state = node(PLAIN, options=WALL)

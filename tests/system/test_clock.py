@@ -35,6 +35,7 @@ def test_clock_set_forward_makes_no_stream_silent(tmp_path: Path, monkeypatch: p
         resolved, state_dir=resolved.state_dir, log=lambda event, **more: told.append((event, more))
     )
     daemon = Daemon(config, node, lambda event, **more: told.append((event, more)), Notifier(None))
+    node.had_session = True  # with the broker
     heard(daemon, "s/a", seconds=20)
     real = time.time_ns
     # The clock itself is set: no fake of ours stands between it and the daemon.
