@@ -93,8 +93,8 @@ bench-step-cost: .venv/.installed ## a step against a window run again for each 
 bench-durability: .venv/.installed programs ## kills, cuts, failing disks, restarts, flash: make bench-durability [KILLS=500] [ONLY=kills,cuts]
 	KILLS=$(or $(KILLS),500) $(if $(MINUTES),MINUTES=$(MINUTES)) $(BIN)/python -m tests.bench.durability $(if $(ONLY),--only "$(ONLY)")
 
-chaos: .venv/.installed programs ## a simulated disk, broker and clock fail in all ways; mutants; every n-th I/O call: make chaos [SEEDS=10000] [MUTANT_SEEDS=300]
-	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),300)
+chaos: .venv/.installed programs ## a simulated disk, broker and clock fail in all ways; mutants; every n-th I/O call: make chaos [SEEDS=10000] [MUTANT_SEEDS=2000]
+	$(BIN)/python -m tests.simulator.run --seeds $(or $(SEEDS),1000) --mutant-seeds $(or $(MUTANT_SEEDS),2000)
 	$(BIN)/python -m tests.bench.durability --only io,strace
 
 bench-stream: .venv/.installed $(if $(or $(findstring peers,$(ONLY)),$(if $(ONLY),,all)),build/peers/.locked) programs ## throughput and latency beside peers: make bench-stream [ROUNDS=5] [SECONDS=4] [HOLD=60] [ONLY=echo,latency]

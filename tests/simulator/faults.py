@@ -115,8 +115,16 @@ class Faults:
             return
         fuse.count -= 1
         if fuse.count == 0:
-            self.fuse = None
-            self.crashes_left -= 1
-            self.seen[fuse.kind] += 1
-            self.is_at_stake = fuse.kind == KILL
-            raise Crash(fuse.kind)
+            self._die(fuse)
+
+    def strike(self) -> None:
+        """Let a process that is going to die do so now, perhaps: at a moment that matters and is rare."""
+        if self.fuse is not None and self.rng.random() < 0.5:
+            self._die(self.fuse)
+
+    def _die(self, fuse: Fuse) -> None:
+        self.fuse = None
+        self.crashes_left -= 1
+        self.seen[fuse.kind] += 1
+        self.is_at_stake = fuse.kind == KILL
+        raise Crash(fuse.kind)

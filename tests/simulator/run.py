@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument(
-        "--mutant-seeds", type=int, default=300, help="seeds within which a mutant must be caught"
+        "--mutant-seeds", type=int, default=2000, help="seeds within which a mutant must be caught"
     )
     parser.add_argument("--mutant", help="run one mutant and tell the number of seeds that it took")
     options = parser.parse_args()

@@ -135,6 +135,8 @@ def _keep(world: World) -> Callable[[compose.Node, Iterable[Outgoing]], None]:
         world.promises.keep(node)
         keep_really(node, unacknowledged)
         world.promises.kept()
+        if world.link is not None and world.link.unacknowledged():
+            world.faults.strike()
 
     return keep
 

@@ -16,7 +16,7 @@ from tests.simulator.mutants import MUTANTS
 from tests.simulator.world import simulate
 
 ROOT = Path(__file__).parents[2]
-SEEDS_A_TEST, TESTS = 10, 4
+SEEDS_A_TEST, TESTS = 6, 4
 
 QUICKLY_CAUGHT = (
     "commit without sync",
