@@ -157,10 +157,8 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         estimate=stream.estimate,
     )
     _check_names(rule, names, place)
-    _check_known(rule, place)
-    _check_topics(rule, place)
-    _check_fields(rule, place)
-    _check_lateness(rule, place)
+    for check in (_check_known, _check_topics, _check_fields, _check_lateness):
+        check(rule, place)
     return rule
 
 
