@@ -106,6 +106,16 @@ def test_rows_of_stored_states_are_stepped_as_any_others(stepper: Stepper, batch
     assert_same((quantiles, tuple(a[left] for a in stored)), (quantiles, tuple(a[left] for a in before)))
 
 
+def test_stepper_without_its_guard_steps_stored_rows_the_same(bundle: Bundle) -> None:
+    """What trainers and benches use bare keeps to the protocol, too."""
+    bare = TFLiteStepper(bundle.manifest, RUNTIME, bundle.files[bundle.manifest.variant("float32").file])
+    x = make_x(bare, 1, 2)
+    stored = initial_state(bare.state_spec, 4)
+    wanted = bare.step(x[0], initial_state(bare.state_spec, 2))
+    quantiles = step_rows(bare, x[0], stored, np.array([0, 1]), np.array([2, 3]))
+    assert_same((quantiles, tuple(a[2:] for a in stored)), wanted)
+
+
 def test_strided_views_are_as_good_as_arrays(stepper: Stepper) -> None:
     """The core gathers rows as it likes: memory layout changes nothing."""
     x = make_x(stepper, 5, 64)

@@ -64,7 +64,7 @@ class GuardedStepper:
             if _all_finite((quantiles, *(following := take_rows(stored, into)))):
                 return quantiles
         else:
-            quantiles, total = self._stepper.step_rows(x, stored, at, into, known)
+            quantiles, total = self._stepper.step_rows_summed(x, stored, at, into, known)
             if math.isfinite(total):
                 return quantiles
             following = take_rows(stored, into)
@@ -133,10 +133,14 @@ class TFLiteStepper:
         """Advance a batch by one step; see Stepper."""
         return self._in_buckets("step", x, state, known)
 
-    def step_rows(
+    def step_rows(self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None) -> F32:
+        """Step rows of stored states; see forecast.step_rows."""
+        return self.step_rows_summed(x, stored, at, into, known)[0]
+
+    def step_rows_summed(
         self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None
     ) -> tuple[F32, float]:
-        """Step rows of stored states, see forecast.step_rows → quantiles, and the sum of squares of all results."""
+        """Step rows of stored states → quantiles, and the sum of squares of all results: finite if all of them are."""
         given = [np.asarray(a, np.float32) for a in ((x,) if known is None else (x, known))]
         quantiles = np.empty((len(x), *self._output_shape), np.float32)
         buckets = plan(len(x))
