@@ -15,6 +15,9 @@ from typing import Any
 
 from tests.support.broker import PATIENCE_S, wait_until
 
+STRICT = '[journal]\ndurability = "strict"\n'
+"""What a subscriber has been told is in the journal, so a kill at any time later finds it there."""
+
 
 class Node:
     """A configuration in a folder, and the process that runs it; it may be started many times."""

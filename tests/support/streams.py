@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.group import MODEL as MODEL_STATE
@@ -140,6 +142,13 @@ def recurrent(state: pipeline.State, name: str, which: str = "committed", kind: 
     names = [spec.name for spec in group.steppers[kind].state_spec]
     part: F32 = read_state(group, kind, which, np.array([0]))[names.index(name)][0]
     return part
+
+
+def committed(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[Any]:
+    """Give a state of the model after the last closed step, of all rows of a dump: of the two kept, the one told."""
+    states = next(a for key, a in arrays.items() if key.endswith(f"model.states.{name}"))
+    which = next(a for key, a in arrays.items() if key.endswith("model.which"))
+    return np.asarray(states)[np.arange(len(states)), np.asarray(which, dtype=np.int64)]
 
 
 def forecasts(events: list[Event]) -> list[Forecast]:

@@ -11,7 +11,7 @@ import pytest
 
 from edgeseq.bundle.keys import load_signing_key, write_public_key
 from tests.support.broker import Peer, running_broker, wait_until
-from tests.support.node import node_in
+from tests.support.node import STRICT, node_in
 from tests.support.tiny_estimator import tiny_estimator_path
 from tests.support.validate import validate
 
@@ -45,7 +45,7 @@ def test_readings_become_the_state_of_a_room_and_survive_a_kill(
     bundle = tiny_estimator_path(request.config)
     with (
         running_broker(tmp_path / "broker") as broker,
-        node_in(tmp_path / "node", broker.port, ROOM, node='clock = "readings"') as node,
+        node_in(tmp_path / "node", broker.port, ROOM, node='clock = "readings"', rest=STRICT) as node,
         closing(Peer(broker.port)) as sensor,
         closing(Peer(broker.port, "edgeseq/n/#")) as subscriber,
     ):

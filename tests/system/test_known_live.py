@@ -22,7 +22,7 @@ from edgeseq.core.instants import format_instant
 from edgeseq.core.types import Message
 from tests.support.broker import Peer, running_broker, wait_until
 from tests.support.calendars import SPRING, seconds
-from tests.support.node import Node, node_in
+from tests.support.node import STRICT, Node, node_in
 from tests.support.tiny_bundle import known_twin, tiny_bundle_path
 
 pytestmark = pytest.mark.system
@@ -70,7 +70,7 @@ def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Node, 
     bundle = known_twin(tiny_bundle_path(request.config))
     with (
         running_broker(tmp_path / "broker") as broker,
-        node_in(tmp_path / "node", broker.port, STREAMS, node='clock = "readings"') as node,
+        node_in(tmp_path / "node", broker.port, STREAMS, node='clock = "readings"', rest=STRICT) as node,
         closing(Peer(broker.port)) as sensor,
         closing(Peer(broker.port, "edgeseq/n/#")) as subscriber,
     ):

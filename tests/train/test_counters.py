@@ -20,6 +20,7 @@ from edgeseq_train.cli import resolve, train
 from edgeseq_train.recipe import Recipe, RecordingRecipe
 from edgeseq_train.recipe_files import read_recipe
 from tests.support.bundles import make_manifest
+from tests.support.streams import committed
 from tests.train.conftest import HOUR_NS
 from tests.train.test_train_command import LoggingStepper
 
@@ -55,9 +56,7 @@ def _device(readings: list[tuple[datetime, float]], **changes: Any) -> F64:
         payload = f'{{"t":"{at.isoformat()}","v":{value!r}}}'.encode()
         pipeline.advance(state, pipeline.accept(state, [Message("m", payload, received_ns=n)]).readings)
     _, arrays = keeping.dump(state)
-    log, count = (
-        next(a for name, a in arrays.items() if name.endswith(f"committed.{n}")) for n in ("log", "count")
-    )
+    log, count = (committed(arrays, name) for name in ("log", "count"))
     return np.asarray(log[0, : int(count[0, 0])])
 
 

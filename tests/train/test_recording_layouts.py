@@ -23,6 +23,7 @@ from edgeseq.errors import InputError
 from edgeseq_train import prepare, recording
 from edgeseq_train.parts import Recording
 from edgeseq_train.recordings import request
+from tests.support.streams import committed
 from tests.train.conftest import HOUR_NS
 from tests.train.test_train_command import LoggingStepper
 
@@ -366,8 +367,7 @@ def _device_tensors(rows: list[tuple[datetime, str, float]]) -> list[F64]:
         payload = f'{{"time":"{at.isoformat()}","value":{value}}}'.encode()
         pipeline.advance(state, pipeline.accept(state, [Message(name, payload, received_ns=n)]).readings)
     _, arrays = keeping.dump(state)
-    logs = next(a for name, a in arrays.items() if name.endswith("log") and "committed" in name)
-    counts = next(a for name, a in arrays.items() if name.endswith("count") and "committed" in name)
+    logs, counts = (committed(arrays, name) for name in ("log", "count"))
     return [log[: int(count[0])] for log, count in zip(logs, counts, strict=True)]
 
 

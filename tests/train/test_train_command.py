@@ -27,6 +27,7 @@ from edgeseq_train import prepare, recording
 from edgeseq_train.cli import train
 from edgeseq_train.recipe_files import read_recipe
 from edgeseq_train.report import Watch
+from tests.support.streams import committed
 from tests.train.conftest import HOUR_NS, make_series
 
 STEPS = 900
@@ -283,8 +284,7 @@ def _device_tensors(path: Path) -> list[Any]:
         batch = pipeline.accept(state, [Message("house", payload, received_ns=n)])
         pipeline.advance(state, batch.readings)
     _, arrays = keeping.dump(state)
-    logs = next(a for name, a in arrays.items() if name.endswith("log") and "committed" in name)
-    counts = next(a for name, a in arrays.items() if name.endswith("count") and "committed" in name)
+    logs, counts = (committed(arrays, name) for name in ("log", "count"))
     return [log[: int(count[0])] for log, count in zip(logs, counts, strict=True)]
 
 
