@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Shown
 
-from edgeseq.adapters.interpreter.runtimes import make_interpreter
 from edgeseq.bundle import TrustedKeys, read_bundle
 from edgeseq.core import keeping, stepping
 from edgeseq.core.group import MODEL
 from edgeseq.core.pipeline import State, advance, new_state
 from edgeseq.core.types import I64, Readings
+from tests.bench.bare import Alternative, by_index
 from tests.bench.bench_bundle import TRUSTED_KEYS, bench_bundle
 from tests.bench.state_process import SEASON, START_S, opened, serve
 from tests.support.tiny_bundle import ROOT
@@ -48,7 +48,6 @@ import runpy, sys
 sys.modules.update(dict.fromkeys({NOT_ON_A_DEVICE}))  # importing one raises ImportError: it fails rather than counts
 runpy.run_module("tests.bench.state_process", run_name="__main__", alter_sys=True)
 """
-Alternative = Callable[[], Any]
 
 
 @click.command()
@@ -85,29 +84,11 @@ def steps_alone(state: State, bundle: Path, rounds: int) -> list[dict[str, Any]]
     file = model.files[model.manifest.variant(model.manifest.default_variant).file]
     rows = []
     for batch in BATCHES:
-        spent = timed({"raw": raw_steps(file, batch), "ours": our_steps(state, batch)}, rounds, STEPS_ROUND_S)
+        spent = timed({"raw": by_index(file, batch), "ours": our_steps(state, batch)}, rounds, STEPS_ROUND_S)
         ratio = statistics.median(a / b for a, b in zip(spent["raw"], spent["ours"], strict=True))
         costs = {f"us_{name}": 1e6 * statistics.median(s) for name, s in spent.items()}
         rows.append({"part": "steps", "batch": batch, **costs, "ratio": ratio})
     return rows
-
-
-def raw_steps(model: bytes, batch: int) -> Alternative:
-    """Call the primary subgraph with arguments that lie ready."""
-    interpreter = make_interpreter("litert", model)
-    for detail in interpreter.get_input_details():
-        interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape_signature"][1:]])
-    interpreter.allocate_tensors()
-    inputs = [(d["index"], np.full(d["shape"], 0.1, np.float32)) for d in interpreter.get_input_details()]
-    outputs = [d["index"] for d in interpreter.get_output_details()]
-
-    def call() -> Any:
-        for index, array in inputs:
-            interpreter.set_tensor(index, array)
-        interpreter.invoke()
-        return [interpreter.get_tensor(index) for index in outputs]
-
-    return call
 
 
 def our_steps(state: State, batch: int) -> Alternative:

@@ -36,6 +36,7 @@ from edgeseq.core.layers import LayerSpec
 from edgeseq.core.network import NetworkSpec, weight_shapes
 from edgeseq.core.ops import Tensor
 from edgeseq_train import export
+from tests.bench.bare import Alternative, by_index
 
 WINDOW = 64
 BATCHES = (1, 64)
@@ -44,8 +45,6 @@ SEASON, RING, TAPS, RANK = 24, 96, 20, 24
 ROUND_S = 0.004
 """Each alternative is repeated within a round for about so long."""
 GOAL = 80
-
-Alternative = Callable[[], Any]
 
 
 class Size(NamedTuple):
@@ -154,24 +153,6 @@ def alternatives(models: Mapping[str, Any], batch: int) -> dict[str, Alternative
     """Bind each model at a batch size: set all arguments, invoke, get all results."""
     made = {"step": by_index(models["shipped"], batch), "replay 64": by_signature(models["shipped"], batch)}
     return made | {name: by_index(make(batch), batch) for name, make in models.items() if name != "shipped"}
-
-
-def by_index(model: bytes, batch: int) -> Alternative:
-    """Call the primary subgraph by tensor index."""
-    interpreter = make_interpreter("litert", model)
-    for detail in interpreter.get_input_details():
-        interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape_signature"][1:]])
-    interpreter.allocate_tensors()
-    inputs = [(d["index"], np.full(d["shape"], 0.1, np.float32)) for d in interpreter.get_input_details()]
-    outputs = [d["index"] for d in interpreter.get_output_details()]
-
-    def call() -> Any:
-        for index, array in inputs:
-            interpreter.set_tensor(index, array)
-        interpreter.invoke()
-        return [interpreter.get_tensor(index) for index in outputs]
-
-    return call
 
 
 def by_signature(model: bytes, batch: int) -> Alternative:
