@@ -47,6 +47,8 @@ class Promises:
         nothing: Kept = (dump(self._oracle.state), set())
         self._kept = [nothing, nothing]
         """What the newest snapshot and the one before it hold."""
+        self._generation = 0
+        """Of the newest snapshot."""
         self._keeping: Kept | None = None
         """What a snapshot holds that is being made: there or not after a crash."""
         self._told = 0
@@ -78,6 +80,7 @@ class Promises:
     def kept(self) -> None:
         """Note that it is there."""
         self._snapshot_records = len(self._records)
+        self._generation = self._newest_generation()
         if self._keeping:
             self._kept, self._keeping = [self._kept[-1], self._keeping], None
 
@@ -149,13 +152,20 @@ class Promises:
         self.require(rows is not None, "the state is not that of the newest snapshot")
         assert rows is not None
         self._forget(self._applied - rows)
-        if self._keeping is not None and rows is self._keeping[1]:
+        # Where nothing has moved since the newest snapshot, only the disk tells whether the one being made is there.
+        is_moved = bool(unlike(found, self._kept[1][0]))
+        is_there = is_moved or self._newest_generation() > self._generation
+        if self._keeping is not None and rows is self._keeping[1] and is_there:
             self.kept()
         if rows is self._kept[0][1]:
             self._kept[1] = self._kept[0]
         self._keeping = None
         self._applied = set(rows)
         self._check_acknowledged()
+
+    def _newest_generation(self) -> int:
+        folder = self._world.resolved.state_dir
+        return max((int(path.stem.split("-")[1]) for path in folder.glob("snapshot-*.bin")), default=0)
 
     def _go_back_to(self, node: Node) -> None:
         """Find how many of the commits the state holds, and forget the rest."""
