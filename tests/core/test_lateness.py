@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseq.core import keeping, pipeline
-from edgeseq.core.lateness import KEPT
+from edgeseq.core.lateness import KEPT, MAX_WAITING
 from edgeseq.core.types import AlertKind, Message, StreamRule
 from tests.support.streams import MEAN, MODEL, PLAIN, alerts, equal_states, forecasts, message, node, run
 
@@ -104,6 +104,25 @@ def test_a_reading_behind_the_steps_is_late() -> None:
     run(state, [messages[36]])
     assert state.counts.late == 1
     assert made(state) == before
+
+
+def test_what_waits_is_no_more_than_the_steps_hold() -> None:
+    """A reading that can have no predecessor any more is settled, and waits no longer."""
+    state = node(RULES[0])
+    run(state, [message("t/a", 6000 + 60 * i, 10.0 + i % 5) for i in range(60)])
+    (kept,) = (kept for kept in state.lateness.values() if kept.waiting)
+    assert len(kept.waiting[0]) == LATE + 1
+
+
+def test_many_readings_of_a_step_settle_early_and_what_comes_before_them_is_late() -> None:
+    """What waits is bounded whatever the rate: of more readings the oldest settle, and none is taken before those."""
+    state = node(RULES[2])
+    crowd = [message("a/a", 6000 + 0.1 * i, 10.0) for i in range(MAX_WAITING)]
+    run(state, [*crowd, *(message("a/a", 6060 + 0.1 * i, 10.0) for i in range(MAX_WAITING))])
+    (kept,) = (kept for kept in state.lateness.values() if kept.waiting)
+    assert len(kept.waiting[0]) == MAX_WAITING
+    run(state, [message("a/a", 5945.0, 99.0)])
+    assert state.counts.late == 1
 
 
 def test_a_restored_state_takes_late_readings_as_the_one_that_was_kept() -> None:
