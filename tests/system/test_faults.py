@@ -99,8 +99,9 @@ def seen(watcher: Peer, step: int) -> bool:
     )
 
 
-def test_disk_full_for_real_waits_and_then_loses_nothing(tmp_path: Path) -> None:
-    """On a tmpfs without a free byte (RLIMIT_FSIZE where none can be mounted) it waits; given room, it goes on."""
+@contextlib.contextmanager
+def killed_on_small_disk(tmp_path: Path) -> Iterator[tuple[Node, Peer, Peer, bool]]:
+    """Give a node that was killed after five readings, its sensor, a subscriber, and whether its disk is a real one."""
     with (
         small_disk(tmp_path / "node" / "state") as is_mounted,
         running_broker(tmp_path / "broker") as broker,
@@ -113,6 +114,12 @@ def test_disk_full_for_real_waits_and_then_loses_nothing(tmp_path: Path) -> None
         publish(sensor, range(5))
         wait_until(lambda: seen(watcher, 4), "before")
         node.kill()
+        yield node, sensor, watcher, is_mounted
+
+
+def test_disk_full_for_real_waits_and_then_loses_nothing(tmp_path: Path) -> None:
+    """On a tmpfs without a free byte (RLIMIT_FSIZE where none can be mounted) it waits; given room, it goes on."""
+    with killed_on_small_disk(tmp_path) as (node, sensor, watcher, is_mounted):
         node.start()  # the journal has been cut to what it holds, and has to grow again
         with full(node, is_mounted):
             publish(sensor, range(5, 10))
@@ -149,18 +156,7 @@ def steps_kept(node: Node) -> int:
 
 def test_disk_read_only_start_says_so_and_the_next_one_goes_on(tmp_path: Path) -> None:
     """A state folder that became read-only: 78, naming the folder; writable again, nothing is missing."""
-    with (
-        small_disk(tmp_path / "node" / "state") as is_mounted,
-        running_broker(tmp_path / "broker") as broker,
-        node_in(tmp_path / "node", broker.port, RULES) as node,
-        peer(broker.port, "edgeseq/#") as watcher,
-        peer(broker.port) as sensor,
-    ):
-        node.start()
-        node.wait_for_event("broker.connected")
-        publish(sensor, range(5))
-        wait_until(lambda: seen(watcher, 4), "before")
-        node.kill()
+    with killed_on_small_disk(tmp_path) as (node, sensor, watcher, is_mounted):
         make_read_only(node.state_dir, is_mounted)
         node.launch()
         assert node.process.wait(PATIENCE_S) == EXIT_CONFIG
