@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import align, calibrate, dedupe, detect, estimate
+from edgeseq.core import alert_band, align, calibrate, dedupe, detect, estimate, pending
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
@@ -84,7 +84,7 @@ def new_group(
         targets=len(rule.forecast_names),
         steppers=steppers,
         horizon=horizon,
-        leads=calibrate.leads_up_to(horizon),
+        leads=pending.leads_up_to(horizon),
         ring=ring,
         learning_steps=max(MIN_LEARNING_STEPS, rule.season_steps),
         limits=np.array(bounds, dtype=np.float64) if np.isfinite(bounds).any() else None,
@@ -112,11 +112,12 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
         "next_value": Column(c, init=np.nan),
         "model_warm": Column((), "int64", 0),
         "warm_step": Column((), "int64", NONE_YET),
-        "serving": Column((), "int64", calibrate.BASELINE),
+        "serving": Column((), "int64", pending.BASELINE),
         "status": Column((3,), "int64", -1),
     }
     columns |= align.columns(channels) | dedupe.columns(channels)
-    columns |= calibrate.columns(channels, horizon) | detect.columns(channels)
+    columns |= pending.columns(channels, horizon) | calibrate.columns(channels, horizon)
+    columns |= alert_band.columns(channels) | detect.columns(channels)
     columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
     for kind, stepper in zip(KINDS, steppers, strict=False):
         columns |= _state_columns(kind, stepper)
@@ -284,11 +285,11 @@ def _lay_history(group: Group, old: F64) -> None:
 def _forget_model(group: Group) -> None:
     table = group.table
     table["model_warm"][:] = 0
-    table["serving"][:] = calibrate.BASELINE
+    table["serving"][:] = pending.BASELINE
     table["anchor"][:] = np.nan
     table["unit"][:] = np.nan
     table["warm_step"][:] = NONE_YET
     everything = np.arange(table.rows)
     table.reset(everything, ("pending_model", "paired_error", "paired", "log_ratio", "leads_filled"))
     for name in ("offset", "error", "scored", "alert_width", "calm", "stride"):
-        table[name][:, calibrate.BLEND] = table.columns[name].init
+        table[name][:, pending.BLEND] = table.columns[name].init

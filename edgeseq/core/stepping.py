@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import calibrate, detect, estimate
+from edgeseq.core import alert_band, calibrate, detect, estimate, pending, serve
 from edgeseq.core.align import Resets, Samples, align, origin_ns
-from edgeseq.core.calibrate import BASELINE, BLEND
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state, put_rows, step_rows
 from edgeseq.core.group import MODEL, NONE_YET, Group, recent_history, reset_rows, stored_states
 from edgeseq.core.known import look
+from edgeseq.core.pending import BASELINE, BLEND
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
     COVERAGE,
@@ -92,7 +92,7 @@ def _commit(group: Group, work: Work) -> None:
     """Make the open step final: score the forecasts made for it, learn, keep its value, promote the states."""
     table, rows = group.table, work.rows
     step, value = work["next_step"], work["next_value"]
-    forecasts = calibrate.due(table, group.leads, rows, step, work["anchor"], work["unit"])
+    forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
     calibrate.learn(work, group.leads, value, forecasts)
     detect.commit(table, work)
     table["history"][rows, :, step % group.ring] = value.T
@@ -164,7 +164,7 @@ def _choose(group: Group, work: Work) -> None:
     if not np.count_nonzero(warm):
         return
     log_ratio = work["log_ratio"]
-    log_ratio[...] = calibrate.log_error_ratio(work)
+    log_ratio[...] = serve.log_error_ratio(work)
     ratio = _mean(log_ratio[: group.targets])
     enough = work["paired"].max(axis=(0, 1)) >= SERVE_AFTER
     serving = work["serving"]
@@ -205,7 +205,7 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     model, warm = group.model, work["model_warm"].nonzero()[0]
     said = Said(naive, naive, naive)
     if model is None:
-        calibrate.push(group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None)
+        pending.push(group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None)
         return said
     if len(warm) == len(work):
         quantiles, share, said = _step_model(group, model, work, samples.values, naive, None)
@@ -218,7 +218,7 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
             whole[warm] = part
     else:
         quantiles, share = np.full((*naive.shape, 3), np.nan, np.float32), np.zeros(naive.shape, np.float32)
-    calibrate.push(
+    pending.push(
         group.table, group.leads, work.rows, samples.step,
         naive[..., at_leads], quantiles[:, :, at_leads], share[..., at_leads],
     )  # fmt: skip
@@ -237,7 +237,7 @@ def _step_model(
     at = slice(None) if warm is None else warm
     rows, step, which = work.rows[at], work["next_step"][at], work["model.which"][at]
     anchor, unit = work["anchor"].T[at], work["unit"].T[at]
-    values, naive, share = values[at], naive[at], calibrate.model_share(work, group.leads, group.horizon)[at]
+    values, naive, share = values[at], naive[at], serve.model_share(work, group.leads, group.horizon)[at]
     known, leads_filled = _look_ahead(group, rows, step, 1 + group.horizon)
     if known is not None:
         work["leads_filled"][at] = leads_filled
@@ -246,7 +246,7 @@ def _step_model(
     sound = _drop_broken(group, work, np.arange(len(work))[at], absolute.swapaxes(0, 1))
     if sound is not None:
         quantiles = np.where(sound[:, None, None, None], quantiles, np.float32(np.nan))
-    mixed = calibrate.blend(naive, absolute, share.astype(np.float64))
+    mixed = pending.blend(naive, absolute, share.astype(np.float64))
     blended = work["serving"][at] == BLEND  # a model that is not sound has just ceased to serve
     if np.count_nonzero(blended) < len(blended):
         mixed = np.where(blended[:, None, None], mixed, naive)
@@ -348,14 +348,14 @@ def _fillings(group: Group, work: Work, samples: Samples) -> list[Event]:
 
 def _band(group: Group, work: Work, step: I64) -> detect.Band:
     """Give the 99.9 % band of the open step: of the serving forecaster, or of the baseline while that one learns."""
-    waiting = calibrate.due(group.table, group.leads[:1], work.rows, step, work["anchor"], work["unit"])
-    value = waiting.value[: calibrate.CALIBRATED, :, 0]
+    waiting = pending.due(group.table, group.leads[:1], work.rows, step, work["anchor"], work["unit"])
+    value = waiting.value[: pending.CALIBRATED, :, 0]
     learned = work["scored"][:, :, 0] >= group.learning_steps
     # A model that has joined just now made no forecast of this step yet.
     usable = (learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets].all(axis=0)
     usable &= work["serving"] == BLEND
-    pick = calibrate.picking(usable)
-    lower, upper = calibrate.served_bands(work, waiting)
+    pick = serve.picking(usable)
+    lower, upper = alert_band.served_bands(work, waiting)
     return detect.Band(pick(value), pick(lower), pick(upper), pick(learned), usable)
 
 
@@ -363,8 +363,8 @@ def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F
     """Make the Forecast events of the serving forecaster; their columns are of the forecast channels."""
     n, source = group.targets, work["serving"]
     modelled = source == BLEND
-    widening = calibrate.spread(work, group.leads, calibrate.picking(modelled), group.horizon)
-    lower, upper = calibrate.interval(widening, *said)
+    widening = serve.spread(work, group.leads, serve.picking(modelled), group.horizon)
+    lower, upper = serve.interval(widening, *said)
     skill = np.where(modelled, 1 - np.exp(work["log_ratio"].copy()), 0.0)
     observed = (
         samples.values

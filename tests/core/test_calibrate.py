@@ -8,27 +8,33 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeseq.core import calibrate
-from edgeseq.core.table import Table, Work
+from edgeseq.core import alert_band, calibrate, pending, serve
+from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64
 
-LEADS = calibrate.leads_up_to(24)
+LEADS = pending.leads_up_to(24)
+
+
+def _columns(channels: int, horizon: int) -> dict[str, Column]:
+    """Declare all that calibration needs of a table."""
+    columns = pending.columns(channels, horizon) | calibrate.columns(channels, horizon)
+    return columns | alert_band.columns(channels)
 
 
 class Streams:
     """N streams of one channel whose model says what it is told to."""
 
     def __init__(self, n: int = 1, horizon: int = 24) -> None:
-        self.leads = calibrate.leads_up_to(horizon)
-        self.table = Table(calibrate.columns(1, horizon))
+        self.leads = pending.leads_up_to(horizon)
+        self.table = Table(_columns(1, horizon))
         self.rows = np.array([self.table.add_row() for _ in range(n)])
         self.work = self.table.gather(self.rows)
 
-    def due(self, step: int) -> calibrate.Waiting:
+    def due(self, step: int) -> pending.Waiting:
         """Give what was forecast for a step."""
         n = len(self.rows)
         at = np.full(n, step)
-        return calibrate.due(self.table, self.leads, self.rows, at, np.zeros((1, n)), np.ones((1, n)))
+        return pending.due(self.table, self.leads, self.rows, at, np.zeros((1, n)), np.ones((1, n)))
 
     def live(self, step: int, outcome: F64, said: NDArray[Any], *, baseline: float = 0.0) -> None:
         """Learn of the outcomes (n,) of a step, then let the model say lower, value, upper (3,) at every lead."""
@@ -36,7 +42,7 @@ class Streams:
         shape = (len(self.rows), 1, len(self.leads))
         naive, share = np.full(shape, baseline), np.ones(shape, np.float32)
         model = np.broadcast_to(said, (*shape, 3)).astype(np.float32)
-        calibrate.push(self.table, self.leads, self.rows, np.full(len(self.rows), step), naive, model, share)
+        pending.push(self.table, self.leads, self.rows, np.full(len(self.rows), step), naive, model, share)
 
 
 def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
@@ -45,7 +51,7 @@ def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
     streams = Streams(n)
     inside, told = np.zeros(len(LEADS)), 0
     for step in range(steps):
-        offset = streams.work["offset"][calibrate.BLEND, 0]
+        offset = streams.work["offset"][pending.BLEND, 0]
         if step >= from_step:
             inside += (np.abs(outcomes[:, step]) <= spread + offset).sum(axis=1)
             told += n
@@ -84,7 +90,7 @@ def test_due_gives_the_forecast_made_lead_steps_ago() -> None:
     for step in range(60):
         expected = np.array([step - lead if step >= lead else np.nan for lead in LEADS], dtype=float)
         found = streams.due(step)
-        for forecaster, offset in ((calibrate.BASELINE, 0.5), (calibrate.BLEND, 1.0), (calibrate.MODEL, 1.0)):
+        for forecaster, offset in ((pending.BASELINE, 0.5), (pending.BLEND, 1.0), (pending.MODEL, 1.0)):
             assert np.array_equal(found.value[forecaster, 0, :, 0], expected + offset, equal_nan=True)
         assert np.array_equal(found.upper[0, :, 0], expected + 2.0, equal_nan=True)
         for told in (step + 7.0, float(step)):  # the open step is told anew by each of its readings
@@ -94,19 +100,19 @@ def test_due_gives_the_forecast_made_lead_steps_ago() -> None:
 def test_forecasts_wait_without_losing_a_bit() -> None:
     """What waits for its outcome is what was published: float32 in the model's scale, float64 of the baseline."""
     rng = np.random.default_rng(3)
-    table = Table(calibrate.columns(2, 4))
-    rows, leads = np.array([table.add_row() for _ in range(5)]), calibrate.leads_up_to(4)
+    table = Table(_columns(2, 4))
+    rows, leads = np.array([table.add_row() for _ in range(5)]), pending.leads_up_to(4)
     naive, anchor, unit = 1e7 + rng.normal(size=(5, 2, 3)), rng.normal(size=(2, 5)), np.full((2, 5), 0.125)
     model = rng.normal(size=(5, 2, 3, 3)).astype(np.float32)
     share = rng.random((5, 2, 3)).astype(np.float32)
-    published = calibrate.blend(
+    published = pending.blend(
         naive, np.moveaxis(model, 3, 0) * unit.T[:, :, None] + anchor.T[:, :, None], share.astype(np.float64)
     )
     for step in range(5):
-        calibrate.push(table, leads, rows, np.full(5, step), naive, model, share)
-    found = calibrate.due(table, leads, rows, np.full(5, 5), anchor, unit)
-    assert np.array_equal(found.value[calibrate.BASELINE].transpose(2, 0, 1), naive)
-    for part, wanted in zip((found.lower, found.value[calibrate.BLEND], found.upper), published, strict=True):
+        pending.push(table, leads, rows, np.full(5, step), naive, model, share)
+    found = pending.due(table, leads, rows, np.full(5, 5), anchor, unit)
+    assert np.array_equal(found.value[pending.BASELINE].transpose(2, 0, 1), naive)
+    for part, wanted in zip((found.lower, found.value[pending.BLEND], found.upper), published, strict=True):
         assert np.array_equal(part.transpose(2, 0, 1), wanted)
 
 
@@ -115,8 +121,8 @@ def test_interval_contains_its_value_and_widens_smoothly() -> None:
     streams = Streams()
     streams.work["offset"][0, 0, :, 0] = [-5.0, 0.0, 1.0, 2.0, 3.0, 4.0]
     value = np.zeros((1, 1, 24))
-    spread = calibrate.spread(streams.work, LEADS, calibrate.picking(np.array([False])), 24)
-    lower, upper = calibrate.interval(spread, value, value, value)
+    spread = serve.spread(streams.work, LEADS, serve.picking(np.array([False])), 24)
+    lower, upper = serve.interval(spread, value, value, value)
     assert (lower <= value).all()
     assert (value <= upper).all()
     assert (np.diff(upper[0, 0]) >= 0).all()
@@ -133,14 +139,14 @@ def test_alert_width_counts_an_episode_once() -> None:
             streams.live(step, np.array([y]), np.zeros(3))
         widths.append(float(streams.work["alert_width"][0, 0, 0]))
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
-    assert widths[0] > calibrate.ALERT_START * 1.2
+    assert widths[0] > alert_band.ALERT_START * 1.2
 
 
 def _paired(model: list[float], baseline: list[float], counts: list[int]) -> tuple[Work, tuple[int, ...]]:
     """Make the work on one stream whose forecasters have erred so much at each lead."""
     streams = Streams(horizon=8)
-    streams.work["paired_error"][calibrate.BASELINE, 0, :, 0] = baseline
-    streams.work["paired_error"][calibrate.MODEL, 0, :, 0] = model
+    streams.work["paired_error"][pending.BASELINE, 0, :, 0] = baseline
+    streams.work["paired_error"][pending.MODEL, 0, :, 0] = model
     streams.work["paired"][0, :, 0] = counts
     return streams.work, streams.leads
 
@@ -148,9 +154,9 @@ def _paired(model: list[float], baseline: list[float], counts: list[int]) -> tup
 def test_model_weighs_most_until_errors_speak_against_it() -> None:
     """At equal errors the model has 73 %, at half the error all but all, at twice the error next to nothing."""
     work, leads = _paired([1, 1, 2, 2], [2, 1, 1, 1], [99] * 4)
-    share = calibrate.model_share(work, leads, 8)[0, 0]
+    share = serve.model_share(work, leads, 8)[0, 0]
     assert share[0] > 0.9999
-    assert share[1] == pytest.approx(1 / (1 + np.exp(-calibrate.BLEND_TRUST)))
+    assert share[1] == pytest.approx(1 / (1 + np.exp(-serve.BLEND_TRUST)))
     assert (share[3:] < 0.001).all()
     assert share[1] > share[2] > share[3]
 
@@ -161,9 +167,9 @@ def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
     said = np.zeros((1, len(streams.leads), 1))
     for step in range(3000 + 150):
         value = np.stack([said, said, said + float(step >= 3000)])
-        forecasts = calibrate.Waiting(value, value[calibrate.MODEL], value[calibrate.MODEL])
+        forecasts = pending.Waiting(value, value[pending.MODEL], value[pending.MODEL])
         calibrate.learn(streams.work, streams.leads, np.zeros((1, 1)), forecasts)
-    error = streams.work["paired_error"][calibrate.MODEL, 0, :, 0]
+    error = streams.work["paired_error"][pending.MODEL, 0, :, 0]
     assert error[0] == pytest.approx(0.5, abs=0.01)
     assert error[streams.leads.index(96)] == pytest.approx(
         1 - 0.5 ** (150 / (96 * calibrate.BLEND_MEMORY_LEADS)), abs=0.01
@@ -173,14 +179,14 @@ def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
 def test_leads_without_outcomes_take_the_share_of_a_shorter_lead() -> None:
     """Where a long lead has no outcome yet the next shorter one speaks; with none at all the model alone serves."""
     work, leads = _paired([3, 9, 9, 9], [1, 1, 1, 1], [99, 0, 0, 0])
-    assert (calibrate.model_share(work, leads, 8) < 0.001).all()
+    assert (serve.model_share(work, leads, 8) < 0.001).all()
     work["paired"][...] = 0
-    assert (calibrate.model_share(work, leads, 8) == 1).all()
+    assert (serve.model_share(work, leads, 8) == 1).all()
 
 
 def test_blend_lies_between_its_parts_and_is_as_wide_as_the_model() -> None:
     """A share of 1 is the model, of 0 the baseline's value; the width is the model's throughout."""
     naive, model = np.full(2, 10.0), np.array([[1.0, 2.0], [4.0, 4.0], [6.0, 8.0]])
-    assert calibrate.blend(naive, model, np.ones(2)).tolist() == [[1, 2], [4, 4], [6, 8]]
-    assert calibrate.blend(naive, model, np.zeros(2)).tolist() == [[7, 8], [10, 10], [12, 14]]
-    assert calibrate.blend(naive, model, np.full(2, 0.5))[1].tolist() == [7, 7]
+    assert pending.blend(naive, model, np.ones(2)).tolist() == [[1, 2], [4, 4], [6, 8]]
+    assert pending.blend(naive, model, np.zeros(2)).tolist() == [[7, 8], [10, 10], [12, 14]]
+    assert pending.blend(naive, model, np.full(2, 0.5))[1].tolist() == [7, 7]

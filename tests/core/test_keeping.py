@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgeseq.core import keeping, pipeline
-from edgeseq.core.calibrate import BLEND
 from edgeseq.core.group import recent_history
+from edgeseq.core.pending import BLEND
 from edgeseq.core.types import (
     AlertEvent,
     AlertKind,

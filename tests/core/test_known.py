@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgeseq.adapters.journal import Record, record_of
 from edgeseq.adapters.log import CATALOGUE
-from edgeseq.core import calibrate, keeping, pipeline
+from edgeseq.core import keeping, pending, pipeline
 from edgeseq.core import known as k
 from edgeseq.core.known import Covariate, KnownInputs, fill, look, new_known, take
 from edgeseq.core.packing import unpack
@@ -340,10 +340,10 @@ def test_the_model_is_told_of_each_lead_what_messages_gave() -> None:
     unit, anchor = (state.groups[0].table[name][0, 0] for name in ("unit", "anchor"))
     group = state.groups[0]
     target = group.table["next_step"] + group.leads[1]
-    waiting = calibrate.due(
+    waiting = pending.due(
         group.table, group.leads, np.array([0]), target, anchor[None, None], unit[None, None]
     )
-    np.testing.assert_allclose(waiting.value[calibrate.MODEL, 0, 1], anchor + unit * (level + 1.0))
+    np.testing.assert_allclose(waiting.value[pending.MODEL, 0, 1], anchor + unit * (level + 1.0))
     committed, following = (recurrent(state, "steps", which)[0] for which in ("committed", "next"))
     assert following == committed + 1 + 1.0
 

@@ -1,13 +1,13 @@
 """What the device would publish of a model's forecasts: blended with its baseline, lead by lead, by late errors.
 
-The device's own functions (`edgeseq.core.calibrate`, `edgeseq.core.baseline`) over a whole roll-out at once.
+The device's own functions (`edgeseq.core.serve`, `calibrate`, `baseline`) over a whole roll-out at once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from edgeseq.core import calibrate
+from edgeseq.core import alert_band, calibrate, pending, serve
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.table import Table
@@ -33,9 +33,9 @@ def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> 
         season: of the baseline, in steps; 0 for none.
     """
     _, S, C, H = medians.shape
-    leads, rows = calibrate.leads_up_to(H), np.arange(S)
+    leads, rows = pending.leads_up_to(H), np.arange(S)
     at_leads = np.array(leads) - 1
-    table = Table(calibrate.columns(C, H))
+    table = Table(pending.columns(C, H) | calibrate.columns(C, H) | alert_band.columns(C))
     for _ in range(S):
         table.add_row()
     work, anchor, unit = table.gather(rows), np.zeros((C, S)), np.ones((C, S))
@@ -48,14 +48,14 @@ def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> 
         values: F64 = x[t].astype(np.float64)
         naive, state = baseline.step(values, state)
         said = np.repeat(medians[t - rolled.start][..., None], 3, axis=3)
-        share = calibrate.model_share(work, leads, H)
+        share = serve.model_share(work, leads, H)
         if t >= wanted.start:
             model = np.moveaxis(said, 3, 0).astype(np.float64)
-            mixed = calibrate.blend(naive[..., 0], model, share.astype(np.float64))
-            served[t - wanted.start] = mixed[calibrate.VALUE]
+            mixed = pending.blend(naive[..., 0], model, share.astype(np.float64))
+            served[t - wanted.start] = mixed[pending.VALUE]
         step = np.full(S, t)
-        calibrate.learn(work, leads, values.T, calibrate.due(table, leads, rows, step, anchor, unit))
-        calibrate.push(
+        calibrate.learn(work, leads, values.T, pending.due(table, leads, rows, step, anchor, unit))
+        pending.push(
             table, leads, rows, step, naive[:, :, at_leads, 0], said[:, :, at_leads], share[..., at_leads]
         )
     return served

@@ -1,0 +1,111 @@
+"""The band of lead 1 that one outcome in a thousand leaves: the calibrated interval, stretched by a learned width.
+
+Axes: F calibrated forecasters, C channels, n rows of a batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.pending import BLEND, CALIBRATED, Waiting
+from edgeseq.core.table import Column, Work
+from edgeseq.core.types import F64
+
+SCALE_CLIP = 8.0
+"""One outcome moves an error scale as if it erred by at most so many scales: an outage must not blow it up."""
+
+ALERT_MISS = 0.001
+"""The alert band is left by one outcome in a thousand."""
+
+ALERT_START = 3.0
+"""First width of the alert band in half-widths of the 90 % interval: an exponential tail that has 10 % beyond the
+interval has 0.1 % beyond three of it."""
+
+ALERT_LEAST, ALERT_MOST = 2.0, 10.0
+"""Bounds of that width: 2 is the Gaussian tail; beyond 10 a stream would be blind after a few outages."""
+
+ALERT_STEP = 0.35
+"""Step of the tracked logarithm of that width: an episode widens by 42 %, a thousand calm outcomes undo it."""
+
+STRIDE_RATE = 0.125
+"""Memory of the typical error among those that are no zero: the last dozen of them."""
+
+CALM_AFTER = 6
+"""Outcomes inside that end an episode: the outcomes of one outage count once."""
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the state."""
+    fc = (CALIBRATED, channels)
+    return {
+        "alert_width": Column(fc, init=ALERT_START),
+        "calm": Column(fc, init=CALM_AFTER),
+        "stride": Column(fc),
+    }
+
+
+def learn(work: Work, outcome: F64, forecasts: Waiting, absolute: F64) -> None:
+    """Move widths and strides after outcomes (C, n) that missed by so much at lead 1 (F, C, n)."""
+    _learn_width(work, outcome, forecasts)
+    _learn_stride(work, absolute)
+
+
+def _learn_width(work: Work, outcome: F64, forecasts: Waiting) -> None:
+    """Widen the alert band after the first outcome of an episode outside, narrow it after each calm one."""
+    lower, upper = served_bands(work, forecasts)
+    with np.errstate(invalid="ignore"):
+        outside = (outcome < lower) | (outcome > upper)
+    judged = np.isfinite(lower) & np.isfinite(outcome)
+    outside &= judged
+    calm, width = work["calm"], work["alert_width"]
+    moving = judged & (calm >= CALM_AFTER)
+    calm += judged
+    np.copyto(calm, 0, where=outside)
+    moved = width * np.where(outside, _WIDENED, _NARROWED)
+    np.copyto(width, np.clip(moved, ALERT_LEAST, ALERT_MOST), where=moving)
+
+
+_WIDENED, _NARROWED = float(np.exp(ALERT_STEP * (1 - ALERT_MISS))), float(np.exp(-ALERT_STEP * ALERT_MISS))
+
+
+def _learn_stride(work: Work, absolute: F64) -> None:
+    """Follow the mean absolute error of lead 1 among the outcomes that were not met exactly; absolute (F, C, n)."""
+    stride = work["stride"]
+    erred = np.isfinite(absolute) & (absolute > 0)
+    moved = stride + STRIDE_RATE * (np.minimum(absolute, SCALE_CLIP * stride) - stride)
+    np.copyto(stride, np.where(stride > 0, moved, absolute), where=erred)
+
+
+def served_bands(work: Work, forecasts: Waiting) -> tuple[F64, F64]:
+    """Give the alert bands of what is calibrated from its forecasts of lead 1 → lower, upper (F, C, n)."""
+    value = forecasts.value[:CALIBRATED, :, 0]
+    below, above = value.copy(), value.copy()
+    below[BLEND], above[BLEND] = forecasts.lower[:, 0], forecasts.upper[:, 0]
+    return alert_band(work["offset"][:, :, 0], work["alert_width"], work["stride"], below, value, above)
+
+
+def alert_band(
+    offset: F64, width: F64, stride: F64, lower: F64, value: F64, upper: F64
+) -> tuple[F64, F64]:  # fmt: skip
+    """Stretch the 90 % interval of lead 1 around its value to the 99.9 % band.
+
+    A sensor of coarse resolution repeats itself nine times in ten: its interval has no width, which says nothing of
+    how far it moves when it does. So the half-width is at least the stride, the typical error where there is one.
+
+    Args:
+        offset: (...) calibration offset of lead 1.
+        width: (...) half-widths of the interval.
+        stride: (...) least half-width.
+        lower: (...) of the forecast before calibration.
+        value: (...)
+        upper: (...)
+
+    Returns:
+        lower and upper edge (...); NaN while nothing was scored.
+
+    >>> alert_band(np.array(1.0), np.array(3.0), np.array(0.5), np.array(9.0), np.array(10.0), np.array(12.0))
+    (np.float64(4.0), np.float64(19.0))
+    """
+    below = np.maximum(value - lower + offset, stride)
+    above = np.maximum(upper + offset - value, stride)
+    return value - width * below, value + width * above
