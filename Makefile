@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: deb chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,10 @@ fuzz: .venv/.installed .venv-fuzz/.installed ## all readers of bytes under ather
 bench-flood: .venv/.installed ## 100,000 topics, ten times the load, then a soak: make bench-flood [SECONDS=300] [SOAK=30 minutes]
 	$(BIN)/python -m tests.bench.stream.flood $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SOAK),--soak $(SOAK))
 
+deb: .venv-package/.installed ## build the Debian package in build/deb/: make deb [ARCHITECTURE=arm64]
+	@.ci/need "dpkg-dev=command -v dpkg-deb"
+	.venv-package/bin/python deploy/package/build.py $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
+
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel
 
@@ -118,6 +122,7 @@ lock: ## renew requirements/*.txt from pyproject.toml
 		--output-file requirements/tflite.txt
 	$(LOCK) pyproject.toml --extra edge --output-file requirements/edge.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
+	$(LOCK) pyproject.toml requirements/build.in requirements/package.in --output-file requirements/package.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in \
 		--output-file requirements/fuzz.txt
 
@@ -153,6 +158,10 @@ programs:
 .venv-fuzz/.locked: requirements/fuzz.txt | venv
 	@test "$$(uname -sm)" = "Linux x86_64" || .ci/need "clang=command -v clang" # no wheel: atheris builds itself
 	.ci/install .venv-fuzz $<
+	@touch $@
+
+.venv-package/.locked: requirements/package.txt | venv
+	.ci/install .venv-package $<
 	@touch $@
 
 build/peers/.locked: requirements/peers.txt | venv
