@@ -221,6 +221,8 @@ def test_resolve_tls_files_and_port(tmp_path: Path) -> None:
         (STREAM + 'horizon = "25m"', "streams[0].horizon", ["25m", "multiple of 10m"]),
         (STREAM + 'horizon = "90d"', "streams[0].horizon", ["at most"]),
         (STREAM + 'season = "15m"', "streams[0].season", ["none"]),
+        (STREAM + "coverage = 0.4", "streams[0].coverage", ["0.5"]),
+        (STREAM + "coverage = 1.0", "streams[0].coverage", ["0.99"]),
         (STREAM + 'max_age = "x"', "streams[0].max_age", ["duration"]),
         (STREAM + STREAM, "streams[1]", ["same key as streams[0]", "a/+", "name"]),
         ('[[streams]]\ntopic = "a/#/b"\nevery = "1s"', "streams[0].topic", ["# must be the last level"]),

@@ -175,6 +175,8 @@ class StreamConfig(_Table, frozen=True):
     """Unit, passed on to subscribers; for channels of different units a table. Default: the bundle's, if any."""
     horizon: str | None = None
     """How far the baseline forecasts; a bundle brings its own. Default: 24 periods."""
+    coverage: Annotated[float, Meta(ge=0.5, le=0.99)] = 0.9
+    """Share of the readings that the interval of a forecast is to hold, 0.5 to 0.99."""
     season: str | None = None
     """Season of the baseline, or none. Default: 1d where that is 2 to 2880 whole periods, else none."""
     time: str | None = None

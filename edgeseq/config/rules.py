@@ -140,6 +140,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         unit=None if isinstance(stream.unit, dict) else stream.unit,
         units=stream.unit if isinstance(stream.unit, dict) else {},
         horizon=_horizon(stream, period_ns, place),
+        coverage=stream.coverage,
         season_steps=_season_steps(stream, period_ns, place),
         time_field=stream.time,
         id_field=stream.id,

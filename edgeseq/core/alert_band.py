@@ -5,6 +5,8 @@ Axes: F calibrated forecasters, C channels, n rows of a batch.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgeseq.core.pending import BLEND, CALIBRATED, Waiting
@@ -18,7 +20,7 @@ ALERT_MISS = 0.001
 """The alert band is left by one outcome in a thousand."""
 
 ALERT_START = 3.0
-"""First width of the alert band in half-widths of the 90 % interval: an exponential tail that has 10 % beyond the
+"""First width of the alert band in half-widths of a 90 % interval: an exponential tail that has 10 % beyond the
 interval has 0.1 % beyond three of it."""
 
 ALERT_LEAST, ALERT_MOST = 2.0, 10.0
@@ -44,15 +46,15 @@ def columns(channels: int) -> dict[str, Column]:
     }
 
 
-def learn(work: Work, outcome: F64, forecasts: Waiting, absolute: F64) -> None:
+def learn(work: Work, outcome: F64, forecasts: Waiting, absolute: F64, coverage: float) -> None:
     """Move widths and strides after outcomes (C, n) that missed by so much at lead 1 (F, C, n)."""
-    _learn_width(work, outcome, forecasts)
+    _learn_width(work, outcome, forecasts, coverage)
     _learn_stride(work, absolute)
 
 
-def _learn_width(work: Work, outcome: F64, forecasts: Waiting) -> None:
+def _learn_width(work: Work, outcome: F64, forecasts: Waiting, coverage: float) -> None:
     """Widen the alert band after the first outcome of an episode outside, narrow it after each calm one."""
-    lower, upper = served_bands(work, forecasts)
+    lower, upper = served_bands(work, forecasts, coverage)
     with np.errstate(invalid="ignore"):
         outside = (outcome < lower) | (outcome > upper)
     judged = np.isfinite(lower) & np.isfinite(outcome)
@@ -76,18 +78,22 @@ def _learn_stride(work: Work, absolute: F64) -> None:
     np.copyto(stride, np.where(stride > 0, moved, absolute), where=erred)
 
 
-def served_bands(work: Work, forecasts: Waiting) -> tuple[F64, F64]:
-    """Give the alert bands of what is calibrated from its forecasts of lead 1 → lower, upper (F, C, n)."""
+def served_bands(work: Work, forecasts: Waiting, coverage: float) -> tuple[F64, F64]:
+    """Give the alert bands of what is calibrated from its forecasts of lead 1 → lower, upper (F, C, n).
+
+    Widths count in half-widths of a 90 % interval: those of another coverage are taken for an exponential tail's.
+    """
+    width = work["alert_width"] * (math.log(0.1) / math.log(1 - coverage))
     value = forecasts.value[:CALIBRATED, :, 0]
     below, above = value.copy(), value.copy()
     below[BLEND], above[BLEND] = forecasts.lower[:, 0], forecasts.upper[:, 0]
-    return alert_band(work["offset"][:, :, 0], work["alert_width"], work["stride"], below, value, above)
+    return alert_band(work["offset"][:, :, 0], width, work["stride"], below, value, above)
 
 
 def alert_band(
     offset: F64, width: F64, stride: F64, lower: F64, value: F64, upper: F64
 ) -> tuple[F64, F64]:  # fmt: skip
-    """Stretch the 90 % interval of lead 1 around its value to the 99.9 % band.
+    """Stretch the calibrated interval of lead 1 around its value to the 99.9 % band.
 
     A sensor of coarse resolution repeats itself nine times in ten: its interval has no width, which says nothing of
     how far it moves when it does. So the half-width is at least the stride, the typical error where there is one.

@@ -21,7 +21,7 @@ from edgeseq.core import alert_band
 from edgeseq.core.alert_band import SCALE_CLIP
 from edgeseq.core.pending import BLEND, CALIBRATED, FORECASTERS, Waiting, leads_up_to
 from edgeseq.core.table import Column, Work
-from edgeseq.core.types import COVERAGE, F64, Bool
+from edgeseq.core.types import F64, Bool
 
 STEP = 0.08
 """Share of the error scale that the offset moves per outcome; measured best of .02 and .08 for lead 1."""
@@ -51,7 +51,7 @@ def columns(channels: int, horizon: int) -> dict[str, Column]:
     }
 
 
-def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting) -> None:
+def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting, coverage: float) -> None:
     """Move offsets, errors and alert bands after outcomes (test-then-train: the forecasts were published before).
 
     Args:
@@ -59,6 +59,7 @@ def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting) 
         leads: K.
         outcome: (C, n), NaN where missing.
         forecasts: from `due`.
+        coverage: share of the outcomes that the interval is to hold.
     """
     y = outcome[:, None]
     absolute = np.abs(y - forecasts.value)
@@ -68,12 +69,14 @@ def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting) 
     both: Bool = np.all(finite, axis=0)
     valid = finite[:CALIBRATED]
     valid[BLEND] &= np.isfinite(miss[BLEND])
-    alert_band.learn(work, outcome, forecasts, absolute[:CALIBRATED, :, 0])
-    _learn_scored(work, leads, absolute[:CALIBRATED], miss, valid)
+    alert_band.learn(work, outcome, forecasts, absolute[:CALIBRATED, :, 0], coverage)
+    _learn_scored(work, leads, absolute[:CALIBRATED], miss, valid, coverage)
     _learn_pairs(work, leads, absolute, both)
 
 
-def _learn_scored(work: Work, leads: tuple[int, ...], absolute: F64, miss: F64, valid: Bool) -> None:
+def _learn_scored(
+    work: Work, leads: tuple[int, ...], absolute: F64, miss: F64, valid: Bool, coverage: float
+) -> None:
     """Move mean absolute errors and offsets, those by the error before this outcome; all (F, C, K, n)."""
     error, offset, count = work["error"], work["offset"], work["scored"]
     scale = _started(error, absolute)
@@ -87,7 +90,7 @@ def _learn_scored(work: Work, leads: tuple[int, ...], absolute: F64, miss: F64, 
     rate = np.minimum(0.5, 1.0 / np.sqrt(count + 1.0))
     np.maximum(_offset_rates(leads), rate, out=rate)
     rate *= scale
-    rate *= (miss > started) - (1 - COVERAGE)
+    rate *= (miss > started) - (1 - coverage)
     rate += started
     # Written last: `scale` may be the errors themselves.
     np.copyto(offset, rate, where=valid)

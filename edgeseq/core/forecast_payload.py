@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw
 from edgeseq.core.decimals import CUT, write_rows
 from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import ForecastPayload, Path
-from edgeseq.core.types import COVERAGE, Forecast, ForecastColumns, Outgoing, Source, StreamRule
+from edgeseq.core.types import Forecast, ForecastColumns, Outgoing, Source, StreamRule
 
 BASELINE = "baseline"
 
@@ -104,7 +104,7 @@ def _marked(rule: StreamRule, name: str, source: Source, bundle: str | None) -> 
         value=_MARK,
         lower=_MARK,
         upper=_MARK,
-        coverage=COVERAGE,
+        coverage=rule.coverage,
         score=_MARK,
         quality=_QUOTED_MARK,
         source=source,

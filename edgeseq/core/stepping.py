@@ -20,7 +20,6 @@ from edgeseq.core.known import look
 from edgeseq.core.pending import BASELINE, BLEND
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
-    COVERAGE,
     F32,
     F64,
     I64,
@@ -93,7 +92,7 @@ def _commit(group: Group, work: Work) -> None:
     table, rows = group.table, work.rows
     step, value = work["next_step"], work["next_value"]
     forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
-    calibrate.learn(work, group.leads, value, forecasts)
+    calibrate.learn(work, group.leads, value, forecasts, group.rule.coverage)
     detect.commit(table, work)
     table["history"][rows, :, step % group.ring] = value.T
     np.copyto(work["first_step"], step, where=work["first_step"] == NONE_YET)
@@ -241,7 +240,9 @@ def _step_model(
     known, leads_filled = _look_ahead(group, rows, step, 1 + group.horizon)
     if known is not None:
         work["leads_filled"][at] = leads_filled
-    quantiles = _bounds(model, run(group, MODEL, rows, which, normalise(values, anchor, unit), known))
+    quantiles = _bounds(
+        model, group.rule.coverage, run(group, MODEL, rows, which, normalise(values, anchor, unit), known)
+    )
     absolute = _in_sensor_units(quantiles, anchor, unit)
     sound = _drop_broken(group, work, np.arange(len(work))[at], absolute.swapaxes(0, 1))
     if sound is not None:
@@ -290,14 +291,14 @@ def run(
     return step_rows(group.steppers[kind], x, stored_states(group, kind), committed, committed ^ 1, known)
 
 
-def _bounds(stepper: Stepper, quantiles: NDArray[Any]) -> NDArray[Any]:
-    """Pick lower, value, upper of the published coverage: (B, C, H, Q) → (B, C, H, 3)."""
-    return quantiles if quantiles.shape[-1] == 3 else quantiles[..., _picked(tuple(stepper.levels))]
+def _bounds(stepper: Stepper, coverage: float, quantiles: NDArray[Any]) -> NDArray[Any]:
+    """Pick lower, value, upper of the published coverage, or nearest to it: (B, C, H, Q) → (B, C, H, 3)."""
+    return quantiles if quantiles.shape[-1] == 3 else quantiles[..., _picked(tuple(stepper.levels), coverage)]
 
 
 @functools.cache
-def _picked(levels: tuple[float, ...]) -> list[int]:
-    wanted = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
+def _picked(levels: tuple[float, ...], coverage: float) -> list[int]:
+    wanted = ((1 - coverage) / 2, 0.5, (1 + coverage) / 2)
     return [int(np.abs(np.array(levels) - level).argmin()) for level in wanted]
 
 
@@ -355,7 +356,7 @@ def _band(group: Group, work: Work, step: I64) -> detect.Band:
     usable = (learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets].all(axis=0)
     usable &= work["serving"] == BLEND
     pick = serve.picking(usable)
-    lower, upper = alert_band.served_bands(work, waiting)
+    lower, upper = alert_band.served_bands(work, waiting, group.rule.coverage)
     return detect.Band(pick(value), pick(lower), pick(upper), pick(learned), usable)
 
 

@@ -33,7 +33,7 @@ Source = Literal["model", "baseline"]
 Quality = Literal["ok", "degraded", "missing"]
 
 COVERAGE = 0.9
-"""Nominal coverage of the published prediction interval."""
+"""Nominal coverage of published intervals, unless a rule wants another."""
 
 CALIBRATED_LEADS = (1, 2, 4, 8, 16, 24, 48, 96)
 """Leads at which intervals are calibrated; between them offsets are interpolated."""
@@ -129,6 +129,8 @@ class StreamRule(msgspec.Struct, frozen=True):
     """Channel → unit, where the channels differ."""
     horizon: int = 24
     """Forecast steps of the baseline; a bundle brings its own."""
+    coverage: float = COVERAGE
+    """Share of the readings that the interval of a forecast is to hold."""
     season_steps: int = 0
     """Season of the baseline in steps; 0 means none."""
     time_field: str | None = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeseq.core import alert_band, calibrate, pending, serve
 from edgeseq.core.table import Column, Table, Work
-from edgeseq.core.types import F64
+from edgeseq.core.types import COVERAGE, F64
 
 LEADS = pending.leads_up_to(24)
 
@@ -36,16 +36,24 @@ class Streams:
         at = np.full(n, step)
         return pending.due(self.table, self.leads, self.rows, at, np.zeros((1, n)), np.ones((1, n)))
 
-    def live(self, step: int, outcome: F64, said: NDArray[Any], *, baseline: float = 0.0) -> None:
+    def live(
+        self,
+        step: int,
+        outcome: F64,
+        said: NDArray[Any],
+        *,
+        baseline: float = 0.0,
+        coverage: float = COVERAGE,
+    ) -> None:
         """Learn of the outcomes (n,) of a step, then let the model say lower, value, upper (3,) at every lead."""
-        calibrate.learn(self.work, self.leads, outcome[None], self.due(step))
+        calibrate.learn(self.work, self.leads, outcome[None], self.due(step), coverage)
         shape = (len(self.rows), 1, len(self.leads))
         naive, share = np.full(shape, baseline), np.ones(shape, np.float32)
         model = np.broadcast_to(said, (*shape, 3)).astype(np.float32)
         pending.push(self.table, self.leads, self.rows, np.full(len(self.rows), step), naive, model, share)
 
 
-def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
+def coverage(outcomes: F64, spread: float, *, from_step: int, wanted: float = COVERAGE) -> F64:
     """Run N streams whose forecaster says 0 +- spread at every lead → share inside, by lead (K,)."""
     n, steps = outcomes.shape
     streams = Streams(n)
@@ -55,15 +63,15 @@ def coverage(outcomes: F64, spread: float, *, from_step: int) -> F64:
         if step >= from_step:
             inside += (np.abs(outcomes[:, step]) <= spread + offset).sum(axis=1)
             told += n
-        streams.live(step, outcomes[:, step], np.array([-spread, 0, spread]))
+        streams.live(step, outcomes[:, step], np.array([-spread, 0, spread]), coverage=wanted)
     return inside / told
 
 
-@pytest.mark.parametrize("spread", [0.0, 2.0, 4.0])
-def test_coverage_is_ninety_percent_whatever_the_raw_interval(spread: float) -> None:
-    """Intervals of no width, about right and twice too wide all come to 90 % within 1.5 points at every lead."""
+@pytest.mark.parametrize(("spread", "wanted"), [(0.0, 0.9), (2.0, 0.9), (4.0, 0.9), (2.0, 0.5), (2.0, 0.99)])
+def test_coverage_is_what_was_asked_for_whatever_the_raw_interval(spread: float, wanted: float) -> None:
+    """Intervals of no width, about right and twice too wide all come to it within 1.5 points at every lead."""
     outcomes = np.random.default_rng(5).standard_t(4, (20, 1500))
-    assert coverage(outcomes, spread, from_step=500) == pytest.approx(0.9, abs=0.015)
+    assert coverage(outcomes, spread, from_step=500, wanted=wanted) == pytest.approx(wanted, abs=0.015)
 
 
 def test_coverage_returns_after_the_scale_doubles() -> None:
@@ -168,7 +176,7 @@ def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
     for step in range(3000 + 150):
         value = np.stack([said, said, said + float(step >= 3000)])
         forecasts = pending.Waiting(value, value[pending.MODEL], value[pending.MODEL])
-        calibrate.learn(streams.work, streams.leads, np.zeros((1, 1)), forecasts)
+        calibrate.learn(streams.work, streams.leads, np.zeros((1, 1)), forecasts, COVERAGE)
     error = streams.work["paired_error"][pending.MODEL, 0, :, 0]
     assert error[0] == pytest.approx(0.5, abs=0.01)
     assert error[streams.leads.index(96)] == pytest.approx(

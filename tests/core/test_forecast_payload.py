@@ -16,7 +16,6 @@ from edgeseq.core.instants import format_instant
 from edgeseq.core.payloads import ForecastPayload, LatestPayload, Path
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import (
-    COVERAGE,
     F64,
     ChannelSource,
     DataStatus,
@@ -45,6 +44,7 @@ def rules(draw: st.DrawFn) -> StreamRule:
         channels={name: ChannelSource("p") for name in names},
         unit=draw(st.none() | texts),
         publish_path=draw(st.booleans()),
+        coverage=draw(st.sampled_from([0.5, 0.8, 0.9])),
     )
 
 
@@ -88,7 +88,7 @@ def payload(rule: StreamRule, event: Forecast, c: int) -> ForecastPayload:
         value=value[0],
         lower=lower[0],
         upper=upper[0],
-        coverage=COVERAGE,
+        coverage=rule.coverage,
         score=score,
         quality="missing" if observed is None else "ok",
         source=event.source,

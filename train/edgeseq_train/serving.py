@@ -11,7 +11,7 @@ from edgeseq.core import alert_band, calibrate, pending, serve
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.table import Table
-from edgeseq.core.types import F32, F64
+from edgeseq.core.types import COVERAGE, F32, F64
 
 WARM_STEPS = 600
 """Steps before the first origin that counts over which errors are learned: four of their shortest half-lives."""
@@ -54,7 +54,7 @@ def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> 
             mixed = pending.blend(naive[..., 0], model, share.astype(np.float64))
             served[t - wanted.start] = mixed[pending.VALUE]
         step = np.full(S, t)
-        calibrate.learn(work, leads, values.T, pending.due(table, leads, rows, step, anchor, unit))
+        calibrate.learn(work, leads, values.T, pending.due(table, leads, rows, step, anchor, unit), COVERAGE)
         pending.push(
             table, leads, rows, step, naive[:, :, at_leads, 0], said[:, :, at_leads], share[..., at_leads]
         )
