@@ -176,8 +176,8 @@ class Daemon:
         if self.node.had_session and not is_session_present:
             self.metrics.sessions_lost += 1
             self.log("session.lost", host=host, client_id=self.node.resolved.client_id)
+        self.listen_from(time.time_ns(), is_new_session=not is_session_present)
         self.node.had_session = True
-        self.listen_from(time.time_ns())
         self.send(bridge_state(self.node.context.root, "online"))
         self.send(info(self.node))
         self.send(health(self.node, self.health()))
@@ -192,11 +192,20 @@ class Daemon:
             if self.node.had_session:  # before the first connection nothing counts
                 self.listen_from(time.time_ns())
 
-    def listen_from(self, now_ns: int) -> None:
-        """Count silence from now on."""
-        self.group.take_moment(Record(resumed_ns=now_ns), time.monotonic())
+    def listen_from(self, now_ns: int, *, is_new_session: bool = False) -> None:
+        """Count silence from now on.
+
+        That a session begins is durable before its first message moves anything: the same packet ids come again in it,
+        and a start must not take them for those of the session before.
+        """
+        session = self.node.state.session + 1 if is_new_session else None
+        self.group.take_moment(Record(resumed_ns=now_ns, session=session), time.monotonic())
+        if is_new_session:
+            self.commit_all()
         self.commit_if_strict()
-        resume(self.node.state, now_ns)
+        resume(self.node.state, now_ns, session)
+        if is_new_session and self.group.mode == "none" and self.node.had_session:
+            self.take_snapshot()
 
     def report(self, *, is_last: bool = False) -> None:
         """Publish health; now and then, and at the end, retained and with a summary in the log."""

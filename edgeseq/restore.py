@@ -138,5 +138,5 @@ def _recover(state: State, item: Batch | Record) -> list[Event]:
     if item.tick_ns is not None:
         return pipeline.tick(state, item.tick_ns)
     if item.resumed_ns is not None:
-        pipeline.resume(state, item.resumed_ns)
+        pipeline.resume(state, item.resumed_ns, item.session)
     return []

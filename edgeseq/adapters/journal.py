@@ -52,12 +52,17 @@ _FRAME_BYTES = _FRAME.size + _CHECK.size
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """The streams that were created and their and others' readings, or one of the other two."""
+    """The streams that were created and their and others' readings, or one of the other two.
+
+    What is added stands at the end and has a default: older journals are read by newer programs.
+    """
 
     created: list[StreamInfo] = []
     packed: Packed | None = None
     tick_ns: int | None = None
     resumed_ns: int | None = None
+    session: int | None = None
+    """Number of the broker's session that begins with a resumption."""
 
     @property
     def count(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from edgeseq.core.identity import Identity, identities, name_seed, packet_seed
+from edgeseq.core.identity import Identity, identities, name_seed, packet_seed, session_seed
 from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.parsing import (
     Fault,
@@ -86,12 +86,13 @@ Row = tuple[int, int, float, int, int]
 
 
 def decode(
-    registry: Registry, options: Options, messages: Sequence[Message]
+    registry: Registry, options: Options, messages: Sequence[Message], session: int = 0
 ) -> tuple[Readings, list[Rejection], list[StreamInfo]]:
     """Turn messages into readings, rejections and the streams that were seen for the first time.
 
     One message may give many readings, all with its index, and several rejections. New streams are registered.
     A message of a topic that has no stream and finds no room for one is not read: one rejection, whatever it holds.
+    `session` is the number of the broker's session, within which packet ids tell messages apart.
     """
     indices: list[int] = []
     rows: list[Row] = []
@@ -115,10 +116,10 @@ def decode(
         for row in found:
             indices.append(index)
             rows.append(row)
-    return _columns(messages, indices, rows), rejections, registry.infos[before:]
+    return _columns(messages, indices, rows, session), rejections, registry.infos[before:]
 
 
-def _columns(messages: Sequence[Message], indices: list[int], rows: list[Row]) -> Readings:
+def _columns(messages: Sequence[Message], indices: list[int], rows: list[Row], session: int) -> Readings:
     """Make columns, and compute the identities of all."""
     if not rows:
         return Readings.empty()
@@ -126,6 +127,9 @@ def _columns(messages: Sequence[Message], indices: list[int], rows: list[Row]) -
     received_ns = _integers([message.received_ns for message in messages])
     stream, channel = places(_integers(place))
     values, kinds = np.frombuffer(array("d", value), dtype=np.float64), _integers(kind)
+    named, seeds = kinds >> 1, _integers(seed)
+    if session:
+        seeds = np.where(named == Identity.PACKET, seeds | session_seed(session), seeds)
     return Readings(
         message_index=np.array(indices, dtype=np.int32),
         stream_index=stream.astype(np.int32),
@@ -133,7 +137,7 @@ def _columns(messages: Sequence[Message], indices: list[int], rows: list[Row]) -
         time_ns=_integers(time_ns),
         received_ns=received_ns[indices],
         value=values,
-        id_hash=identities(kinds >> 1, _integers(seed), channel, values),
+        id_hash=identities(named, seeds, channel, values),
         comparable=(kinds & 1).astype(np.bool_),
     )
 

@@ -1,7 +1,7 @@
 """What a reading is recognised by when it comes again: 64 bits, computed for whole columns.
 
 Within its stream a reading is identified by the configured id, else by the payload's time and the value, else, against
-a redelivery alone, by packet id and payload.
+a redelivery alone, by the broker's session, packet id and payload: packet ids count from anew in each session.
 """
 
 from __future__ import annotations
@@ -72,8 +72,13 @@ def _mix_one(z: int) -> int:
 
 
 def packet_seed(mid: int, payload: bytes) -> int:
-    """Identify a delivery: the value says the rest."""
+    """Identify a delivery within its session, by 48 bits: the value says the rest."""
     return crc32(payload) << 16 | mid
+
+
+def session_seed(session: int) -> int:
+    """Give the bits above those of `packet_seed`: a session's number, of which 32,768 are told apart."""
+    return session % 2**15 << 48
 
 
 def name_seed(name: str | float) -> int:

@@ -37,6 +37,7 @@ def lay_open(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic
         "streams": [msgspec.to_builtins(info) for info in state.registry.infos],
         "groups": {group.rule.key: fingerprint(group) for group in state.groups},
         "clock_ns": state.clock_ns,
+        "session": state.session,
     }
     return header, arrays
 
@@ -63,6 +64,7 @@ def load(state: State, header: dict[str, Any], arrays: Mapping[str, NDArray[np.g
     if RECENT in arrays:  # not in older snapshots
         state.recent = load_recent(np.asarray(arrays[RECENT], dtype=np.uint64))
     state.clock_ns = header["clock_ns"]
+    state.session = header.get("session", 0)  # not in older snapshots
     return [info.id for index, info in enumerate(infos) if index not in kept | state.registry.hidden.keys()]
 
 

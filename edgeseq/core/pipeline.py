@@ -73,6 +73,8 @@ class State:
     """Index of a hidden stream → group index, covariate index."""
     recent: dedupe.Recent = field(default_factory=dict)
     """Identities of the newest readings, of all streams."""
+    session: int = 0
+    """Number of the broker's session: packet ids tell messages apart within one."""
     clock_ns: int = -(2**62)
     """The clock that silence is measured by, as far as it has been seen."""
     counts: Counts = field(default_factory=Counts)
@@ -119,7 +121,7 @@ def new_state(
 
 def accept(state: State, messages: Sequence[Message]) -> Batch:
     """Decode and deduplicate messages; register streams and reading ids. Never raises on any bytes."""
-    readings, rejections, created = decode(state.registry, state.options, messages)
+    readings, rejections, created = decode(state.registry, state.options, messages, state.session)
     add_rows(state)
     duplicate = _remember(state, readings)
     counts = state.counts
@@ -206,11 +208,13 @@ def tick(state: State, now_ns: int) -> list[Event]:
     return events
 
 
-def resume(state: State, now_ns: int) -> None:
-    """Give every stream its whole deadline anew: nobody listened while the daemon was down, or the clock was set.
+def resume(state: State, now_ns: int, session: int | None = None) -> None:
+    """Begin to listen again, in a new session of the broker where its number is given.
 
-    The clock begins anew, too: by one that had gone before it was set back, streams would be silent after each reading.
+    Every stream has its whole deadline anew: nobody listened while the daemon was down, or the clock was set. The clock
+    begins anew, too: by one that had gone before it was set back, streams would be silent after each reading.
     """
+    state.session = state.session if session is None else session
     if state.options.clock == "readings":
         return
     state.clock_ns = min(state.clock_ns, now_ns)

@@ -128,6 +128,20 @@ def test_redelivery_of_what_was_never_seen_is_taken() -> None:
     assert deliver(state, Message("t/a", b'{"v":1}', received_ns=PERIOD, mid=4, dup=True)) == (1, 0)
 
 
+def test_packet_ids_of_another_session_are_others() -> None:
+    """A session begins with packet ids from 1: of the one before, none is known; other identities outlast it."""
+    state, timed = node(BY_ARRIVAL, options=Options()), node(PLAIN)
+    first = Message("t/a", b'{"v":1}', received_ns=PERIOD, mid=4)
+    again = msgspec.structs.replace(first, dup=True)
+    assert deliver(state, first) == (1, 0)
+    assert deliver(timed, message("t/a", 60, 1.0)) == (1, 0)
+    for each in (state, timed):
+        pipeline.resume(each, PERIOD, 1)
+    assert deliver(state, again) == (1, 0)
+    assert deliver(state, again) == (0, 1)
+    assert deliver(timed, message("t/a", 60, 1.0)) == (0, 1)
+
+
 def test_same_time_and_another_value_is_another_reading() -> None:
     """With payload times a correction is a reading of its own; the same again is not."""
     state = node(PLAIN)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseq.core.identity import FEW, Identity, identities, name_seed, packet_seed
+from edgeseq.core.identity import FEW, Identity, identities, name_seed, packet_seed, session_seed
 
 ROWS = st.tuples(
     st.sampled_from(list(Identity)),
@@ -51,6 +51,15 @@ def test_identities_of_a_grid_of_times_and_values_are_all_different() -> None:
     for shift in (0, 24, 56):
         counts = np.bincount(((hashed >> np.uint64(shift)) & np.uint64(255)).astype(np.int64), minlength=256)
         assert np.abs(counts / counts.mean() - 1).max() < 0.1
+
+
+def test_session_stands_above_what_identifies_a_delivery() -> None:
+    """No session changes what tells deliveries of one apart, and 32,768 in a row are told apart themselves."""
+    largest = packet_seed(65_535, bytes.fromhex("ffffffff"))  # the CRC32 of these is the largest
+    assert largest == 2**48 - 1
+    seeds = {session_seed(session) for session in range(2**15)}
+    assert len(seeds) == 2**15
+    assert all(seed & largest == 0 and seed < 2**63 for seed in seeds)
 
 
 def test_seeds_tell_deliveries_and_names_apart() -> None:

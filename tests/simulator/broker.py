@@ -1,9 +1,9 @@
 """A broker, a network and a transport, in one thread: QoS 1 at least once, sessions, and what becomes of them.
 
 The transport stands below `edgeseq.adapters.mqtt.Link`, which is the real one, with its outbox. Packets of the client
-take a moment; a cut loses all or some of them. The broker delivers in order, at most `window` without an
-acknowledgement, and delivers what was not acknowledged again, marked DUP, on the next connection of a session that it
-still knows.
+take a moment, and so do the broker's; a cut loses the last of them, both ways. The broker delivers in order, at most
+`window` without an acknowledgement, and delivers what was not acknowledged again, marked DUP, on the next connection of
+a session that it still knows, whether the client has seen it before or not.
 """
 
 from __future__ import annotations
@@ -133,10 +133,12 @@ class SimulatedBroker:
         """Whether the session was there at the last connect."""
         self._rng = rng
         self._uplink: deque[tuple[str, int, str, bytes]] = deque()
+        self._downlink: deque[tuple[int, Sent, bool]] = deque()
+        """Deliveries on their way: packet id, message, whether it is one again."""
         self._is_partitioned = False
         self.is_down = False
         self._saved: Session | None = None
-        self._is_taking = False
+        self._is_taking = self._is_bringing = False
 
     @property
     def waiting(self) -> int:
@@ -199,6 +201,7 @@ class SimulatedBroker:
             return
         if not self._is_partitioned:
             self._take(self._rng.randint(0, len(self._uplink)))
+            self._bring(self._rng.randint(0, len(self._downlink)))
         self.drop(client)
         client.link.lost("cut", is_malformed=False)
         self.expect(client, self._rng.uniform(0.5, 20.0))
@@ -207,6 +210,7 @@ class SimulatedBroker:
         """Forget a connection."""
         client.is_connected = False
         self._uplink.clear()
+        self._lose_downlink()
         self.client = None
 
     def lose_process(self) -> None:
@@ -231,6 +235,7 @@ class SimulatedBroker:
                 return
             self._is_partitioned = False
             self.take_now()
+            self._bring(len(self._downlink))
             self._pump()
 
         self.clock.after(duration_s, heal)
@@ -319,7 +324,7 @@ class SimulatedBroker:
     def _pump(self) -> None:
         """Deliver what waits, as far as the window allows."""
         session = self.session
-        if session is None or self.client is None or self._is_partitioned:
+        if session is None or self.client is None:
             return
         while session.queue and len(session.in_flight) < self.window:
             session.mid = self._free_mid(session)
@@ -333,8 +338,30 @@ class SimulatedBroker:
         return session.mid % 65_535 + 1
 
     def _deliver(self, mid: int, sent: Sent, *, dup: bool) -> None:
+        """Put a message on its way; in a quiet network it is there at once."""
         if self.client is None:
             return
-        self.delivering = sent
-        now_ns = self.client.now_ns()
-        self.client.link.arrived([Message(sent.topic, sent.payload, now_ns, dup=dup, mid=mid)])
+        self._downlink.append((mid, sent, dup))
+        if self._is_bringing:
+            return
+        self._is_bringing = True
+        self.clock.after(self._rng.choice((0.0, self._rng.uniform(0.0, self.latency_s))), self._come)
+
+    def _come(self) -> None:
+        self._is_bringing = False
+        if not self._is_partitioned:
+            self._bring(len(self._downlink))
+
+    def _bring(self, count: int) -> None:
+        for _ in range(count):
+            if self.client is None:
+                return
+            mid, sent, dup = self._downlink.popleft()
+            self.delivering = sent
+            now_ns = self.client.now_ns()
+            self.client.link.arrived([Message(sent.topic, sent.payload, now_ns, dup=dup, mid=mid)])
+
+    def _lose_downlink(self) -> None:
+        """Lose what is on its way to the client."""
+        self.faults.seen["delivery lost"] += len(self._downlink)
+        self._downlink.clear()

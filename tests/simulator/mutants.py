@@ -174,7 +174,11 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         Edit(DAEMON, "            self.group.take_moment(Record(tick_ns=now_ns), time.monotonic())\n", ""),
     ),
     "resumptions not committed": (
-        Edit(DAEMON, "        self.group.take_moment(Record(resumed_ns=now_ns), time.monotonic())\n", ""),
+        Edit(
+            DAEMON,
+            "        self.group.take_moment(Record(resumed_ns=now_ns, session=session), time.monotonic())\n",
+            "",
+        ),
     ),
     "records out of order": (
         Edit(
@@ -194,6 +198,13 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "identities not in the commit": (
         Edit(PIPELINE, "    _remember_new(state, readings)\n    return advance", "    return advance"),
+    ),
+    "packet ids of all sessions alike": (
+        Edit(
+            PIPELINE,
+            "decode(state.registry, state.options, messages, state.session)",
+            "decode(state.registry, state.options, messages)",
+        ),
     ),
     # --- alerts
     "alert forgotten when sent": (

@@ -51,7 +51,7 @@ def dump(state: State) -> Dump:
 
 def unlike(found: Dump, wanted: Dump) -> list[str]:
     """Name what is not equal, bit for bit."""
-    names = [key for key in ("streams", "groups", "clock_ns") if found[0][key] != wanted[0][key]]
+    names = [key for key in ("streams", "groups", "clock_ns", "session") if found[0][key] != wanted[0][key]]
     names += sorted(found[1].keys() ^ wanted[1].keys())
     common = sorted(found[1].keys() & wanted[1].keys())
     return names + [name for name in common if found[1][name].tobytes() != wanted[1][name].tobytes()]
@@ -61,7 +61,7 @@ def _recover(state: State, record: Record) -> Sequence[Any]:
     if record.tick_ns is not None:
         return pipeline.tick(state, record.tick_ns)
     if record.resumed_ns is not None:
-        pipeline.resume(state, record.resumed_ns)
+        pipeline.resume(state, record.resumed_ns, record.session)
         return []
     return pipeline.recover(state, record.created, record.readings())
 

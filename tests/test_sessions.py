@@ -1,0 +1,82 @@
+"""A new session of the broker: its packet ids count from anew, and that it began outlasts a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeseq.adapters.log import open_log
+from edgeseq.adapters.mqtt import Connected, Deliveries
+from edgeseq.adapters.sdnotify import Notifier
+from edgeseq.compose import Node, open_node
+from edgeseq.core.types import Message
+from edgeseq.daemon import Daemon, read_config
+
+FIRST = Message("t", b"1", 1, mid=1)
+SECOND = Message("t", b"1", 2, mid=1)
+AGAIN = Message("t", b"1", 3, mid=1, dup=True)
+
+
+class Live:
+    """A daemon without a broker, in a folder."""
+
+    def __init__(self, folder: Path, mode: str) -> None:
+        path = folder / "edgeseq.toml"
+        text = '[node]\nstate_dir = "s"\n[[streams]]\ntopic = "t"\nevery = "1s"\n'
+        path.write_text(f'{text}[journal]\ndurability = "{mode}"\n', encoding="utf-8")
+        log: Any = open_log("error")
+        self.node: Node = open_node(read_config(path), state_dir=folder / "s", log=log)
+        self.daemon = Daemon(path, self.node, log, Notifier(None))
+
+    def hear(self, *messages: Message) -> tuple[int, int]:
+        """Take messages → readings applied and duplicates since the start."""
+        self.daemon.take([Deliveries(list(messages), 0)])
+        return self.node.state.counts.applied, self.node.state.counts.duplicate
+
+    def connect(self, *, is_present: bool) -> None:
+        """Be accepted by the broker."""
+        self.daemon.take([Connected(is_session_present=is_present)])
+
+    def end(self, *, is_kept: bool = False) -> None:
+        """Be gone, as by a kill; before that keep what there is, where that is asked for."""
+        if is_kept:
+            self.daemon.take_snapshot()
+        assert self.node.store is not None
+        self.node.store.close()
+        self.daemon.link.close(timeout_s=0.0)
+        self.daemon.inbox.close()
+
+
+@pytest.mark.parametrize("mode", ["none", "batched", "strict"])
+def test_redelivery_in_a_new_session_is_no_duplicate_of_the_old_one(tmp_path: Path, mode: str) -> None:
+    """A first delivery that a crash or the network has lost is applied, though an equal one had its packet id."""
+    live = Live(tmp_path, mode)
+    live.connect(is_present=False)
+    assert live.hear(FIRST) == (1, 0)
+    live.end(is_kept=True)
+
+    live = Live(tmp_path, mode)
+    live.connect(is_present=False)
+    live.end()  # before a message of the new session, or after one that was not committed
+
+    live = Live(tmp_path, mode)
+    live.connect(is_present=True)
+    assert live.hear(AGAIN) == (1, 0)
+    assert live.hear(AGAIN) == (1, 1)
+    live.end()
+
+
+@pytest.mark.parametrize("mode", ["none", "batched", "strict"])
+def test_redelivery_in_the_same_session_is_a_duplicate_after_a_start(tmp_path: Path, mode: str) -> None:
+    """What was taken before a crash is known after it, whatever sessions there were before."""
+    live = Live(tmp_path, mode)
+    for _ in range(3):
+        live.connect(is_present=False)
+    assert live.hear(FIRST, SECOND) == (2, 0)
+    live.end(is_kept=True)
+    live = Live(tmp_path, mode)
+    live.connect(is_present=True)
+    assert live.hear(AGAIN) == (0, 1)
+    live.end()
