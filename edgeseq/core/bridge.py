@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
 from edgeseq.core.payloads import (
+    AlertGroup,
     EventPayload,
     HealthPayload,
     InfoPayload,
@@ -20,6 +21,11 @@ from edgeseq.core.types import Outgoing
 
 MAX_LISTED_ALERTS = 200
 """Open alerts listed in bridge/alerts; its `count` tells them all."""
+
+SMALLEST_GROUP = 3
+"""Alerts that open together before they are told as one."""
+
+MAX_LISTED_GROUPS = MAX_LISTED_STREAMS = 20
 
 
 def bridge_state(root: str, state: Literal["online", "offline", "stopped"]) -> Outgoing:
@@ -41,11 +47,33 @@ def bridge_health(root: str, payload: HealthPayload) -> Outgoing:
     return _retained(root, "health", payload)
 
 
-def bridge_alerts(root: str, alerts: Iterable[OpenAlert]) -> Outgoing:
-    """List the open alerts, newest first."""
+def bridge_alerts(
+    root: str, alerts: Iterable[OpenAlert], groups: Mapping[str, Mapping[str, str]] | None = None
+) -> Outgoing:
+    """List the open alerts, newest first, and those that belong together: group → id of an alert → its stream."""
     newest = sorted(alerts, key=lambda alert: (alert.opened, alert.id), reverse=True)
-    payload = OpenAlertsPayload(count=len(newest), alerts=newest[:MAX_LISTED_ALERTS])
+    payload = OpenAlertsPayload(
+        count=len(newest), alerts=newest[:MAX_LISTED_ALERTS], groups=_groups(groups or {})
+    )
     return _retained(root, "alerts", payload)
+
+
+def _groups(groups: Mapping[str, Mapping[str, str]]) -> list[AlertGroup]:
+    large = [(group, members) for group, members in groups.items() if len(members) >= SMALLEST_GROUP]
+    large.sort(key=lambda one: (-len(one[1]), one[0]))
+    return [
+        AlertGroup(group=group, count=len(members), streams=listed(members.values()))
+        for group, members in large[:MAX_LISTED_GROUPS]
+    ]
+
+
+def listed(streams: Iterable[str]) -> list[str]:
+    """List streams, each once, in order, as many as there is room for.
+
+    >>> listed(["b", "a", "b"])
+    ['a', 'b']
+    """
+    return sorted(set(streams))[:MAX_LISTED_STREAMS]
 
 
 def bridge_event(root: str, payload: EventPayload) -> Outgoing:

@@ -164,12 +164,12 @@ class ClassPayload(Payload, frozen=True, kw_only=True):
 class AlertPayload(Payload, frozen=True, kw_only=True):
     """<stream>/alert: an event, delivered at least once; the same id and seq is the same event."""
 
-    event_type: Literal["opened", "updated", "cleared"]
-    """What happened to the alert."""
+    event_type: Literal["opened", "updated", "cleared", "acknowledged"]
+    """What happened to the alert; acknowledged: a person has taken note of it."""
     id: Annotated[str, Meta(pattern="^[a-z2-7]{16}$")]
     """The alert's identity from opening to clearing."""
     seq: int
-    """Counts the stream's alert events."""
+    """Counts the stream's alert events; an acknowledgement has the number of the event that was acknowledged."""
     stream: str
     """Id of the stream: the level of its topics."""
     channel: str | None
@@ -178,6 +178,9 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     """Name of the anomaly."""
     severity: Literal["warning", "critical"]
     """How much it matters."""
+    group: Annotated[str, Meta(pattern="^[a-z2-7]{16}$")]
+    """The same for alerts of one table and kind that open within four periods, two minutes at least: more likely than
+    not they have one cause, and one notification may stand for all of them."""
     opened: Time
     """Time of the opening."""
     time: Time
@@ -298,6 +301,25 @@ class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
     """Time of the opening."""
     message: str
     """The newest event in a sentence."""
+    group: str
+    """As in `alert`."""
+    muted: bool = False
+    """Whether a snooze or maintenance keeps it from being told: no `alert`, and no reason for `anomaly` to be ON."""
+    acknowledged: Time | None = None
+    """Since when a person has known of it; null where nobody does."""
+    acknowledged_by: str | None = None
+    """Who, where that was said."""
+
+
+class AlertGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Open alerts that have one cause, more likely than not."""
+
+    group: str
+    """As in `alert`."""
+    count: int
+    """How many of them are open and not muted."""
+    streams: list[str]
+    """Ids of their streams, of 20 at most."""
 
 
 class OpenAlertsPayload(Payload, frozen=True, kw_only=True):
@@ -307,21 +329,29 @@ class OpenAlertsPayload(Payload, frozen=True, kw_only=True):
     """How many are open; the list may be shorter."""
     alerts: list[OpenAlert]
     """Newest first."""
+    groups: list[AlertGroup] = []
+    """Groups of three and more, the largest first, 20 at most."""
 
 
 class EventPayload(Payload, frozen=True, kw_only=True):
     """bridge/event: something happened to a stream."""
 
-    event: Literal["stream.created", "stream.reset"]
-    """What happened."""
+    event: Literal["stream.created", "stream.reset", "alerts.grouped"]
+    """What happened; alerts.grouped: alerts opened together, told at 3 of them, at 9, at 27 and so on."""
     stream: str
-    """Id of the stream."""
+    """Id of the stream; of a group the newest one's."""
     topic: str | UnsetType = UNSET
     """stream.created: where its readings come from."""
     field: str | UnsetType | None = UNSET
     """stream.created: JSON path of its value; null for a plain number."""
     gap_steps: int | UnsetType = UNSET
     """stream.reset: steps without a reading."""
+    group: str | UnsetType = UNSET
+    """alerts.grouped: as in `alert`."""
+    count: int | UnsetType = UNSET
+    """alerts.grouped: alerts of the group that are open."""
+    streams: list[str] | UnsetType = UNSET
+    """alerts.grouped: ids of their streams, of 20 at most."""
 
 
 class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,131 +16,41 @@ A stream of several channels has forecast, latest, anomaly and alert under <stre
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from types import MappingProxyType
 from typing import Literal, assert_never
 from zlib import crc32
 
 import msgspec
-import numpy as np
 
-from edgeseq.core.bridge import bridge_alerts, bridge_event
-from edgeseq.core.decimals import significant
-from edgeseq.core.estimated import Estimated, class_payload, estimate_payload
-from edgeseq.core.forecast_payload import (
-    BASELINE,
-    Template,
-    Texts,
-    make_template,
-    tell_forecast,
-    write_forecasts,
-)
-from edgeseq.core.instants import format_instant
-from edgeseq.core.payloads import (
-    AlertPayload,
-    ClassPayload,
-    EventPayload,
-    OpenAlert,
-    StatusPayload,
-)
-from edgeseq.core.topics import slug
+from edgeseq.core.alerting import alert_id, open_alerts, tell_alert
+from edgeseq.core.bridge import bridge_event
+from edgeseq.core.estimated import class_payload, estimate_payload
+from edgeseq.core.forecast_payload import Texts, make_template, tell_forecast, write_forecasts
+from edgeseq.core.payloads import EventPayload, StatusPayload
+from edgeseq.core.told import NEW, RenderContext, RenderState, View, base, retained, switches
 from edgeseq.core.types import (
     AlertEvent,
-    AlertKind,
     ClassChanged,
     DataStatus,
     Estimate,
     Event,
     Forecast,
     InputsFilled,
-    Limits,
     OtherEvent,
     Outgoing,
     Phase,
     StreamCreated,
-    StreamInfo,
     StreamReset,
-    StreamRule,
     StreamStatus,
 )
-from edgeseq.core.wording import sentence
+
+__all__ = ["NEW", "RenderContext", "RenderState", "View", "alert_id", "announce", "render"]
 
 LATEST_EVERY_NS = 900 * 10**9
 """Retained messages are written to the broker's disk: 100 retained forecasts/s made mosquitto write 59 GB a day."""
 
-ALERT_ID_CHARS = 16
-
-NEW = StatusPayload(phase=Phase.LEARNING, data=DataStatus.OK, alert="none")
-"""Status of a stream that has none yet."""
-
-_NONE_OPEN: Mapping[str, tuple[int | None, OpenAlert]] = MappingProxyType({})
-"""As of nearly all streams, which share it."""
-
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class RenderContext:
-    """What rendering needs to know of the node."""
-
-    prefix: str
-    node: str
-    infos: Sequence[StreamInfo]
-    """The registry's streams, by index; grows while the node runs."""
-    rules: Mapping[str, StreamRule]
-    """Key → rule."""
-    bundles: Mapping[str, str]
-    """Key of a rule → label of its bundle, such as house@3f9a51c2; rules without one are absent."""
-    estimated: Mapping[str, Estimated] = field(default_factory=dict)
-    """Key of a rule → what its estimator tells of; rules without one are absent."""
-
-    @property
-    def root(self) -> str:
-        """Give the topic above all others of this node."""
-        return f"{self.prefix}/{self.node}"
-
-    def rule_of(self, stream: int) -> StreamRule:
-        """Find a stream's rule."""
-        return self.rules[self.infos[stream].rule]
-
-
-@dataclass(slots=True)
-class View:
-    """What subscribers were told of one stream."""
-
-    scalars: tuple[bytes, ...] = ()
-    """The newest forecast of each channel, without its path and last brace."""
-    name: bytes = b""
-    """The stream's id as text, once it is asked for, …"""
-    topics: tuple[str, ...] = ()
-    """… and where the forecast of each channel goes."""
-    latest_from_ns: int = -(2**62)
-    """Origin from which on the next `latest` is due."""
-    status: StatusPayload = NEW
-    state: ClassPayload | None = None
-    """Its class, where an estimator tells one."""
-    open: Mapping[str, tuple[int | None, OpenAlert]] = field(default_factory=lambda: _NONE_OPEN)
-    """Alert id → channel (None: the whole stream) and alert."""
-
-
-@dataclass(slots=True)
-class RenderState:
-    """What subscribers were told. Never saved: rendering the statuses and open alerts of a state rebuilds it."""
-
-    views: dict[int, View] = field(default_factory=dict)
-    templates: dict[tuple[str, int], Template] = field(default_factory=dict)
-    """Key of a rule and horizon → its payloads."""
-
-    def view(self, stream: int) -> View:
-        """Give the view of a stream."""
-        view = self.views.get(stream)
-        if view is None:
-            view = self.views[stream] = View()
-        return view
 
 
 def render(context: RenderContext, render_state: RenderState, events: Sequence[Event]) -> list[Outgoing]:
@@ -161,7 +71,7 @@ def render(context: RenderContext, render_state: RenderState, events: Sequence[E
             outgoing += _tell(context, render_state, event)
     outgoing += _forecasts(context, render_state, forecasts, texts)
     if has_alerts:
-        outgoing.append(_open_alerts(context, render_state))
+        outgoing.append(open_alerts(context, render_state))
     return outgoing
 
 
@@ -171,13 +81,13 @@ def _tell(context: RenderContext, render_state: RenderState, event: OtherEvent) 
         case Estimate():
             estimated = context.estimated[context.rule_of(event.stream).key]
             told = estimate_payload(event, estimated, context.infos[event.stream].id)
-            return [Outgoing(f"{_base(context, event.stream)}/estimate", _encode(told))]
+            return [Outgoing(f"{base(context, event.stream)}/estimate", _encode(told))]
         case ClassChanged():
             state = class_payload(event, context.estimated[context.rule_of(event.stream).key])
             render_state.view(event.stream).state = state
-            return [_retained(f"{_base(context, event.stream)}/state", _encode(state))]
+            return [retained(f"{base(context, event.stream)}/state", _encode(state))]
         case AlertEvent():
-            return _alert(context, render_state.view(event.stream), event)
+            return tell_alert(context, render_state, event)
         case StreamStatus():
             return _status(context, render_state.view(event.stream), event)
         case StreamCreated():
@@ -196,19 +106,9 @@ def announce(context: RenderContext, render_state: RenderState) -> list[Outgoing
     for stream, view in sorted(render_state.views.items()):
         outgoing.extend(_status_messages(context, stream, view))
         if view.state:
-            outgoing.append(_retained(f"{_base(context, stream)}/state", _encode(view.state)))
-        outgoing.extend(_retained(*switch) for switch in _switches(context, stream, view).items())
-    return [*outgoing, _open_alerts(context, render_state)]
-
-
-def alert_id(stream: str, channel: str, kind: str, opened_step: int, bundle: str) -> str:
-    """Identify an alert: the same readings give the same id, on any machine, so that repeating is harmless.
-
-    >>> alert_id("pump1", "vibration", "spike", 17, "baseline")
-    'wkot55bcez6yq2kb'
-    """
-    source = "\0".join([stream, channel, kind, str(opened_step), bundle])
-    return base64.b32encode(hashlib.sha256(source.encode()).digest()).decode().lower()[:ALERT_ID_CHARS]
+            outgoing.append(retained(f"{base(context, stream)}/state", _encode(view.state)))
+        outgoing.extend(retained(*switch) for switch in switches(context, stream, view).items())
+    return [*outgoing, open_alerts(context, render_state)]
 
 
 # --- one event --------------------------------------------------------------------------------------------------
@@ -248,7 +148,7 @@ def _write(context: RenderContext, render_state: RenderState, event: Forecast) -
 def _address(context: RenderContext, view: View, stream: int) -> None:
     """Keep what a stream's forecasts are addressed by."""
     channels = range(len(context.rule_of(stream).forecast_names))
-    view.topics = tuple(f"{_base(context, stream, c)}/forecast" for c in channels)
+    view.topics = tuple(f"{base(context, stream, c)}/forecast" for c in channels)
     view.name = _encode(context.infos[stream].id)[1:-1]
 
 
@@ -278,10 +178,10 @@ def _status_payload(
 
 def _status_messages(context: RenderContext, stream: int, view: View) -> Iterator[Outgoing]:
     """Tell a stream's status in all its forms."""
-    base = _base(context, stream)
-    yield _retained(f"{base}/status", _encode(view.status))
+    above = base(context, stream)
+    yield retained(f"{above}/status", _encode(view.status))
     is_offline = view.status.data in (DataStatus.SILENT, DataStatus.OFF)
-    yield _retained(f"{base}/availability", b"offline" if is_offline else b"online")
+    yield retained(f"{above}/availability", b"offline" if is_offline else b"online")
     yield from _latest(context, stream, view)
 
 
@@ -290,68 +190,7 @@ def _latest(context: RenderContext, stream: int, view: View) -> Iterator[Outgoin
     status = view.status
     told = _encode({"phase": status.phase, "data": status.data, "alert": status.alert})
     for c, scalars in enumerate(view.scalars):
-        yield _retained(f"{_base(context, stream, c)}/latest", b"%b,%b" % (scalars, told[1:]))
-
-
-def _alert(context: RenderContext, view: View, event: AlertEvent) -> Iterator[Outgoing]:
-    """Publish an alert event, and the anomaly switches that it turns."""
-    rule = context.rule_of(event.stream)
-    # Silence is the whole stream's; the core keeps it with the first channel.
-    channel = None if event.kind is AlertKind.SILENT or not rule.channels else event.channel
-    payload = _alert_payload(context, rule, event, channel)
-    before = _switches(context, event.stream, view)
-    if event.event_type == "cleared":
-        view.open = {name: alert for name, alert in view.open.items() if name != payload.id} or _NONE_OPEN
-    else:
-        view.open = {**view.open, payload.id: (channel, _open_alert(payload))}
-    topic = f"{_base(context, event.stream, channel)}/alert"
-    yield Outgoing(topic, _encode(payload), qos=1, alert_id=f"{payload.id}:{payload.seq}")
-    for switch, word in _switches(context, event.stream, view).items():
-        if before[switch] != word:
-            yield _retained(switch, word)
-
-
-def _alert_payload(
-    context: RenderContext, rule: StreamRule, event: AlertEvent, channel: int | None
-) -> AlertPayload:
-    """Describe an alert event."""
-    stream = context.infos[event.stream].id
-    name = rule.channel_names[event.channel]
-    unit = rule.unit_of(name)
-    label = stream if channel is None else f"{stream} {name}"
-    bundle = context.bundles.get(rule.key, BASELINE)
-    numbers = np.array([event.observed, event.expected, event.lower, event.upper, event.p_value])
-    observed, expected, lower, upper, p_value = significant(numbers).tolist()
-    return AlertPayload(
-        event_type=event.event_type,
-        id=alert_id(stream, name, event.kind, event.opened_step, bundle),
-        seq=event.seq,
-        stream=stream,
-        channel=None if channel is None else name,
-        kind=event.kind,
-        severity="warning",
-        opened=format_instant(event.opened_ns),
-        time=format_instant(event.time_ns),
-        cleared=None if event.cleared_ns is None else format_instant(event.cleared_ns),
-        observed=observed,
-        expected=expected,
-        lower=lower,
-        upper=upper,
-        unit=unit,
-        p_value=p_value,
-        message=sentence(event, label, unit, rule.limits.get(name, Limits())),
-    )
-
-
-def _open_alerts(context: RenderContext, render_state: RenderState) -> Outgoing:
-    """List the open alerts of all streams."""
-    views = render_state.views.values()
-    return bridge_alerts(context.root, (alert for view in views for _, alert in view.open.values()))
-
-
-def _open_alert(payload: AlertPayload) -> OpenAlert:
-    """Shorten an alert for the list of open ones."""
-    return OpenAlert(**{name: getattr(payload, name) for name in OpenAlert.__struct_fields__})
+        yield retained(f"{base(context, stream, c)}/latest", b"%b,%b" % (scalars, told[1:]))
 
 
 def _created(context: RenderContext, event: StreamCreated) -> Iterator[Outgoing]:
@@ -360,35 +199,6 @@ def _created(context: RenderContext, event: StreamCreated) -> Iterator[Outgoing]
     yield bridge_event(
         context.root, EventPayload(event="stream.created", stream=info.id, topic=info.topic, field=info.field)
     )
-    yield _retained(f"{_base(context, event.stream)}/availability", b"online")
-    for topic, word in _switches(context, event.stream, View()).items():
-        yield _retained(topic, word)
-
-
-# --- topics and helpers -----------------------------------------------------------------------------------------
-
-
-def _base(context: RenderContext, stream: int, channel: int | None = None) -> str:
-    """Give the topic above a stream's, or above one of its channels' where it has several."""
-    info = context.infos[stream]
-    rule = context.rules[info.rule]
-    if channel is None or not rule.channels:
-        return f"{context.root}/{info.id}"
-    return f"{context.root}/{info.id}/{slug(rule.channel_names[channel])}"
-
-
-def _switches(context: RenderContext, stream: int, view: View) -> dict[str, bytes]:
-    """Give the state of a stream's anomaly topics."""
-    rule = context.rule_of(stream)
-    places: list[int | None] = [None, *range(len(rule.forecast_names) if rule.channels else 0)]
-    raised: set[int | None] = {channel for channel, _ in view.open.values()}
-    if view.open:
-        raised.add(None)
-    return {
-        f"{_base(context, stream, place)}/anomaly": b"ON" if place in raised else b"OFF" for place in places
-    }
-
-
-def _retained(topic: str, payload: bytes) -> Outgoing:
-    """Make a message that describes a state."""
-    return Outgoing(topic, payload, qos=1, retain=True)
+    yield retained(f"{base(context, event.stream)}/availability", b"online")
+    for topic, word in switches(context, event.stream, View()).items():
+        yield retained(topic, word)

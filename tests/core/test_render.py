@@ -278,7 +278,7 @@ def test_render_alert_opened_and_cleared_switches_and_list() -> None:
     assert {t: w for t, w in opened.items() if t.endswith("/anomaly")} == dict.fromkeys(switches, "ON")
     assert {t: w for t, w in cleared.items() if t.endswith("/anomaly")} == dict.fromkeys(switches, "OFF")
     assert [a["id"] for a in opened["bridge/alerts"]["alerts"]] == [opened[topic]["id"]]
-    assert cleared["bridge/alerts"] == {"schema": 1, "count": 0, "alerts": []}
+    assert cleared["bridge/alerts"] == {"schema": 1, "count": 0, "alerts": [], "groups": []}
     assert opened[topic]["id"] == cleared[topic]["id"] == alert_id("pump1", "Vib X", "spike", 17, "baseline")
     assert (opened[topic]["cleared"], cleared[topic]["cleared"]) == (None, "2026-03-01T11:05:00Z")
 

@@ -1,0 +1,297 @@
+"""Alert events → messages: what is told at once, what a mute holds back until later, and what people make of it.
+
+An alert that opens while it is muted is not told, and is no reason for `anomaly` to be ON; it stands in bridge/alerts
+with `muted`. What ends the mute while it is open tells its opening, with the bytes that it would have had. Its clearing
+is told where its opening was.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from edgeseq.core.bridge import SMALLEST_GROUP, bridge_alerts, bridge_event, listed
+from edgeseq.core.decimals import significant
+from edgeseq.core.forecast_payload import BASELINE
+from edgeseq.core.instants import format_instant
+from edgeseq.core.muting import Subject, is_muted, told_from
+from edgeseq.core.payloads import AlertPayload, EventPayload, OpenAlert
+from edgeseq.core.told import (
+    Acknowledgement,
+    Recorded,
+    RenderContext,
+    RenderState,
+    Standing,
+    View,
+    base,
+    retained,
+    switches,
+)
+from edgeseq.core.types import AlertEvent, AlertKind, Limits, Outgoing, StreamRule
+from edgeseq.core.wording import sentence
+
+ID_CHARS = 16
+
+GROUP_STEPS, SHORTEST_GROUP_NS = 4, 120 * 10**9
+"""Alerts of one table and kind that open in the same so many periods, two minutes at least, have one cause: sensors
+behind a gateway that is gone fall silent within a period of each other."""
+
+GROUP_GROWTH = SMALLEST_GROUP
+"""A group is told when it has so many alerts, and whenever it has so many times as many."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def alert_id(stream: str, channel: str, kind: str, opened_step: int, bundle: str) -> str:
+    """Identify an alert: the same readings give the same id, on any machine, so that repeating is harmless.
+
+    >>> alert_id("pump1", "vibration", "spike", 17, "baseline")
+    'wkot55bcez6yq2kb'
+    """
+    return _digest(stream, channel, kind, str(opened_step), bundle)
+
+
+def group_id(rule: StreamRule, kind: str, opened_ns: int) -> str:
+    """Identify the alerts that open together. Spans of time are laid on a fixed grid, so that order decides nothing.
+
+    >>> rule, minute = StreamRule("pumps", 10**9), 60 * 10**9
+    >>> group_id(rule, "silent", minute) == group_id(rule, "silent", 0) != group_id(rule, "silent", 2 * minute)
+    True
+    """
+    span_ns = max(GROUP_STEPS * rule.period_ns, SHORTEST_GROUP_NS)
+    return _digest("group", rule.key, kind, str(opened_ns // span_ns))
+
+
+def _digest(*parts: str) -> str:
+    return base64.b32encode(hashlib.sha256("\0".join(parts).encode()).digest()).decode().lower()[:ID_CHARS]
+
+
+def tell_alert(context: RenderContext, render_state: RenderState, event: AlertEvent) -> Iterator[Outgoing]:
+    """Publish an alert event, and the anomaly switches that it turns."""
+    rule, view = context.rule_of(event.stream), render_state.view(event.stream)
+    # Silence is the whole stream's; the core keeps it with the first channel.
+    channel = None if event.kind is AlertKind.SILENT or not rule.channels else event.channel
+    payload = _payload(context, render_state, rule, event, channel)
+    subject = Subject(payload.stream, rule.key, event.kind)
+    before = switches(context, event.stream, view)
+    topic = f"{base(context, event.stream, channel)}/alert"
+    out = Outgoing(topic, _encode(payload), qos=1, alert_id=f"{payload.id}:{payload.seq}")
+    standing = view.open.get(payload.id)
+    is_known = _is_known(render_state, subject, event, payload.id, standing)
+    if is_known and standing and not standing.is_told:
+        yield _told_late(render_state, payload.id, standing)
+    # Who knows of an alert learns of its end, muted or not.
+    is_silenced = event.event_type != "cleared" and is_muted(render_state.mutes, subject, event.time_ns)
+    if is_known and not is_silenced:
+        yield out
+    if event.event_type == "cleared":
+        _forget(render_state, view, payload)
+    else:
+        opening = standing.opening if standing and not is_known else out
+        alert = _open_alert(payload, render_state.acknowledged.get(payload.id), is_muted=is_silenced)
+        view.put(payload.id, Standing(channel, alert, opening, subject, is_known))
+        if not is_silenced:
+            yield from _grouped(context, render_state, payload)
+    _record(render_state, payload, event, is_muted=is_silenced or not is_known)
+    for switch, word in switches(context, event.stream, view).items():
+        if before[switch] != word:
+            yield retained(switch, word)
+
+
+def review(context: RenderContext, render_state: RenderState, now_ns: int) -> list[Outgoing]:
+    """Tell what is muted no longer, and turn the switches of what is muted from now on."""
+    outgoing: list[Outgoing] = []
+    for stream, view in sorted(render_state.views.items()):
+        if not view.open:
+            continue
+        before = switches(context, stream, view)
+        for name, standing in view.open.items():
+            outgoing += _review(render_state, stream, name, standing, now_ns)
+        after = switches(context, stream, view)
+        outgoing += [retained(switch, word) for switch, word in after.items() if before[switch] != word]
+    return [*outgoing, open_alerts(context, render_state)]
+
+
+def acknowledge(
+    context: RenderContext, render_state: RenderState, name: str, taken: Acknowledgement
+) -> Outgoing | None:
+    """Note that a person knows of an open alert, and tell so; None where no such alert is open."""
+    view = next((view for view in render_state.views.values() if name in view.open), None)
+    if view is None:
+        return None
+    standing = view.open[name]
+    render_state.acknowledged[name] = taken
+    view.put(name, standing._replace(alert=_with_acknowledgement(standing.alert, taken)))
+    opened = msgspec.json.decode(standing.opening.payload, type=AlertPayload)
+    who = f", acknowledged by {taken.by}" if taken.by else ", acknowledged"
+    payload = msgspec.structs.replace(
+        opened,
+        event_type="acknowledged",
+        time=format_instant(taken.time_ns),
+        acknowledged=True,
+        message=opened.message + who,
+    )
+    return Outgoing(
+        standing.opening.topic, _encode(payload), qos=1, alert_id=f"{name}:{payload.seq}:acknowledged"
+    )
+
+
+def open_alerts(context: RenderContext, render_state: RenderState) -> Outgoing:
+    """List the open alerts of all streams."""
+    views = render_state.views.values()
+    alerts = [standing.alert for view in views for standing in view.open.values()]
+    return bridge_alerts(context.root, alerts, render_state.groups)
+
+
+# --- telling now or later ---------------------------------------------------------------------------------------
+
+
+def _is_known(
+    render_state: RenderState, subject: Subject, event: AlertEvent, name: str, standing: Standing | None
+) -> bool:
+    """Tell whether subscribers know of an alert, or should from this event on."""
+    if not render_state.mutes or name in render_state.told_late or (standing and standing.is_told):
+        return True
+    return told_from(render_state.mutes, subject, event.opened_ns) <= event.time_ns
+
+
+def _forget(render_state: RenderState, view: View, payload: AlertPayload) -> None:
+    """Let go of an alert that is cleared."""
+    view.drop(payload.id)
+    _leave(render_state, payload.group, payload.id)
+    render_state.acknowledged.pop(payload.id, None)
+    render_state.told_late.discard(payload.id)
+
+
+def _told_late(render_state: RenderState, name: str, standing: Standing) -> Outgoing:
+    render_state.told_late.add(name)
+    render_state.late.append(standing.opening)
+    return standing.opening
+
+
+def _review(
+    render_state: RenderState, stream: int, name: str, standing: Standing, now_ns: int
+) -> list[Outgoing]:
+    """Look whether an open alert is muted now; its opening is told when it no longer is."""
+    is_now = is_muted(render_state.mutes, standing.subject, now_ns)
+    if is_now == standing.alert.muted and (is_now or standing.is_told):
+        return []
+    alert = msgspec.structs.replace(standing.alert, muted=is_now)
+    view = render_state.views[stream]
+    view.put(name, standing._replace(alert=alert, is_told=standing.is_told or not is_now))
+    if is_now:
+        _leave(render_state, alert.group, name)
+        return []
+    _join(render_state, alert.group, name, alert.stream)
+    return [_told_late(render_state, name, standing)]
+
+
+# --- groups -----------------------------------------------------------------------------------------------------
+
+
+def _join(render_state: RenderState, group: str, name: str, stream: str) -> int:
+    members = render_state.groups.setdefault(group, {})
+    members[name] = stream
+    return len(members)
+
+
+def _leave(render_state: RenderState, group: str, name: str) -> None:
+    members = render_state.groups.get(group, {})
+    members.pop(name, None)
+    if not members:
+        render_state.groups.pop(group, None)
+
+
+def _grouped(context: RenderContext, render_state: RenderState, payload: AlertPayload) -> Iterator[Outgoing]:
+    """Count an alert to its group; tell the group when it has become one, and when it has grown much."""
+    if payload.id in render_state.groups.get(payload.group, {}):
+        return
+    count = _join(render_state, payload.group, payload.id, payload.stream)
+    if count < SMALLEST_GROUP or not _is_power(count, GROUP_GROWTH):
+        return
+    streams = listed(render_state.groups[payload.group].values())
+    yield bridge_event(
+        context.root,
+        EventPayload(
+            event="alerts.grouped", stream=payload.stream, group=payload.group, count=count, streams=streams
+        ),
+    )
+
+
+def _is_power(number: int, of: int) -> bool:
+    """Tell whether a number is a power of another.
+
+    >>> [n for n in range(1, 30) if _is_power(n, 3)]
+    [1, 3, 9, 27]
+    """
+    while number > 1 and number % of == 0:
+        number //= of
+    return number == 1
+
+
+# --- payloads ---------------------------------------------------------------------------------------------------
+
+
+def _record(render_state: RenderState, payload: AlertPayload, event: AlertEvent, *, is_muted: bool) -> None:
+    """Note an event for the history, and how far time has come in alerts."""
+    render_state.newest_alert_ns = max(render_state.newest_alert_ns, event.time_ns)
+    if render_state.record is not None:
+        render_state.record.append(Recorded(payload, event, is_muted))
+
+
+def _payload(
+    context: RenderContext,
+    render_state: RenderState,
+    rule: StreamRule,
+    event: AlertEvent,
+    channel: int | None,
+) -> AlertPayload:
+    """Describe an alert event."""
+    stream = context.infos[event.stream].id
+    name = rule.channel_names[event.channel]
+    unit = rule.unit_of(name)
+    label = stream if channel is None else f"{stream} {name}"
+    bundle = context.bundles.get(rule.key, BASELINE)
+    numbers = np.array([event.observed, event.expected, event.lower, event.upper, event.p_value])
+    observed, expected, lower, upper, p_value = significant(numbers).tolist()
+    identity = alert_id(stream, name, event.kind, event.opened_step, bundle)
+    taken = render_state.acknowledged.get(identity)
+    return AlertPayload(
+        event_type=event.event_type,
+        id=identity,
+        seq=event.seq,
+        stream=stream,
+        channel=None if channel is None else name,
+        kind=event.kind,
+        severity="warning",
+        group=group_id(rule, event.kind, event.opened_ns),
+        opened=format_instant(event.opened_ns),
+        time=format_instant(event.time_ns),
+        cleared=None if event.cleared_ns is None else format_instant(event.cleared_ns),
+        observed=observed,
+        expected=expected,
+        lower=lower,
+        upper=upper,
+        unit=unit,
+        p_value=p_value,
+        acknowledged=taken is not None and taken.time_ns <= event.time_ns,
+        message=sentence(event, label, unit, rule.limits.get(name, Limits())),
+    )
+
+
+def _open_alert(payload: AlertPayload, taken: Acknowledgement | None, *, is_muted: bool) -> OpenAlert:
+    """Shorten an alert for the list of open ones."""
+    own = ("muted", "acknowledged", "acknowledged_by")
+    shared = {name: getattr(payload, name) for name in OpenAlert.__struct_fields__ if name not in own}
+    return _with_acknowledgement(OpenAlert(muted=is_muted, **shared), taken)
+
+
+def _with_acknowledgement(alert: OpenAlert, taken: Acknowledgement | None) -> OpenAlert:
+    if taken is None:
+        return alert
+    since = format_instant(taken.time_ns)
+    return msgspec.structs.replace(alert, acknowledged=since, acknowledged_by=taken.by)
