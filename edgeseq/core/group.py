@@ -110,6 +110,7 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
         "unit": Column(c, init=np.nan),
         "next_step": Column((), "int64", NONE_YET),
         "next_value": Column(c, init=np.nan),
+        "next_observed": Column(c, "bool", init=False),
         "model_warm": Column((), "int64", 0),
         "warm_step": Column((), "int64", NONE_YET),
         "serving": Column((), "int64", pending.BASELINE),
@@ -185,10 +186,7 @@ def reset_rows(group: Group, rows: I64) -> None:
         "pending",
         "pending_model",
         "calm",
-        "run",
-        "run_now",
-        "run_value",
-        "run_value_now",
+        *detect.worthless(),
     )
     estimating = [name for name in table.columns if ".committed." in name or ".next." in name]
     recurrent = [name for name in table.columns if name.startswith(_STATES) or name.endswith(".which")]
@@ -233,6 +231,7 @@ def fingerprint(group: Group) -> dict[str, Any]:
 def dump_group(group: Group) -> dict[str, NDArray[np.generic]]:
     """Give views of all columns, and what is given of known covariates."""
     arrays: dict[str, NDArray[np.generic]] = {name: group.table[name] for name in group.table.columns}
+    arrays |= detect.dump(group.table)
     for j, given in enumerate(group.known.given if group.known else []):
         arrays |= {f"known.{j}.time_ns": given.time_ns, f"known.{j}.value": given.value}
     return arrays
@@ -255,8 +254,7 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
             group.table[name][:] = array
     if kept["ring"] != ours["ring"]:
         _lay_history(group, np.asarray(arrays["history"], dtype=np.float64))
-    # A channel that has become a covariate since raises no alert, so it would never clear one.
-    group.table["alert_open"][:, group.targets :] = False
+    detect.load(group.table, arrays, group.targets)
     if kept["model"] != ours["model"]:
         _forget_model(group)
     if group.known and kept.get("known") == ours["known"]:

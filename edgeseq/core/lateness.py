@@ -44,10 +44,6 @@ KEPT = frozenset({"stream", *TOLD, *ARRIVAL})
 
 _OF_ALERTS = (
     "alert_open",
-    "alert_step",
-    "alert_ns",
-    "alert_opened_seq",
-    "alert_evidence",
     "good",
     "good_now",
 )
@@ -166,8 +162,10 @@ def _again(group: Group, kept: Lateness, row: int, order: int, time_ns: int) -> 
     """Make a row's live state again, and tell what has become of forecast, class and alerts."""
     table = group.table
     before = {name: np.array(table[name][row]) for name in table.columns}
+    alerts = detect.of_row(table, row)
     for name in table.columns.keys() - KEPT:
         table[name][row] = kept.settled.table[name][row]
+    detect.set_row(table, row, detect.of_row(kept.settled.table, row))
     made = _apply_all(group, row, kept.waiting[row], order)
     for name in TOLD:
         table[name][row] = before[name]
@@ -175,7 +173,7 @@ def _again(group: Group, kept: Lateness, row: int, order: int, time_ns: int) -> 
     if group.estimator and table["estimate.class"][row] != before["estimate.class"]:
         one = np.array([row])
         told += estimate.classes(table, one, np.array([order]), np.ones(1, dtype=np.bool_))
-    return [*told, *_correct_alerts(group, row, before, order, time_ns)]
+    return [*told, *_correct_alerts(group, row, before, alerts, order, time_ns)]
 
 
 def _newest(events: list[Event], kind: type[Event]) -> list[Event]:
@@ -183,21 +181,23 @@ def _newest(events: list[Event], kind: type[Event]) -> list[Event]:
 
 
 def _correct_alerts(
-    group: Group, row: int, before: Mapping[str, NDArray[Any]], order: int, time_ns: int
+    group: Group,
+    row: int,
+    before: Mapping[str, NDArray[Any]],
+    alerts: Mapping[detect.Place, detect.Entry],
+    order: int,
+    time_ns: int,
 ) -> list[AlertEvent]:
     """Tell the alerts that should have been, or not; what was told and holds keeps its id and its evidence."""
     table = group.table
     for name in _OF_ALERTS:
         table[name][row][:, detect.SILENT] = before[name][:, detect.SILENT]
-    is_open, was_open = np.array(table["alert_open"][row]), before["alert_open"]
-    for name in ("alert_step", "alert_ns", "alert_opened_seq", "alert_evidence"):
-        table[name][row][was_open] = before[name][was_open]
-    events = []
-    for channel, kind in np.argwhere(is_open != was_open).tolist():
-        at = detect.Place(row, channel, kind)
-        opens = bool(is_open[channel, kind])
-        events.append(detect.correct(table, at, order, time_ns, opens=opens))
-    return events
+    # Silence is not made again: it stays as it was.
+    made = {at: entry for at, entry in detect.of_row(table, row).items() if at.kind != detect.SILENT}
+    silence = {at: entry for at, entry in alerts.items() if at.kind == detect.SILENT}
+    detect.set_row(table, row, {**silence, **made, **{at: alerts[at] for at in made.keys() & alerts.keys()}})
+    changed = sorted((made.keys() ^ alerts.keys()) - silence.keys())
+    return [detect.correct(table, at, order, time_ns, alerts.get(at)) for at in changed]
 
 
 # --- keeping and bringing back ----------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state, put_rows, step_rows
 from edgeseq.core.group import MODEL, NONE_YET, Group, recent_history, reset_rows, stored_states
 from edgeseq.core.known import look
-from edgeseq.core.pending import BASELINE, BLEND
+from edgeseq.core.pending import BASELINE, BLEND, Waiting
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
     F32,
     F64,
     I64,
+    AlertEvent,
     Bool,
     DataStatus,
     Event,
@@ -63,15 +64,17 @@ def take(group: Group, samples: Samples) -> list[Event]:
     table, rows = group.table, samples.rows
     work = table.gather(rows)
     moved = (work["next_step"] != samples.step) & (work["next_step"] != NONE_YET)
+    events: list[Event] = []
     if np.count_nonzero(moved) == len(rows):
-        _commit(group, work)
+        events += _commit(group, work, samples.order)
     elif np.count_nonzero(moved):
         part = table.gather(rows[moved])
-        _commit(group, part)
+        events += _commit(group, part, samples.order[moved])
         part.put()
         work = table.gather(rows)
     said = _step(group, work, samples)
-    events = _tell(group, work, samples, said) if samples.publish else []
+    if samples.publish:
+        events += _tell(group, work, samples, said)
     work.put()
     return events + _estimate(group, group.estimator, samples) if group.estimator else events
 
@@ -87,13 +90,17 @@ def reset(group: Group, resets: Resets) -> list[Event]:
 # --- commit ---------------------------------------------------------------------------------------------------
 
 
-def _commit(group: Group, work: Work) -> None:
-    """Make the open step final: score the forecasts made for it, learn, keep its value, promote the states."""
+def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
+    """Make the open step final: score the forecasts made for it, learn, keep its value, promote the states.
+
+    order: (n,) of the readings that are of a later step.
+    """
     table, rows = group.table, work.rows
     step, value = work["next_step"], work["next_value"]
     forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
+    closed = _closed(group, work, order, forecasts) if detect.DETECTORS else None
     calibrate.learn(work, group.leads, value, forecasts, group.rule.coverage)
-    detect.commit(table, work)
+    alerts = detect.commit(table, work, closed)
     table["history"][rows, :, step % group.ring] = value.T
     np.copyto(work["first_step"], step, where=work["first_step"] == NONE_YET)
     work["baseline.which"][...] ^= 1
@@ -105,6 +112,23 @@ def _commit(group: Group, work: Work) -> None:
         for i in ((warm == 0) & (step >= work["warm_step"])).nonzero()[0].tolist():
             _warm(group, group.model, work, i)
         _choose(group, work)
+    return alerts
+
+
+def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.Closed:
+    """Describe a step that has closed, before anything has learned from it."""
+    rows, step, value = work.rows, work["next_step"].copy(), work["next_value"].copy()
+    held = group.rule.on_gap == "hold"
+    observed = group.table["next_observed"][rows].T if held else np.isfinite(value)
+    time_ns = origin_ns(group.table, group.rule, rows, step)
+    return detect.Closed(
+        samples=detect.Judged(order, step, time_ns, value, observed),
+        band=_band(group, work, forecasts),
+        forecasts=forecasts.value,
+        leads=group.leads,
+        learning_steps=group.learning_steps,
+        targets=group.targets,
+    )
 
 
 def _warm(group: Group, model: Stepper, work: Work, i: int) -> None:
@@ -199,6 +223,8 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     """Step every forecaster from the committed state."""
     work["next_step"][...] = samples.step
     work["next_value"][...] = samples.values.T
+    if group.rule.on_gap == "hold":
+        group.table["next_observed"][work.rows] = samples.observed
     at_leads = _lead_index(group.leads)
     naive = run(group, BASELINE, work.rows, work["baseline.which"], samples.values)[..., 0]
     model, warm = group.model, work["model_warm"].nonzero()[0]
@@ -324,7 +350,10 @@ def _estimate(group: Group, estimator: Estimator, samples: Samples) -> list[Even
 def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]:
     """Judge the readings against the forecast made one step earlier, and tell the new forecasts."""
     values, observed = samples.values.T, samples.observed.T
-    band = _band(group, work, samples.step)
+    anchor, unit = work["anchor"], work["unit"]
+    band = _band(
+        group, work, pending.due(group.table, group.leads[:1], work.rows, samples.step, anchor, unit)
+    )
     judged = observed
     if group.targets < len(observed):
         judged = observed & (np.arange(len(observed)) < group.targets)[:, None]
@@ -347,9 +376,8 @@ def _fillings(group: Group, work: Work, samples: Samples) -> list[Event]:
     return [InputsFilled(int(samples.order[i]), int(work["stream"][i]), int(leads[i])) for i in changed]
 
 
-def _band(group: Group, work: Work, step: I64) -> detect.Band:
-    """Give the 99.9 % band of the open step: of the serving forecaster, or of the baseline while that one learns."""
-    waiting = pending.due(group.table, group.leads[:1], work.rows, step, work["anchor"], work["unit"])
+def _band(group: Group, work: Work, waiting: Waiting) -> detect.Band:
+    """Give the 99.9 % band of a step: of the serving forecaster, or of the baseline while that one learns."""
     value = waiting.value[: pending.CALIBRATED, :, 0]
     learned = work["scored"][:, :, 0] >= group.learning_steps
     # A model that has joined just now made no forecast of this step yet.

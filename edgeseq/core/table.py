@@ -70,6 +70,8 @@ class Table:
         }
         # Looked up dozens of times a batch, changed only when a stream is new.
         self._views: dict[str, NDArray[Any]] = {}
+        self.notes: dict[Any, Any] = {}
+        """What only few rows have, by a key that begins with the row; `detect.ledger` says what."""
         self._pairs: dict[str, tuple[NDArray[Any], ...]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:

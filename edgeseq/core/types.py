@@ -315,6 +315,13 @@ class AlertKind(enum.StrEnum):
     STUCK = "stuck"
     SILENT = "silent"
     OUT_OF_RANGE = "out_of_range"
+    LEVEL_SHIFT = "level_shift"
+    DRIFT = "drift"
+    VARIANCE_CHANGE = "variance_change"
+    BROKEN_PROFILE = "broken_profile"
+    BROKEN_RELATION = "broken_relation"
+    NOVELTY = "novelty"
+    LIMIT_AHEAD = "limit_ahead"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,13 @@ _STATES = {
     AlertKind.OUT_OF_RANGE: "out of range",
     AlertKind.STUCK: "stuck",
     AlertKind.SILENT: "silent",
+    AlertKind.LEVEL_SHIFT: "at another level",
+    AlertKind.DRIFT: "drifting",
+    AlertKind.VARIANCE_CHANGE: "of unusual variation",
+    AlertKind.BROKEN_PROFILE: "out of its usual pattern",
+    AlertKind.BROKEN_RELATION: "at odds with its other channels",
+    AlertKind.NOVELTY: "unlike anything seen before",
+    AlertKind.LIMIT_AHEAD: "heading for its limit",
 }
 
 
@@ -33,7 +40,11 @@ def sentence(event: AlertEvent, label: str, unit: str | None, limits: Limits) ->
         return f"{label} {observed}, allowed {_range(limits, unit)}, since {since}"
     if event.kind is AlertKind.STUCK:
         return f"{label} stuck at {observed}, noticed at {since}"
-    return f"{label} silent, readings overdue since {since}"
+    if event.kind is AlertKind.SILENT:
+        return f"{label} silent, readings overdue since {since}"
+    usual = f", usually {number(event.lower)} to {quantity(event.upper, unit)}"
+    is_known = math.isfinite(event.lower) and math.isfinite(event.upper)
+    return f"{label} {_STATES[event.kind]}: {observed}{usual if is_known else ''}, since {since}"
 
 
 def quantity(value: float, unit: str | None) -> str:

@@ -21,6 +21,7 @@ class Bench:
         self.table = Table({"stream": Column((), "int64", 0)} | detect.columns(1))
         self.rows = np.array([self.table.add_row()])
         self.step = 0
+        self.told: list[AlertEvent] = []
 
     def see(self, value: float, *, observed: bool = True, live: bool = True) -> list[str]:
         """Observe a value in the open step → kind and type of what happened."""
@@ -30,6 +31,7 @@ class Bench:
         work = self.table.gather(self.rows)
         events = detect.observe(self.table, work, samples, band, np.array([[0.0, 100.0]]), LEARNING)
         work.put()
+        self.told = events
         return [f"{e.kind.value} {e.event_type}" for e in events]
 
     def close(self) -> None:
@@ -185,10 +187,13 @@ def test_events_of_an_alert_tell_one_opening() -> None:
     """The cleared event repeats step and time of the opening, so that both have one identity."""
     bench = Bench()
     bench.take(*changing(5), 20.0)
-    opened_step = int(bench.table["alert_step"][0, 0, SPIKE])
-    bench.take(*changing(CLEAR_AFTER))
-    assert opened_step == 5
-    assert int(bench.table["alert_step"][0, 0, SPIKE]) == opened_step
+    (opened,) = detect.still_open(bench.table)
+    assert (opened.opened_step, opened.opened_ns) == (5, 50)
+    bench.take(*changing(CLEAR_AFTER - 1))
+    bench.see(9.5)
+    (cleared,) = bench.told
+    assert (cleared.opened_step, cleared.opened_ns, cleared.time_ns) == (5, 50, 110)
+    assert detect.still_open(bench.table) == []
     assert not bench.table["alert_open"][0, 0, [SPIKE, STUCK, OUT_OF_RANGE]].any()
 
 

@@ -17,7 +17,7 @@ from tests.support.streams import MEAN, MODEL, PLAIN, alerts, equal_states, fore
 LATE = 2
 RULES = tuple(msgspec.structs.replace(rule, lateness_steps=LATE) for rule in (PLAIN, MODEL, MEAN))
 TOPICS = {"plain": "t/a", "model": "m/a", "mean": "a/a"}
-BOOKKEEPING = {"alert_step", "alert_ns", "alert_opened_seq", "alert_evidence"}
+BOOKKEEPING = {"alerts.place", "alerts.numbers", "alerts.evidence"}
 
 
 def made(state: pipeline.State) -> dict[str, bytes]:

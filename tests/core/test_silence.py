@@ -254,11 +254,10 @@ def test_tick_changes_alerts_status_and_clock_only() -> None:
     changed = {name.split("\n")[1] for name in before if before[name].tobytes() != after[name].tobytes()}
     told = {
         "alert_open",
-        "alert_step",
-        "alert_ns",
         "alert_seq",
-        "alert_opened_seq",
-        "alert_evidence",
+        "alerts.place",
+        "alerts.numbers",
+        "alerts.evidence",
         "status",
     }
     assert changed == told

@@ -1,0 +1,57 @@
+"""The detectors of closed steps: the one place where a further one is added.
+
+The package's docstring says what a detector is and how it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.table import Column, Table, Work
+from edgeseq.core.types import I64
+
+
+class Detector(NamedTuple):
+    """A kind of anomaly that is told from closed steps."""
+
+    kind: int
+    """Index into KINDS."""
+    columns: Callable[[int], dict[str, Column]]
+    """Declares the state of a stream of so many channels; names are the detector's own, such as drift_mean."""
+    score: Callable[[Table, Work, Closed], Scores]
+    """Scores the closed step of n rows, then learns from it."""
+    worthless: tuple[str, ...] = ()
+    """Columns that a gap longer than the history makes worthless: set back to their initial values then."""
+    accept: Callable[[Table, I64, I64], None] | None = None
+    """Takes the present of some rows and channels (m,), (m,) as the new normal: an alert of this kind was open for as
+    long as a new stream learns. None where `score` sees to that."""
+
+
+DETECTORS: list[Detector] = []
+"""In the order in which they are asked. A line each:
+
+    Detector(LEVEL_SHIFT, level_shift.columns, level_shift.score, ("level_sum",), level_shift.accept),
+"""
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the state of all detectors."""
+    return {name: column for one in DETECTORS for name, column in one.columns(channels).items()}
+
+
+def worthless() -> tuple[str, ...]:
+    """Name what a gap longer than the history makes worthless."""
+    return tuple(name for one in DETECTORS for name in one.worthless)
+
+
+def scores(table: Table, work: Work, closed: Closed) -> dict[int, Scores]:
+    """Ask all detectors → kind and what they say; only finite scores of observed targets are judged."""
+    said = {one.kind: one.score(table, work, closed) for one in DETECTORS}
+    judged = closed.samples.observed & (np.arange(len(closed.samples.observed)) < closed.targets)[:, None]
+    return {
+        kind: scored._replace(score=np.where(judged, scored.score, np.nan)) for kind, scored in said.items()
+    }

@@ -1,0 +1,139 @@
+"""Silence: no reading for much longer than the stream's own rhythm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.detect import life
+from edgeseq.core.detect.kinds import NOTHING_EXPECTED, SILENT, Place
+from edgeseq.core.table import Column, Table
+from edgeseq.core.types import F64, I64, AlertEvent
+
+SILENT_FACTOR = 6.0
+"""Deadline in typical gaps. For readings at random times (Poisson) the 90 % gap is 2.3 mean gaps, so the chance that
+a healthy stream exceeds six of it is e^-13.8, one in a million gaps."""
+
+GAP_QUANTILE = 0.9
+GAP_STEP = 0.1
+"""Relative step of the tracked 90 % quantile of the time between readings."""
+
+MIN_ARRIVALS = 3
+"""Readings before silence is judged by a learned rhythm."""
+
+NEVER = np.iinfo(np.int64).max
+NOT_SEEN = np.iinfo(np.int64).min
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the state."""
+    return {
+        "last_seen_ns": Column((), "int64", NOT_SEEN),
+        "channel_seen_ns": Column((channels,), "int64", NOT_SEEN),
+        "arrivals": Column((), "int64", 0),
+        "gap_q90_ns": Column((), "float64", 0.0),
+        "mean_gap_ns": Column((), "float64", 0.0),
+        "deadline_ns": Column((), "int64", NEVER),
+    }
+
+
+def arrive(
+    table: Table,
+    rows: I64,
+    order: I64,
+    channel: I64,
+    clock_ns: I64,
+    now_ns: I64,
+    period_ns: int,
+    silent_after_ns: int,
+) -> list[AlertEvent]:
+    """Note that readings of different rows arrived: learn their rhythm, set deadlines, clear silence.
+
+    A reading that would be overdue itself ends no silence: played beside newer recordings, an old one would open
+    and clear it at every reading.
+
+    Args:
+        channel: (n,) channel of each reading.
+        clock_ns: (n,) the clock silence is measured by (arrival, or the readings' own time).
+        now_ns: (n,) how far that clock had come, at least clock_ns; the same by the wall clock.
+    """
+    _learn_rhythm(table, rows, channel, clock_ns, period_ns)
+    last = np.maximum(clock_ns, table["last_seen_ns"][rows])
+    arrivals = table["arrivals"][rows] + 1
+    table["last_seen_ns"][rows] = last
+    table["arrivals"][rows] = arrivals
+    wait_ns = _wait_ns(table, rows, period_ns, silent_after_ns)
+    deadline = last + wait_ns
+    if not silent_after_ns:
+        deadline[arrivals < MIN_ARRIVALS] = NEVER
+    table["deadline_ns"][rows] = deadline
+    silent = table["alert_open"][rows, 0, SILENT].nonzero()[0]
+    if len(silent) == 0:
+        return []
+    ending = silent[clock_ns[silent] + wait_ns[silent] >= now_ns[silent]]
+    # Not before it began, which readings a little out of order would make it.
+    ended_ns = np.clip(life.opened_ns(table, rows[ending], SILENT), clock_ns[ending], now_ns[ending])
+    told = zip(rows[ending].tolist(), order[ending].tolist(), ended_ns.tolist(), strict=True)
+    return [_silence_ends(table, *one) for one in told]
+
+
+def resume(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> None:
+    """Give every stream that is waited for its whole wait from now on.
+
+    Nothing was seen after now: it says so only where the clock has been set back, and would be believed until then.
+    """
+    for name in ("last_seen_ns", "channel_seen_ns"):
+        table[name][:] = np.minimum(table[name], now_ns)
+    rows = np.flatnonzero((table["deadline_ns"] != NEVER) & ~table["alert_open"][:, 0, SILENT])
+    table["deadline_ns"][rows] = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
+
+
+def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_ns: int) -> None:
+    """Follow the time between readings of the same channel: channels that come together are no faster rhythm."""
+    seen = table["channel_seen_ns"][rows, channel]
+    table["channel_seen_ns"][rows, channel] = np.maximum(clock_ns, seen)
+    typical, mean = table["gap_q90_ns"][rows], table["mean_gap_ns"][rows]
+    first = table["arrivals"][rows] == 0
+    if np.count_nonzero(first):
+        typical[first] = mean[first] = float(period_ns)
+    # A clock that was set back, or a late reading, says nothing of the rhythm.
+    known = (seen != NOT_SEEN) & (clock_ns >= seen)
+    gap = np.where(known, clock_ns - seen, 0).astype(np.float64)
+    moved = typical * (1 + GAP_STEP * ((gap > typical) - (1 - GAP_QUANTILE)))
+    table["gap_q90_ns"][rows] = np.where(known, np.maximum(moved, period_ns / 1000), typical)
+    # One outage counts as four typical gaps at most, so that it does not change the rhythm for long.
+    nearer = 0.05 * (np.minimum(gap, 4 * np.maximum(mean, 1.0)) - mean)
+    table["mean_gap_ns"][rows] = mean + np.where(known, nearer, 0.0)
+
+
+def _wait_ns(table: Table, rows: I64, period_ns: int, silent_after_ns: int) -> I64:
+    """Say how long after a reading the next one is overdue."""
+    if silent_after_ns:
+        return np.full(len(rows), silent_after_ns, dtype=np.int64)
+    typical: F64 = np.maximum(table["gap_q90_ns"][rows], float(period_ns))
+    return (SILENT_FACTOR * typical).astype(np.int64)
+
+
+def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:
+    return life.clear(table, Place(row, 0, SILENT), order, time_ns, NOTHING_EXPECTED)
+
+
+def shortest_wait_ns(period_ns: int, silent_after_ns: int) -> int:
+    """Bound from below the time between a reading and the deadline it sets."""
+    return silent_after_ns or int(SILENT_FACTOR * period_ns)
+
+
+def next_deadline_ns(table: Table) -> int:
+    """Tell when the next stream of the table falls silent; NEVER where none can."""
+    waiting = ~table["alert_open"][:, 0, SILENT]
+    return int(np.min(table["deadline_ns"], where=waiting, initial=NEVER)) if table.rows else NEVER
+
+
+def sweep(table: Table, order: int, clock_ns: int, period_ns: int) -> list[AlertEvent]:
+    """Open `silent` for streams whose deadline has passed; told with the deadline's time, whenever it is noticed."""
+    late = (table["deadline_ns"] < clock_ns) & ~table["alert_open"][:, 0, SILENT]
+    events = []
+    for row in late.nonzero()[0].tolist():
+        deadline = int(table["deadline_ns"][row])
+        step = (deadline - int(table["phase_ns"][row])) // period_ns
+        events.append(life.open_alert(table, Place(row, 0, SILENT), order, step, deadline, NOTHING_EXPECTED))
+    return events

@@ -1,0 +1,87 @@
+"""Stuck: equal readings in a run that the stream's own history hardly ever saw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.table import Column, Table, Work
+from edgeseq.core.types import F64, I64, Bool
+
+RUN_LENGTHS = np.array([3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096])
+"""Lengths of equal-value runs whose frequency is learned; 3 is the shortest that can be called stuck."""
+
+SHORTEST_RUN = int(RUN_LENGTHS[0])
+
+STUCK_SHARE = 1 / 336
+"""A run is stuck when at most this share of the samples reached its length, nor the next shorter one: half as long
+again as what the stream is used to. Two weeks of hours without such a run are the least that can say so."""
+
+CHANCE_RUN = 1e-4
+"""Nor is a run stuck that equal values in a row explain by chance: with a share r of repeats, r^(length - 1)."""
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the state."""
+    c = (channels,)
+    return {
+        "run": Column(c, "int64", 0),
+        "run_now": Column(c, "int64", 0),
+        "run_value": Column(c, init=np.nan),
+        "run_value_now": Column(c, init=np.nan),
+        "run_reached": Column((channels, len(RUN_LENGTHS)), "int32", 0),
+        "run_samples": Column(c, "int64", 0),
+        "run_repeats": Column(c, "int64", 0),
+    }
+
+
+def extend(table: Table, work: Work, value: F64, observed: Bool, learning_steps: int) -> tuple[Bool, Bool]:
+    """Extend runs of equal values → (the value repeats, the run is stuck), (C, n) each; provisional until `commit`."""
+    same = observed & (value == work["run_value"])
+    now = work["run_now"]
+    now[...] = np.where(observed, np.where(same, work["run"] + 1, 1), work["run"])
+    work["run_value_now"][...] = np.where(observed, value, work["run_value"])
+    stuck = np.zeros_like(same)
+    long = _rows_of(same & (now >= SHORTEST_RUN))
+    if len(long):
+        stuck[:, long] = _stuck(table, work, long, same[:, long], learning_steps) & same[:, long]
+    return same, stuck
+
+
+def commit(table: Table, work: Work) -> None:
+    """Make the runs of the open step final."""
+    run, now = work["run"], work["run_now"]
+    value, value_now = work["run_value"], work["run_value_now"]
+    advanced = now != run
+    advanced |= (value_now != value) & np.isfinite(value_now)
+    work["run_samples"][...] += advanced
+    # Of each run the first repeat is counted: a sensor that is stuck for a day repeats by no chance.
+    work["run_repeats"][...] += advanced & (now == 2)
+    long = _rows_of(now >= SHORTEST_RUN)
+    if len(long):
+        reached = (now[:, long].T[..., None] == RUN_LENGTHS) & advanced[:, long].T[..., None]
+        table["run_reached"][work.rows[long]] += reached
+    run[...] = now
+    value[...] = value_now
+
+
+def _rows_of(mask: Bool) -> I64:
+    """List the rows (n,) of which any channel is set in a mask (C, n); usually none."""
+    return np.flatnonzero(mask.any(axis=0)) if np.count_nonzero(mask) else _NO_ROWS
+
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
+
+
+def _stuck(table: Table, work: Work, at: I64, same: Bool, learning_steps: int) -> Bool:
+    """Tell which runs of the rows at `at` have just reached a length that the stream hardly ever saw (C, n)."""
+    run, samples = work["run_now"][:, at, None], work["run_samples"][:, at, None]
+    # What this run itself has reached so far does not speak for runs being usual.
+    so_far = np.where(same, work["run"][:, at], 0)[..., None]
+    others = table["run_reached"][work.rows[at]].swapaxes(0, 1) - (so_far >= RUN_LENGTHS)
+    rare = (others + 1) <= STUCK_SHARE * (samples + 1)
+    rare[..., 1:] &= rare[..., :-1]
+    # One repeat more than were seen, so that a sensor that never repeated is not certain never to.
+    repeats = (work["run_repeats"][:, at, None] - (so_far >= 2) + 1) / (samples + 2)
+    rare &= repeats ** (RUN_LENGTHS - 1) <= CHANCE_RUN
+    stuck: Bool = ((run == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
+    return stuck
