@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: deb chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: deb reproducible test-systemd chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,14 @@ fuzz: .venv/.installed .venv-fuzz/.installed ## all readers of bytes under ather
 
 bench-flood: .venv/.installed ## 100,000 topics, ten times the load, then a soak: make bench-flood [SECONDS=300] [SOAK=30 minutes]
 	$(BIN)/python -m tests.bench.stream.flood $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SOAK),--soak $(SOAK))
+
+test-systemd: deb ## install the package on a real systemd (nspawn; needs root) and try it: make test-systemd [KILLS=50]
+	@test "$$(id -u)" -eq 0 || { echo "systemd-nspawn needs root: sudo make test-systemd" >&2; exit 2; }
+	@.ci/need "mmdebstrap=command -v mmdebstrap" "systemd-container=command -v systemd-nspawn"
+	$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' tests/systemd
+
+reproducible: .venv-package/.installed ## build package and wheel twice, in two places: the same digests?
+	deploy/package/twice
 
 deb: .venv-package/.installed ## build the Debian package in build/deb/: make deb [ARCHITECTURE=arm64]
 	@.ci/need "dpkg-dev=command -v dpkg-deb"
