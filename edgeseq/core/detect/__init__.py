@@ -29,8 +29,8 @@ A file of this package with these functions, and one line in `detectors.DETECTOR
         Rows are independent: a row's scores and state come from its own numbers only, whatever the batch, and sums
         over channels are made one after the other. No provisional copy is needed: a closed step is final. In rules
         that take late readings the state is copied and stepped again; that, snapshots and restarts need nothing.
-    accept(table, rows, channels)
-        Optional: take the present as the new normal.
+    accept(table, work, i, channel)
+        Optional: take the present of row `work.rows[i]` as the new normal. What has 8 bytes is written by `work[name]`.
 
 Scores of all kinds have the same life: an alert opens at 1 and clears after 6 steps below. Columns that make no sense
 after a gap longer than the history are named in `Detector.worthless`.

@@ -12,7 +12,6 @@ import numpy as np
 
 from edgeseq.core.detect.kinds import Closed, Scores
 from edgeseq.core.table import Column, Table, Work
-from edgeseq.core.types import I64
 
 
 class Detector(NamedTuple):
@@ -26,9 +25,9 @@ class Detector(NamedTuple):
     """Scores the closed step of n rows, then learns from it."""
     worthless: tuple[str, ...] = ()
     """Columns that a gap longer than the history makes worthless: set back to their initial values then."""
-    accept: Callable[[Table, I64, I64], None] | None = None
-    """Takes the present of some rows and channels (m,), (m,) as the new normal: an alert of this kind was open for as
-    long as a new stream learns. None where `score` sees to that."""
+    accept: Callable[[Table, Work, int, int], None] | None = None
+    """Takes the present of row `work.rows[i]` (i, the third argument) and a channel as the new normal: an alert of this
+    kind was open for as long as a new stream learns. None where `score` sees to that."""
 
 
 DETECTORS: list[Detector] = []
