@@ -1,7 +1,8 @@
 """Models as Steppers: batches in padded buckets, and a guard against faulty models.
 
-Buckets are {2, 8, 64, 512}, one interpreter each. In tflite-runtime a batch of one differs from larger ones in the last
-bits, batches of 2 … 512 are bit-equal: with buckets a row equals itself in any batch. Rows of stored states go to the
+Buckets are {8, 64, 512}, one interpreter each, of 2 MB at least: one of a few rows less would save a lone reading 7 µs.
+In tflite-runtime a batch of one differs from larger ones in the last bits, batches of 2 … 512 are bit-equal: with
+buckets a row equals itself in any batch. Rows of stored states go to the
 interpreter's memory and back without a copy between.
 
 What a faulty model does to a stream: a row whose state or quantiles are not finite after a step (or whose bucket the
@@ -24,10 +25,10 @@ from edgeseq.bundle import Manifest
 from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, put_rows, step_rows, take_rows
 from edgeseq.core.types import F32, I64
 
-BUCKETS = (2, 8, 64, 512)
+BUCKETS = (8, 64, 512)
 _CALL_ROWS = 12
 """Overhead of one call, in rows of a full bucket (a call costs 8-15 µs of Python, a row about 1 µs)."""
-_REPLAY_BUCKET = BUCKETS[1]
+_REPLAY_BUCKET = BUCKETS[0]
 """Rows of one call of the replay signature: with its steps beside them, larger ones hold 6 MB for a rare need."""
 _REPLAY_STEPS = 64
 """Steps of one call of the replay signature: a fixed length, since every new one allocates all tensors again."""
@@ -234,7 +235,7 @@ def plan(rows: int, largest: int = BUCKETS[-1]) -> tuple[int, ...]:
     """Cut a batch into buckets, none larger than `largest`, at the least cost.
 
     >>> plan(1), plan(9), plan(63), plan(70), plan(513)
-    ((2,), (8, 2), (64,), (64, 8), (512, 2))
+    ((8,), (8, 8), (64,), (64, 8), (512, 8))
     """
     if rows > largest:
         return (largest,) * (rows // largest) + plan(rows % largest, largest)
