@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,10 @@ from edgeseq.commands.config import config as config_command
 from edgeseq.config import ChannelConfig, Config, StreamConfig, load_config, parse_config
 from edgeseq.config.resolve import CREDENTIAL, Resolved, resolve
 from edgeseq.config.sample import effective
+from edgeseq.config.windows import mutes_of
 from edgeseq.core.calendar import Calendar
 from edgeseq.core.durations import format_duration, parse_duration
+from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.known import Covariate, KnownInputs
 from edgeseq.core.types import ChannelSource, Limits, Options, StreamRule, Target
 from edgeseq.errors import EXIT_CONFIG, ConfigError, OperatorError
@@ -496,3 +499,40 @@ def test_config_schema_of_messages_printed() -> None:
     forecast = json.loads(run("schema", "forecast"))
     assert json.loads(run("schema", "--messages"))["forecast"] == forecast
     assert CliRunner().invoke(config_command, ["schema", "forcast"]).exit_code == 2
+
+
+MAINTAINED = '[[streams]]\ntopic = "t/+"\nevery = "1m"\n[[maintenance]]\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ('begin = "Sun 2:00"\nend = "Sun 04:00"', "'Sun 2:00' is no time"),
+        ('begin = "Sun 02:00"\nend = "2026-03-01T10:00:00Z"', "two of a kind"),
+        ('begin = "2026-03-01T10:00"\nend = "2026-03-01T09:00"', "ends before it begins"),
+        ('begin = "Sun 02:00"\nend = "Sun 02:00"', "no length"),
+        ('begin = "Sun 02:00"\nend = "Sun 04:00"\ntime_zone = "Mars/North"', "no such time zone"),
+        ('begin = "Sun 02:00"\nend = "Sun 04:00"\ntable = "x"', "one of t/+"),
+        ('begin = "Sun 02:00"\nend = "Sun 04:00"\nalert_kind = "loud"', "one of spike"),
+    ],
+)
+def test_maintenance_that_is_no_window_is_refused(lines: str, says: str) -> None:
+    """What is wrong with it, and what was wanted."""
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        resolve(parse_config(MAINTAINED + lines), Path("/etc/edgeseq"))
+
+
+def test_maintenance_weekly_follows_the_clock_on_the_wall() -> None:
+    """Sunday at two is Sunday at two on both sides of the change to summer time, and over the end of a week."""
+    lines = 'begin = "Sun 23:00"\nend = "Mon 01:00"\ntime_zone = "Europe/Berlin"'
+    (window,) = resolve(parse_config(MAINTAINED + lines), Path("/etc/edgeseq")).maintenance
+    begins = {}
+    for day in ("2026-03-23T12:00:00Z", "2026-03-30T12:00:00Z"):
+        moment_ns = parse_instant(day)
+        assert moment_ns is not None
+        for mute in mutes_of(window, moment_ns):
+            begins[format_instant(mute.begin_ns)] = (mute.end_ns - mute.begin_ns) // 10**9
+    assert begins == {
+        "2026-03-15T22:00:00Z": 7200, "2026-03-22T22:00:00Z": 7200, "2026-03-29T21:00:00Z": 7200,
+        "2026-04-05T21:00:00Z": 7200,
+    }  # fmt: skip

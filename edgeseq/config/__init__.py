@@ -45,7 +45,8 @@ class NodeConfig(_Table, frozen=True):
     max_payload_bytes: Annotated[int, Meta(ge=16, le=16 * 2**20)] = 65_536
     """Longest payload that is read, in bytes; longer ones are refused and counted."""
     requests: bool = False
-    """Whether bridge/request/<verb> is answered, whoever asks: health, info, snapshot, streams. None moves a stream."""
+    """Whether bridge/request/<verb> is answered, whoever asks: health, info, snapshot, streams, alerts, acknowledge,
+    snooze, maintenance, label. None moves a stream. Where it is on, a history of the alerts is kept."""
 
 
 class MqttConfig(_Table, frozen=True):
@@ -199,6 +200,9 @@ class StreamConfig(_Table, frozen=True):
     """Values outside are out of range: { min = …, max = … }, for channels { channel = { min = …, max = … } }."""
     alerts: bool = True
     """Whether anomalies of these streams raise alerts."""
+    alerts_per_week: Annotated[float, Meta(gt=0)] | None = None
+    """Budget of this table: `edgeseq tune alerts` finds the sensitivity for it, bridge/health tells what is achieved.
+    Default: none."""
     path: bool = True
     """Whether to publish the whole path of leads; false: only the next step's numbers."""
     known: dict[str, KnownConfig] = {}
@@ -207,6 +211,23 @@ class StreamConfig(_Table, frozen=True):
     """File of a bundle, relative to the configuration file. Default: the baseline serves."""
     estimate: str | None = None
     """File of a bundle that estimates something else of these streams, a number or a class. Default: none."""
+
+
+class MaintenanceConfig(_Table, frozen=True):
+    """When alerts are not told, since somebody works there; they are counted, listed and kept nevertheless."""
+
+    begin: str
+    """A time such as 2026-03-01T10:00:00Z, or a weekday and time such as "Sun 02:00" for every week."""
+    end: str
+    """As begin; alerts that are still open then are told."""
+    time_zone: str = "UTC"
+    """Of weekdays, and of times without an offset: UTC, Europe/Berlin and so on."""
+    streams: list[str] = []
+    """Patterns of stream ids, with * and ?; none means all."""
+    table: str | None = None
+    """A [[streams]] table, by its name or first topic filter. Default: all of them."""
+    alert_kind: str | None = None
+    """Kind of alert, such as silent. Default: all of them."""
 
 
 class Config(_Table, frozen=True):
@@ -224,6 +245,8 @@ class Config(_Table, frozen=True):
     """The log."""
     streams: list[StreamConfig] = []
     """Which messages become which streams."""
+    maintenance: list[MaintenanceConfig] = []
+    """When alerts are not told."""
 
 
 def load_config(path: Path) -> Config:

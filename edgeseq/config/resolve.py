@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeseq.config import Config, MqttConfig
 from edgeseq.config.rules import Place, resolve_streams
+from edgeseq.config.windows import Window, fault_of
 from edgeseq.core.bridge import request_filter
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_covered
-from edgeseq.core.types import Options, StreamRule
+from edgeseq.core.types import AlertKind, Options, StreamRule
 from edgeseq.errors import ConfigError
 
 PORT, TLS_PORT = 1883, 8883
@@ -50,6 +51,7 @@ class Resolved:
     ca_file: Path | None
     cert_file: Path | None
     key_file: Path | None
+    maintenance: tuple[Window, ...] = ()
     password: str | None = field(default=None, repr=False)
 
 
@@ -92,8 +94,29 @@ def resolve(
         ca_file=_file(place, "ca_file", base, settings.ca_file),
         cert_file=_file(place, "cert_file", base, settings.cert_file),
         key_file=_file(place, "key_file", base, settings.key_file),
+        maintenance=tuple(_maintenance(config, rules, name)),
         password=_password(place, settings, base, environment),
     )
+
+
+def _maintenance(config: Config, rules: Iterable[StreamRule], name: str) -> Iterator[Window]:
+    """Read the windows in which alerts are not told."""
+    tables, kinds = [rule.key for rule in rules], [str(kind) for kind in AlertKind]
+    for i, told in enumerate(config.maintenance):
+        place = Place(name, f"maintenance[{i}]")
+        for key, known in (("table", tables), ("alert_kind", kinds)):
+            found = getattr(told, key)
+            if found is not None and found not in known:
+                raise place.fault(
+                    f"there is no such {key}", key, found=found, wanted=f"one of {', '.join(known)}"
+                )
+        window = Window(
+            begin=told.begin, end=told.end, streams=tuple(told.streams), table=told.table, kind=told.alert_kind,
+            time_zone=told.time_zone,
+        )  # fmt: skip
+        if fault := fault_of(window):
+            raise place.fault("this is no window of time", found=f"{told.begin} to {told.end}", wanted=fault)
+        yield window
 
 
 def _check_names(config: Config, name: str) -> None:

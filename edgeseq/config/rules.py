@@ -152,6 +152,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         silent_after_ns=place.optional_ns("silent_after", stream.silent_after),
         limits=_limits(stream, names, place),
         alerts=stream.alerts,
+        alerts_per_week=stream.alerts_per_week or 0.0,
         publish_path=stream.path,
         bundle=stream.bundle,
         known={name: _known(source) for name, source in stream.known.items()},

@@ -7,13 +7,16 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from edgeseq.config import Config, StreamConfig
+from edgeseq.config import Config, MaintenanceConfig, StreamConfig
 from edgeseq.config.docstrings import field_docs
 
 WIDTH = 110
 
-SAMPLE = Config(streams=[StreamConfig(topic="sensors/+", every="10m")])
-"""The smallest configuration that does something."""
+SAMPLE = Config(
+    streams=[StreamConfig(topic="sensors/+", every="10m")],
+    maintenance=[MaintenanceConfig(begin="2026-03-01T10:00:00Z", end="2026-03-01T12:00:00Z")],
+)
+"""The smallest configuration that does something, and a window that is over."""
 
 
 def sample() -> str:
@@ -31,8 +34,8 @@ def _write(config: Config, *, is_sample: bool) -> str:
     blocks = []
     for table in msgspec.structs.fields(Config):
         value = getattr(config, table.name)
-        if table.name == "streams":
-            blocks += [_table("[[streams]]", stream, is_sample=is_sample) for stream in value]
+        if isinstance(value, list):
+            blocks += [_table(f"[[{table.name}]]", one, is_sample=is_sample) for one in value]
         else:
             blocks.append(_table(f"[{table.name}]", value, is_sample=is_sample))
     return "\n\n".join(blocks) + "\n"

@@ -154,7 +154,7 @@ def _is_known(
     render_state: RenderState, subject: Subject, event: AlertEvent, name: str, standing: Standing | None
 ) -> bool:
     """Tell whether subscribers know of an alert, or should from this event on."""
-    if not render_state.mutes or name in render_state.told_late or (standing and standing.is_told):
+    if name in render_state.told_late or (standing and standing.is_told):
         return True
     return told_from(render_state.mutes, subject, event.opened_ns) <= event.time_ns
 

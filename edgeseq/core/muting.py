@@ -7,7 +7,7 @@ it (`edgeseq.desk`), so that it changes nothing of the past.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -29,6 +29,13 @@ class Mute(msgspec.Struct, frozen=True):
     """Key of a [[streams]] table, or None for all."""
     kind: str | None = None
     """Kind of anomaly, or None for all."""
+
+
+MutesAt = Callable[[int], Sequence[Mute]]
+"""Time → all mutes that hold then, and perhaps others; a pure function."""
+
+_MOST_IN_A_ROW = 1000
+"""Mutes that begin as the one before ends: more are taken as never ending."""
 
 
 class Subject(NamedTuple):
@@ -53,25 +60,35 @@ def is_about(mute: Mute, subject: Subject) -> bool:
     return not mute.streams or any(fnmatchcase(subject.stream, pattern) for pattern in mute.streams)
 
 
-def told_from(mutes: Sequence[Mute], subject: Subject, time_ns: int) -> int:
+def told_from(mutes_at: MutesAt, subject: Subject, time_ns: int) -> int:
     """Give the first moment from `time_ns` on at which an alert may be told.
 
     >>> pump = Subject("pump1", "pumps", AlertKind.SPIKE)
-    >>> told_from([Mute(5, 9), Mute(0, 6)], pump, 2), told_from([Mute(5, 9)], pump, 2)
+    >>> mutes = [Mute(5, 9), Mute(0, 6)]
+    >>> told_from(lambda _: mutes, pump, 2), told_from(lambda _: mutes[:1], pump, 2)
     (9, 2)
     """
-    own = sorted((mute.begin_ns, mute.end_ns) for mute in mutes if is_about(mute, subject))
     moment_ns = time_ns
-    for begin_ns, end_ns in own:
-        if begin_ns > moment_ns:
-            break
-        moment_ns = max(moment_ns, end_ns)
-    return moment_ns
+    for _ in range(_MOST_IN_A_ROW):
+        ends = [mute.end_ns for mute in mutes_at(moment_ns) if _holds(mute, subject, moment_ns)]
+        if not ends:
+            return moment_ns
+        moment_ns = max(ends)
+    return FOR_EVER_NS
 
 
-def is_muted(mutes: Sequence[Mute], subject: Subject, time_ns: int) -> bool:
+def is_muted(mutes_at: MutesAt, subject: Subject, time_ns: int) -> bool:
     """Tell whether an alert may not be told at a time."""
-    return any(mute.begin_ns <= time_ns < mute.end_ns and is_about(mute, subject) for mute in mutes)
+    return any(_holds(mute, subject, time_ns) for mute in mutes_at(time_ns))
+
+
+def nothing_muted(_time_ns: int) -> Sequence[Mute]:
+    """Mute nothing at any time."""
+    return ()
+
+
+def _holds(mute: Mute, subject: Subject, time_ns: int) -> bool:
+    return mute.begin_ns <= time_ns < mute.end_ns and is_about(mute, subject)
 
 
 def next_change_ns(mutes: Iterable[Mute], after_ns: int) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from edgeseq.core.estimated import Estimated
 from edgeseq.core.forecast_payload import Template
-from edgeseq.core.muting import Mute, Subject
+from edgeseq.core.muting import MutesAt, Subject, nothing_muted
 from edgeseq.core.payloads import AlertPayload, ClassPayload, OpenAlert, StatusPayload
 from edgeseq.core.topics import slug
 from edgeseq.core.types import AlertEvent, DataStatus, Outgoing, Phase, StreamInfo, StreamRule
@@ -109,7 +109,7 @@ class RenderState:
     views: dict[int, View] = field(default_factory=dict)
     templates: dict[tuple[str, int], Template] = field(default_factory=dict)
     """Key of a rule and horizon → its payloads."""
-    mutes: Sequence[Mute] = ()
+    mutes: MutesAt = nothing_muted
     """When alerts are not told."""
     acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)
     """Id of an open alert → who has taken note of it."""

@@ -147,11 +147,21 @@ class StreamRule(msgspec.Struct, frozen=True):
     """Fixed deadline of silence; 0 means learned from the inter-arrival times."""
     limits: dict[str, Limits] = {}
     alerts: bool = True
+    alerts_per_week: float = 0.0
+    """Budget of the rule's alerts; 0 means none."""
     publish_path: bool = True
     bundle: str | None = None
     """Key of the bundle that serves this rule's streams, or None for the baseline."""
     estimate: str | None = None
     """Key of the bundle that estimates something else of this rule's streams, or None."""
+    decoder: str | None = None
+    """Name of the decoder (`core.decoders`) that reads its topics; None: JSON paths, or plain numbers."""
+    may_ask: bool = False
+    """Whether the decoder may ask devices for something: to be born again (Sparkplug)."""
+    convert: tuple[str, ...] = ()
+    """Units that readings of a decoder become where theirs are of the same dimension."""
+    conversions: dict[str, tuple[float, float]] = {}
+    """Channel → factor and offset by which its readings become those of its unit, where no decoder reads them."""
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -212,6 +222,8 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     created_ns: int
     channels: tuple[str, ...] | None = None
     """Names of its channels, of which the journal knows only the numbers; None where it has but one."""
+    unit: str | None = None
+    """Unit that its decoder knew when it was made, or converted to; None where its rule says it, if anything does."""
 
 
 # --- columns ------------------------------------------------------------------------------------------------
@@ -270,6 +282,9 @@ class Reason(enum.StrEnum):
     TOO_DEEP = "too_deep"
     NO_FIELD = "no_field"
     WRONG_TYPE = "wrong_type"
+    MALFORMED = "malformed"
+    NO_BIRTH = "no_birth"
+    UNKNOWN_UNIT = "unknown_unit"
     NOT_FINITE = "not_finite"
     BAD_TIME = "bad_time"
     TIME_IN_FUTURE = "time_in_future"

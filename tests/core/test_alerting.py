@@ -42,7 +42,7 @@ def cleared(event: AlertEvent, at_s: int) -> AlertEvent:
 
 def snoozed(begin_s: int, end_s: int, **about: Any) -> RenderState:
     """Make the state of a node whose alerts are muted for a while."""
-    return RenderState(mutes=(Mute(T0 + begin_s * S, T0 + end_s * S, **about),))
+    return RenderState(mutes=lambda _: [Mute(T0 + begin_s * S, T0 + end_s * S, **about)])
 
 
 def told(outgoing: list[Outgoing]) -> list[str]:
@@ -97,12 +97,12 @@ def test_snooze_of_an_open_alert_turns_its_switch_off_and_tells_it_again_at_the_
     """Its clearing is told, too, since its opening was."""
     state = RenderState()
     (event, *_) = render(CONTEXT, state, [opened()])
-    state.mutes = (Mute(T0 + 10 * S, T0 + 20 * S, streams=("p-*",), kind="spike"),)
+    state.mutes = lambda _: [Mute(T0 + 10 * S, T0 + 20 * S, streams=("p-*",), kind="spike")]
     during = review(CONTEXT, state, T0 + 10 * S)
     assert (told(during), listed(during)[0]["muted"]) == (["OFF"], True)
     again = review(CONTEXT, state, T0 + 20 * S)
     assert (again[0], told(again)) == (event, ["opened", "ON"])
-    state.mutes = (Mute(T0 + 30 * S, T0 + 90 * S),)
+    state.mutes = lambda _: [Mute(T0 + 30 * S, T0 + 90 * S)]
     review(CONTEXT, state, T0 + 30 * S)
     assert told(render(CONTEXT, state, [cleared(opened(), 60)])) == ["cleared"]
 
