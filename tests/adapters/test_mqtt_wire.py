@@ -20,8 +20,9 @@ from edgeseq.adapters.mqtt import BatchTransport, PlainTransport, find_fault
 from edgeseq.adapters.mqtt import packets as p
 from edgeseq.adapters.mqtt.hooks import LAST_MID_OF_PAHO, HookedClient
 from edgeseq.core.types import Message, Outgoing
-from tests.support.wire import TRANSPORTS, Wire, packet, split
+from tests.support.wire import SETTINGS, TRANSPORTS, Wire, packet, split
 
+PINGREQ = 0xC0
 VERSIONS = pytest.mark.parametrize("version_5", [True, False], ids=["v5", "v3.1.1"])
 BOTH = pytest.mark.parametrize("kind", TRANSPORTS, ids=["batch", "plain"])
 
@@ -435,6 +436,53 @@ def test_goodbye_goes_out_behind_all_else(wires: Any) -> None:
     assert wire.transport.socket() is None
 
 
+class Clock:
+    """The time that paho keeps alive by (s)."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1000.0
+        monkeypatch.setattr("paho.mqtt.client.time_func", lambda: self.now_s)
+
+    def passes(self, wire: Wire) -> list[int]:
+        """Let the time between two pings pass → kinds of the packets that come of it."""
+        self.now_s += SETTINGS.keepalive_s + 1
+        wire.transport.keep_alive()
+        return [first for first, _ in split(wire.received())]
+
+
+@VERSIONS
+def test_pings_go_on_while_messages_come_and_the_answer_is_far_behind(
+    wires: Any, version_5: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits at the broker stands before its answer: as long as anything comes, it is there; then no longer."""
+    clock = Clock(monkeypatch)
+    wire = wires(is_version_5=version_5)
+    for _ in range(5):
+        assert clock.passes(wire) == [PINGREQ]
+        wire.send(wire.publish("in/a", b"1"))
+    assert clock.passes(wire) == [PINGREQ]
+    assert clock.passes(wire) == []
+    assert "Keep alive timeout" in lost(wire)[0][0]
+
+
+@VERSIONS
+def test_pings_go_on_while_there_is_no_room_to_read(
+    wires: Any, version_5: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the disk refuses nothing is read, the answers neither: the connection stays, and is judged afterwards."""
+    clock = Clock(monkeypatch)
+    wire = wires(is_version_5=version_5)
+    wire.told.room = 0
+    for _ in range(5):
+        assert clock.passes(wire) == [PINGREQ]
+    assert lost(wire) == []
+    wire.told.room = 10
+    wire.send(packet(p.PINGRESP, b""))
+    assert clock.passes(wire) == [PINGREQ]
+    assert clock.passes(wire) == []
+    assert "Keep alive timeout" in lost(wire)[0][0]
+
+
 # --- the check at start ---------------------------------------------------------------------------------------
 
 
@@ -453,7 +501,7 @@ def test_check_notices_a_hook_that_paho_does_not_call(
     assert check(is_version_5=version_5)
 
 
-@pytest.mark.parametrize("part", ["_packet_handle", "_in_packet", "_last_mid"])
+@pytest.mark.parametrize("part", ["_packet_handle", "_in_packet", "_last_mid", "_ping_t"])
 def test_check_notices_that_paho_has_changed_inside(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each private part of paho that is relied upon is tried: without it, the check tells so and raises nothing."""
 

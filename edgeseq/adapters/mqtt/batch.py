@@ -98,6 +98,12 @@ class BatchTransport(PahoTransport):
         """Count the bytes that are not written."""
         return len(self._corked.unsent) if self._corked else 0
 
+    def keep_alive(self) -> None:
+        """Ping, or give up. A broker that is not listened to, since there is no room, owes no answer."""
+        if self._listener.room == 0:
+            self._hooked.excuse_ping()
+        super().keep_alive()
+
     # --- reading
 
     def read(self) -> None:
@@ -130,6 +136,7 @@ class BatchTransport(PahoTransport):
         received = self._corked.recv(RECEIVE_BYTES)
         if not received:
             raise ConnectionResetError
+        self._hooked.excuse_ping()  # whatever comes is a sign of life; the answer may stand far behind it
         if not self._rest:
             self._data = received
             return True

@@ -49,6 +49,11 @@ class HookedClient(Client):
             self._last_mid = 0
         return super()._mid_generate()
 
+    def excuse_ping(self) -> None:
+        """Count a ping that went out as answered: paho would close the connection where the answer takes long."""
+        if self._ping_t > 0:
+            self._ping_t = 0.0
+
     def take_packet(self, first: int, body: bytes) -> MQTTErrorCode:
         """Let paho take a packet: CONNACK, SUBACK, PINGRESP, … Raises Malformed."""
         self._in_packet = {
