@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from edgeseq.core.decoders import FAMILIES
+from edgeseq.core.listeners import MAX_NAMES, Listener, is_wanted, listeners_of, memories_of
 from edgeseq.core.room import doors, rules_for
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
 from edgeseq.core.types import I64, KnownSource, StreamInfo, StreamRule
@@ -46,6 +48,13 @@ class Target:
     keys: tuple[str, ...]
     """The path, split."""
     channel: int
+    unit: str | None = None
+    """What a decoder knows of it."""
+
+    @property
+    def topic(self) -> str:
+        """Name the topic that the stream is of; empty where several make one."""
+        return self.source[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,14 @@ class Registry:
         self._known = [KnownPart(rule, *item) for rule in rules for item in rule.known.items()]
         self._doors = doors(rules)
         self._max_routes = max_routes
+        self.memories = memories_of(rules)
+        """Key of a rule with a decoder → what that knows beyond one message."""
+        self.ignored = 0
+        """Messages without a reading, as is normal for their family, since somebody took the number."""
+        self.conversions: dict[int, tuple[float, float]] = {}
+        """Place → factor and offset, where a rule without a decoder converts units."""
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self._names = 0
 
     def __len__(self) -> int:
         return len(self.infos)
@@ -133,6 +150,10 @@ class Registry:
         self.streams_of[info.rule] += 1
         self.topics.add(info.topic)
         self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
+        rule = self.rules[info.rule]
+        for channel, name in enumerate(rule.channel_names if rule.conversions else ()):
+            if name in rule.conversions:
+                self.conversions[place_of(index, channel)] = rule.conversions[name]
         return index
 
     def stream_of(self, target: Target) -> int | None:
@@ -155,6 +176,9 @@ class Registry:
             return None
         told = None
         for rule in rules_for(self._doors, topic):
+            family = FAMILIES.get(rule.decoder or "")
+            if family is not None and (family.passes_by(topic) or family.tells(topic)):
+                return None
             lack = self.lack_of_room(rule, max_streams)
             if lack is None:
                 return None
@@ -165,7 +189,8 @@ class Registry:
         """Make the target's stream and give its index."""
         stream_id = self._free_id(rule, topic, target.field)
         channels = tuple(rule.channels) or None
-        return self.register(StreamInfo(stream_id, rule.key, topic, target.field, created_ns, channels))
+        info = StreamInfo(stream_id, rule.key, topic, target.field, created_ns, channels, target.unit)
+        return self.register(info)
 
     def hidden_stream(self, part: KnownPart, topic: str, created_ns: int) -> int:
         """Give the index of a covariate's hidden stream, which is made on first sight."""
@@ -191,10 +216,46 @@ class Registry:
             self._routes[topic] = route
         return route
 
+    def listeners(self, topic: str) -> tuple[Listener, ...]:
+        """Give who reads a topic by a decoder."""
+        if not self.memories or len(topic) > MAX_TOPIC_CHARS:
+            return ()
+        found = listeners_of(self.rules.values(), self.memories, topic)
+        if found:
+            if len(self._listeners) >= self._max_routes + len(self.infos):
+                gone = self._listeners.pop(next(iter(self._listeners)))
+                self._names -= sum(len(listener.places) for listener in gone)
+            self._listeners[topic] = found
+        return found
+
+    def known_listeners(self, topic: str) -> tuple[Listener, ...] | None:
+        """Give who reads a topic, as far as that was looked up before."""
+        return self._listeners.get(topic)
+
+    def remember_name(self, listener: Listener, name: str, place: int) -> None:
+        """Keep where a name's readings go; of too many names all are forgotten, and looked up anew."""
+        if self._names >= MAX_NAMES + len(self.infos):
+            self.forget_listeners()
+        listener.places[name] = place
+        self._names += 1
+
+    def forget_listeners(self) -> None:
+        """Look up anew what names and units mean."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.places, listener.conversions = {}, {}
+        self._listeners, self._names = {}, 0
+
+    def target(self, rule: StreamRule, topic: str, field: str | None, unit: str | None) -> Target:
+        """Prepare a stream of a decoder's quantity."""
+        return Target(_source(rule, topic, field), field, (), 0, unit)
+
     def learn_usual(self, topic: str) -> None:
         """Keep how a topic's messages are usually read, once there is a stream; what asks for more care has none."""
         parts = self._routes.get(topic, ())
         if len(parts) != 1 or parts[0].rule.quality_field is not None or self.known_parts(topic):
+            return
+        if topic in self._listeners:
             return
         (part,) = parts
         streams = [self.stream_of(target) for target in part.targets]
@@ -216,10 +277,15 @@ class Registry:
             return ()
         parts = []
         taken: set[str | None] = set()
+        decoded: list[StreamRule] = []
         for rule in self.rules.values():
             if any(is_match(excluded, topic) for excluded in rule.exclude):
                 continue
             wanted = _wanted(rule, topic)
+            if rule.decoder is not None:
+                decoded += [rule] if wanted else []
+                continue
+            wanted = [pair for pair in wanted if not _is_decoded(decoded, pair[0])]
             if not rule.channels:
                 wanted = [(field, channel) for field, channel in wanted if field not in taken]
                 taken.update(field for field, _ in wanted)
@@ -298,6 +364,11 @@ def _target(rule: StreamRule, topic: str, field: str | None, channel: int) -> Ta
 def _source(rule: StreamRule, topic: str, field: str | None) -> Source:
     """Identify the stream that a rule makes of a topic and field."""
     return (rule.key, "", None) if rule.channels else (rule.key, topic, field)
+
+
+def _is_decoded(decoded: Sequence[StreamRule], field: str | None) -> bool:
+    """Tell whether a rule with a decoder takes a JSON path before others do."""
+    return field is not None and any(is_wanted(rule, FAMILIES[rule.decoder or ""], field) for rule in decoded)
 
 
 def _wanted(rule: StreamRule, topic: str) -> list[tuple[str | None, int]]:

@@ -31,6 +31,7 @@ OnGap = Literal["missing", "hold"]
 Kind = Literal["gauge", "counter"]
 Source = Literal["model", "baseline"]
 Quality = Literal["ok", "degraded", "missing"]
+Severity = Literal["info", "warning", "critical"]
 
 COVERAGE = 0.9
 """Nominal coverage of published intervals, unless a rule wants another."""
@@ -98,6 +99,39 @@ class KnownSource(msgspec.Struct, frozen=True):
     value: str = "value"
 
 
+class AlertKind(enum.StrEnum):
+    """Named anomalies. A closed set; later detectors add names."""
+
+    SPIKE = "spike"
+    STUCK = "stuck"
+    SILENT = "silent"
+    OUT_OF_RANGE = "out_of_range"
+    LEVEL_SHIFT = "level_shift"
+    DRIFT = "drift"
+    VARIANCE_CHANGE = "variance_change"
+    BROKEN_PROFILE = "broken_profile"
+    BROKEN_RELATION = "broken_relation"
+    NOVELTY = "novelty"
+    LIMIT_AHEAD = "limit_ahead"
+
+
+class Alerting(msgspec.Struct, frozen=True):
+    """How deviations of a rule's streams become alerts; limits, stuck values and silence have their own settings."""
+
+    kinds: tuple[AlertKind, ...] = ()
+    """Kinds that are told; none means all."""
+    min_deviation: dict[str, tuple[float, float]] = {}
+    """Channel → smallest deviation from what is expected: in sensor units, and as a share of what is expected."""
+    direction: Literal["both", "above", "below"] = "both"
+    """On which side of what is expected deviations count."""
+    sensitivity: float = 1.0
+    """What scores are multiplied by: 2 alerts at half the deviation."""
+    min_duration_ns: int = 0
+    """How long a deviation lasts before an alert opens."""
+    refractory_ns: int | None = None
+    """Time after an alert in which none of its kind opens; None: 12 periods for kinds of behaviour, else none."""
+
+
 class StreamRule(msgspec.Struct, frozen=True):
     """One resolved [[streams]] table: which messages become which streams, and how they are treated.
 
@@ -147,6 +181,7 @@ class StreamRule(msgspec.Struct, frozen=True):
     """Fixed deadline of silence; 0 means learned from the inter-arrival times."""
     limits: dict[str, Limits] = {}
     alerts: bool = True
+    alerting: Alerting = Alerting()
     alerts_per_week: float = 0.0
     """Budget of the rule's alerts; 0 means none."""
     publish_path: bool = True
@@ -323,22 +358,6 @@ class DataStatus(enum.StrEnum):
     OFF = "off"
 
 
-class AlertKind(enum.StrEnum):
-    """Named anomalies. A closed set; later detectors add names."""
-
-    SPIKE = "spike"
-    STUCK = "stuck"
-    SILENT = "silent"
-    OUT_OF_RANGE = "out_of_range"
-    LEVEL_SHIFT = "level_shift"
-    DRIFT = "drift"
-    VARIANCE_CHANGE = "variance_change"
-    BROKEN_PROFILE = "broken_profile"
-    BROKEN_RELATION = "broken_relation"
-    NOVELTY = "novelty"
-    LIMIT_AHEAD = "limit_ahead"
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ForecastColumns:
     """The numbers of n forecasts made together, in sensor units, (n, C) or (n, C, H); C without covariates."""
@@ -456,6 +475,19 @@ class AlertEvent(msgspec.Struct, frozen=True):
     p_value: float
     seq: int
     source: Source
+    opened_as: AlertKind | None = None
+    """Kind that it opened as, which its identity is made of; None: `kind`."""
+    since_ns: int | None = None
+    """Time of the first sample of the deviation; None: of the opening."""
+    score: float = float("nan")
+    """1 at the threshold of the kind; NaN where it has none."""
+    severity: Severity = "warning"
+    signs: tuple[AlertKind, ...] = ()
+    """All kinds that have spoken for it."""
+    channels: tuple[int, ...] = ()
+    """Channels that have their part in it; empty: the channel alone."""
+    is_normal_now: bool = False
+    """Cleared because what was unusual has lasted as long as a new stream learns."""
 
 
 class StreamStatus(msgspec.Struct, frozen=True):

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseq.core.decode import MAX_DETAIL_CHARS, decode
+from edgeseq.core.decode import decode
 from edgeseq.core.instants import LIMIT_NS, format_instant, parse_instant
 from edgeseq.core.registry import Registry, nameable
+from edgeseq.core.rows import MAX_DETAIL_CHARS
 from edgeseq.core.types import (
     ChannelSource,
     Message,

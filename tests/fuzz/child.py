@@ -41,7 +41,10 @@ def main() -> None:
     atheris.Fuzz()
 
 
-READERS = ("decode", "parsing", "registry", "instants", "identity", "topics", "known")
+READERS = (
+    *("decode", "usual", "careful", "families", "known_items", "rows", "listeners", "decoders"),
+    *("parsing", "registry", "instants", "identity", "topics", "known"),
+)
 TRACED = {"payload": [f"edgeseq.core.{module}" for module in READERS]}
 """Target → modules whose branches guide it, where not all: what follows the readers is slow enough untraced."""
 

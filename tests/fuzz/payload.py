@@ -12,8 +12,9 @@ from zlib import crc32
 
 import numpy as np
 
-from edgeseq.core import keeping, pipeline
-from edgeseq.core.decode import MAX_DETAIL_CHARS, _read, _read_usual, decode
+from edgeseq.core import careful, keeping, pipeline
+from edgeseq.core.decode import decode
+from edgeseq.core.rows import MAX_DETAIL_CHARS
 from edgeseq.core.topics import MAX_TOPIC_CHARS
 from edgeseq.core.types import (
     ChannelSource,
@@ -26,6 +27,7 @@ from edgeseq.core.types import (
     Rejection,
     StreamRule,
 )
+from edgeseq.core.usual import read_usual
 from edgeseq.testing.fake_stepper import FakeStepper
 
 S = 10**9
@@ -260,8 +262,10 @@ def assert_ways_agree(state: pipeline.State, sent: Message) -> None:
     What a node knows of a topic is forgotten with every start, so neither values nor identities may depend on it.
     """
     usual = state.registry.usual.get(sent.topic)
-    if usual is not None and (quick := _read_usual(usual, OPTIONS, sent)):
-        assert repr(quick) == repr(list(_read(state.registry, OPTIONS, sent))), "two ways, two readings"
+    if usual is not None and (quick := read_usual(usual, OPTIONS, sent)):
+        assert repr(quick) == repr(list(careful.read(state.registry, OPTIONS, sent))), (
+            "two ways, two readings"
+        )
 
 
 def is_empty_forecast(sent: Message) -> bool:
