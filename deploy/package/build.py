@@ -31,6 +31,9 @@ PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = range(36, 16, -1)
 """Minor versions of the C library that Debian 12 (2.36) can run wheels of."""
 
+PLACES = {"/opt/edgeseq": f"/{HOME}", "/usr/bin/python3 ": "/usr/bin/python3.11 "}
+"""Paths of the unit, and what they are where the package installs; python3 alone need not be there."""
+
 COMPLETIONS = {
     BashComplete: "usr/share/bash-completion/completions/edgeseq",
     ZshComplete: "usr/share/zsh/vendor-completions/_edgeseq",
@@ -134,7 +137,9 @@ def system_files(stage: Path) -> None:
     """Put the unit, what makes its group, the configuration and completions where they belong."""
     unit = (ROOT / "systemd/edgeseq.service").read_text(encoding="utf-8")
     units = stage / "usr/lib/systemd/system"
-    write(units / "edgeseq.service", unit.replace("/opt/edgeseq", f"/{HOME}"))
+    for there, here in PLACES.items():
+        unit = unit.replace(there, here)
+    write(units / "edgeseq.service", unit)
     write(units / "edgeseq.service.d/10-package.conf", (SOURCES / "service.conf").read_text(encoding="utf-8"))
     write(stage / "usr/lib/sysusers.d/edgeseq.conf", (SOURCES / "sysusers.conf").read_text(encoding="utf-8"))
     write(stage / "etc/edgeseq/edgeseq.toml", (SOURCES / "edgeseq.toml").read_text(encoding="utf-8"))

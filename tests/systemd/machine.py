@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -89,7 +90,11 @@ class Machine:
     def power_off(self) -> None:
         """End it as it is: what it had not synced stays in the host's cache, so this is no power cut."""
         if self._nspawn is not None:
-            self._nspawn.kill()
+            # Its first process, and so all of it; nspawn then puts away what it had mounted.
+            if self._pid:
+                os.kill(self._pid, signal.SIGKILL)
+            else:
+                self._nspawn.terminate()
             self._nspawn.wait()
         self._pid = 0
 

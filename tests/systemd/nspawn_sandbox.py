@@ -93,7 +93,7 @@ PROBES = {
         "os.nice(1)",
     ),
     "NoExecPaths": Probe(
-        "NoExecPaths=/\nExecPaths=/usr/lib/edgeseq /usr/bin/python3 /usr/bin/kill /usr/lib",
+        "NoExecPaths=/\nExecPaths=/usr/lib/edgeseq /usr/bin/python3.11 /usr/bin/kill /usr/lib",
         "subprocess.run(['/usr/bin/id'], check=True)",
     ),
     "RestrictAddressFamilies": Probe(
@@ -184,5 +184,5 @@ def test_line_bites(field: Machine, key: str) -> None:
         "StateDirectory",
     }
     whole = "\n".join(line for line in service_lines() if line.split("=")[0] not in no_service)
-    whole = whole.replace("/opt/edgeseq", "/usr/lib/edgeseq")
+    whole = whole.replace("/opt/edgeseq", "/usr/lib/edgeseq").replace("/usr/bin/python3 ", "/usr/bin/python3.11 ")
     assert outcome(field, probe.code, whole) == REFUSED, field.journal("probe.service")[-2000:]
