@@ -41,6 +41,8 @@ class Node:
     render_state: RenderState = field(default_factory=RenderState)
     store: Store | None = None
     """None where nothing is kept (replay)."""
+    is_at_rest: bool = False
+    """No message will come after what is kept next: this process ends."""
     had_session: bool = False
     """A daemon has connected with this state before: the broker should know our session."""
     backlog: list[Outgoing] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Node:
             "outbox": [msgspec.to_builtins(out) for out in unacknowledged],
             "filters": list(self.resolved.filters),
             "had_session": self.had_session,
+            "is_at_rest": self.is_at_rest and is_journaling(self.resolved),
         }
         self.store.rotate(self.fingerprint, content, arrays, is_journaling=is_journaling(self.resolved))
 

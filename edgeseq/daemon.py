@@ -139,6 +139,8 @@ class Daemon:
         events = advance(state, batch.readings)
         reach("state.advanced")
         self.publish(events)
+        if batch.asks:
+            self.send(*batch.asks)
         reach("events.published")
         self.metrics.count_batch(len(messages))
         late = state.counts.late - late
@@ -390,6 +392,7 @@ class Daemon:
         self.shed()
         self.report(is_last=True)
         self.link.close([bridge_state(self.node.context.root, "stopped")])
+        self.node.is_at_rest = True
         is_kept = self.take_snapshot() or is_journaling(self.node.resolved)
         if self.node.store:
             self.node.store.close()

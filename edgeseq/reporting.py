@@ -62,6 +62,7 @@ def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) 
         duplicate=counts.duplicate,
         rejected={str(reason): n for reason, n in sorted(counts.rejected.items())},
         shed=counts.shed,
+        ignored=counts.ignored,
         rss_bytes=resident_bytes() or None,
         inbox_messages=inbox_messages,
         alerts_waiting=len(link.unacknowledged()),

@@ -55,6 +55,8 @@ def restore(node: Node, found: Found, log: Log) -> None:
         # A snapshot without the mark was made before there was one: by a daemon, most likely.
         content = {"had_session": True, **found.snapshot.content}
         tell_dropped(keeping.load(node.state, content["core"], found.snapshot.arrays), log)
+        if found.records or not content.get("is_at_rest", False):
+            pipeline.distrust(node.state)
         node.old_filters = tuple(content["filters"])
         for out in msgspec.convert(content["outbox"], list[Outgoing]):
             waiting[_identity(out)] = out

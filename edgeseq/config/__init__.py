@@ -160,6 +160,12 @@ class StreamConfig(_Table, frozen=True):
     """JSON path of the value (a.b.c). Default: the payload is the number itself."""
     fields: list[str] = []
     """JSON paths of several values, each a stream of its own."""
+    decoder: str | None = None
+    """How devices say their numbers: zigbee2mqtt, tasmota, shelly1, shelly2, esphome, homeassistant,
+    homie, influx, sparkplug (docs/decoders.md). Every number that a message holds becomes a stream, or those that
+    `fields` names, by the end of their name, with * for anything. Default: JSON paths, or plain numbers."""
+    rebirth: bool = False
+    """Whether edge nodes are asked to be born again (sparkplug), on a topic of theirs, where aliases are not known."""
     name: str | None = None
     """Stable name of this table; with channels, the name of the stream. Default: the first topic filter."""
     channels: dict[str, str | ChannelConfig] = {}
@@ -174,6 +180,9 @@ class StreamConfig(_Table, frozen=True):
     """gauge: the value itself; counter: differences of an ever rising count, resets handled."""
     unit: str | dict[str, str] | None = None
     """Unit, passed on to subscribers; for channels of different units a table. Default: the bundle's, if any."""
+    convert: str | list[str] | None = None
+    """Units that readings become where theirs are of the same dimension: "°C", or ["°C", "W"]. Theirs are told by the
+    decoder, else by `unit`. Default: none, they stay as they come."""
     horizon: str | None = None
     """How far the baseline forecasts; a bundle brings its own. Default: 24 periods."""
     coverage: Annotated[float, Meta(ge=0.5, le=0.99)] = 0.9

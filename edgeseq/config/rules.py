@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from edgeseq.config import ChannelConfig, KnownConfig, StreamConfig
+from edgeseq.config.decoding import decoded, family_of
+from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.durations import UNITS_NS, WANTED, format_duration, parse_duration
 from edgeseq.core.topics import filter_fault, has_wildcard, is_covered, is_overlap, slug
 from edgeseq.core.types import ChannelSource, KnownSource, Limits, StreamRule
@@ -121,6 +123,8 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
     if period_ns > MAX_PERIOD_NS:
         raise place.fault("the period is too long", "every", found=stream.every, wanted="at most 366d")
     topics = (stream.topic,) if isinstance(stream.topic, str) else tuple(stream.topic or ())
+    if not topics and not stream.channels and (family := family_of(stream, place)):
+        topics = family.topics
     fields = (stream.field,) if stream.field is not None else tuple(stream.fields)
     channels = {channel: _source(source) for channel, source in stream.channels.items()}
     _check_binding(stream, topics, fields, place)
@@ -158,6 +162,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         known={name: _known(source) for name, source in stream.known.items()},
         estimate=stream.estimate,
     )
+    rule = decoded(rule, stream, place)
     _check_names(rule, names, place)
     for check in (_check_known, _check_topics, _check_fields, _check_lateness):
         check(rule, place)
@@ -213,6 +218,8 @@ def _check_names(rule: StreamRule, names: tuple[str, ...], place: Place) -> None
 
 def _check_lateness(rule: StreamRule, place: Place) -> None:
     """Demand the readings' own times where some may come late: by arrival none ever does."""
+    if rule.decoder is not None and FAMILIES[rule.decoder].has_times:
+        return
     if rule.lateness_steps and rule.time_field is None:
         raise place.fault(
             "readings that come late need a time of their own",
@@ -284,7 +291,7 @@ def _check_fields(rule: StreamRule, place: Place) -> None:
     if twice:
         raise place.fault("a field is named twice", "fields", found=", ".join(twice))
     for key, path in (("time", rule.time_field), ("id", rule.id_field), ("quality", rule.quality_field)):
-        if path is not None and None in paths:
+        if path is not None and None in paths and rule.decoder is None:
             raise place.fault(
                 f"{key} is looked up in JSON, but the payload is a plain number",
                 key,

@@ -38,6 +38,7 @@ def lay_open(state: State) -> tuple[dict[str, Any], dict[str, NDArray[np.generic
         "groups": {group.rule.key: fingerprint(group) for group in state.groups},
         "clock_ns": state.clock_ns,
         "session": state.session,
+        "decoders": _dump_memories(state),
     }
     return header, arrays
 
@@ -65,7 +66,23 @@ def load(state: State, header: dict[str, Any], arrays: Mapping[str, NDArray[np.g
         state.recent = load_recent(np.asarray(arrays[RECENT], dtype=np.uint64))
     state.clock_ns = header["clock_ns"]
     state.session = header.get("session", 0)  # not in older snapshots
+    _load_memories(state, header.get("decoders", {}))
     return [info.id for index, info in enumerate(infos) if index not in kept | state.registry.hidden.keys()]
+
+
+def _dump_memories(state: State) -> dict[str, Any]:
+    """Give what decoders know, with the name of the decoder that knows it."""
+    registry = state.registry
+    return {key: [registry.rules[key].decoder, memory.facts] for key, memory in registry.memories.items()}
+
+
+def _load_memories(state: State, kept: Mapping[str, Any]) -> None:
+    """Let decoders know what they knew, as far as each rule still has the same one."""
+    for key, memory in state.registry.memories.items():
+        decoder, facts = kept.get(key, (None, {}))
+        if decoder == state.registry.rules[key].decoder:
+            # A copy: what was dumped of another state may go on living there.
+            memory.facts = msgspec.json.decode(msgspec.json.encode(facts))
 
 
 def _place(state: State) -> None:

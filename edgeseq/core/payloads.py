@@ -264,6 +264,8 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     """Reason → count of what could not be used; a message that was not read (`payload_too_large`, no room) is one."""
     shed: int = 0
     """Messages given up unread: those of QoS 0 that still waited when the node was stopped."""
+    ignored: int = 0
+    """Messages that say no number, as is normal for their family (a lamp is on): not among `received`."""
     rss_bytes: int | None = None
     """Resident memory (bytes); null where unknown."""
     inbox_messages: int = 0

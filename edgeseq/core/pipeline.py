@@ -28,6 +28,7 @@ import numpy as np
 from edgeseq.core import dedupe, detect, estimate, lateness, stepping
 from edgeseq.core import known as foreseen
 from edgeseq.core.decode import decode
+from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.estimate import NO_CLASS, Estimator
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.group import Group, new_group, present_ns
@@ -44,6 +45,7 @@ from edgeseq.core.types import (
     Event,
     Message,
     Options,
+    Outgoing,
     Readings,
     Reason,
     Rejection,
@@ -87,6 +89,8 @@ class Batch:
     readings: Readings
     rejections: list[Rejection]
     created: list[StreamInfo]
+    asks: tuple[Outgoing, ...] = ()
+    """What decoders ask of devices, where the configuration lets them."""
 
 
 def new_state(
@@ -132,7 +136,25 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
     for i in duplicate.nonzero()[0]:
         index = int(readings.message_index[i])
         rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
-    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created)
+    asks = _take_from_decoders(state) if state.registry.memories else ()
+    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created, asks)
+
+
+def _take_from_decoders(state: State) -> tuple[Outgoing, ...]:
+    """Count the messages that decoders ignored, and give what they ask of devices."""
+    registry = state.registry
+    state.counts.ignored += registry.ignored
+    registry.ignored = 0
+    asks = tuple(ask for memory in registry.memories.values() for ask in memory.asks)
+    for memory in registry.memories.values():
+        memory.asks.clear()
+    return asks
+
+
+def distrust(state: State) -> None:
+    """Forget what decoders were told and may not hold any more: messages may have come that nobody kept."""
+    for key, memory in state.registry.memories.items():
+        FAMILIES[state.registry.rules[key].decoder or ""].distrust(memory)
 
 
 def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> list[Event]:

@@ -544,6 +544,8 @@ class Counts:
     rejected: dict[Reason, int] = field(default_factory=dict)
     shed: int = 0
     """Messages given up unread."""
+    ignored: int = 0
+    """Messages that say no number, as is normal for their family: neither received nor rejected."""
 
     @property
     def pending(self) -> int:

@@ -57,6 +57,10 @@ def _own(topic: str, name: Name) -> tuple[str, str | None]:
     return topic, name
 
 
+def _nothing(memory: Memory) -> None:
+    """Keep everything."""
+
+
 def _unitless(memory: Memory, topic: str, name: Name) -> str | None:
     return ""
 
@@ -81,8 +85,12 @@ class Family:
     """Unit of a quantity; "" where it has none or nobody knows, None where that may still be learned."""
     is_bookkeeping: Callable[[Name], bool] = _no
     """Whether a quantity is of the device, not of what it measures: a stream only where it is asked for by name."""
+    distrust: Callable[[Memory], None] = _nothing
+    """Forgets what may not hold any more where messages may have come that nobody kept: after a crash."""
     is_document: bool = False
     """Whether messages are JSON objects, in which `time`, `id` and `quality` can be looked up."""
+    has_times: bool = False
+    """Whether its messages carry their own times by themselves."""
     needs: str | None = None
     """Module of another distribution without which nothing can be read."""
     extra: str | None = None

@@ -125,4 +125,4 @@ def _parted(name: str) -> tuple[str, str]:
     return name[:at], name[at + 1 :]
 
 
-FAMILY = Family(name="influx", topics=("telegraf/#",), read=_read, source=_source)
+FAMILY = Family(name="influx", topics=("telegraf/#",), read=_read, source=_source, has_times=True)

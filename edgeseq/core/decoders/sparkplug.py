@@ -302,6 +302,8 @@ FAMILY = Family(
     source=_source,
     unit=_unit,
     is_bookkeeping=_is_bookkeeping,
+    distrust=forget_aliases,
+    has_times=True,
     needs="google.protobuf",
     extra="sparkplug",
 )
