@@ -3,10 +3,14 @@
 A journal whose successor has frames ends where those begin: after a failed sync the next journal has taken over, and
 what the older one may hold of the same commit is not applied twice. A later journal without frames says nothing: it
 may have been made and never used.
+
+A snapshot that the disk cannot give is passed over where the one before it and its journals lead to the same state;
+where they do not, nothing is begun anew behind an operator's back.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +20,7 @@ from edgeseq.adapters import journal, snapshot
 from edgeseq.adapters.journal import Contents, Record
 from edgeseq.adapters.snapshot import Snapshot
 from edgeseq.disk import Disk, storage_faults, write_atomically
+from edgeseq.errors import StorageError
 
 Notify = Callable[..., None]
 """Called with the name of a log event and its fields."""
@@ -65,7 +70,14 @@ def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Sna
     generations = sorted((g for kind, g in seen if kind == "snapshot"), reverse=True)
     for generation in generations:
         path = path_of(folder, "snapshot", generation)
-        if good := snapshot.read(path, generation):
+        try:
+            good = snapshot.read(path, generation)
+        except StorageError as fault:
+            found = _before_unreadable(folder, generation, generations, fault)
+            notify("snapshot.rejected", path=str(path), is_older_tried=True, reason=fault.found)
+            _set_aside(path, notify, disk)
+            return found
+        if good:
             return generation, good
         notify("snapshot.rejected", path=str(path), is_older_tried=generation != generations[-1])
         _set_aside(path, notify, disk)
@@ -79,6 +91,43 @@ def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Sna
             with storage_faults("an old journal cannot be removed", spare):
                 disk.remove(spare)
     return 0, None
+
+
+def _before_unreadable(
+    folder: Path, generation: int, generations: list[int], fault: StorageError
+) -> tuple[int, Snapshot]:
+    """Give the snapshot before one that the disk cannot give, from which the journals lead to it.
+
+    Raises StorageError where there is none: what cannot be read now may be read tomorrow, or elsewhere.
+    """
+    is_of_medium = isinstance(fault.__cause__, OSError) and fault.__cause__.errno == errno.EIO
+    for older in [each for each in generations if each < generation] if is_of_medium else []:
+        good = snapshot.read(path_of(folder, "snapshot", older), older)
+        if good and _leads_to(folder, older, generation):
+            return older, good
+    raise StorageError(
+        fault.what,
+        where=fault.where,
+        found=fault.found,
+        wanted="the newest snapshot, or the one before it with all journals since",
+        do="mend the disk, or copy the state folder to another one; without this file the streams would fall back "
+        "to an older state, or begin anew",
+    ) from fault.__cause__
+
+
+def _leads_to(folder: Path, older: int, generation: int) -> bool:
+    """Tell whether the journals from one snapshot on lead to where the journal of a later one begins."""
+    following: int | None = None
+    for number, contents in _chain(folder, older).items():
+        if number >= generation:
+            break
+        is_next = number == older if following is None else contents.first == following
+        if not is_next or contents.corrupt_bytes or not contents.length_bytes:
+            return False
+        following = contents.next
+    path = path_of(folder, "journal", generation)
+    begun = journal.read(path, generation) if path.exists() else None
+    return begun is not None and begun.length_bytes > 0 and begun.first == following
 
 
 def _read_journals(folder: Path, found: Found, notify: Notify, disk: Disk) -> None:

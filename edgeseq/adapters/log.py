@@ -58,7 +58,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "reading.rejected": Entry("warning", "Something was not applied; the first of its reason in a minute."),
     "session.lost": Entry("error", "The broker has forgotten our session: messages may have been lost."),
     "snapshot.failed": Entry("error", "A snapshot could not be written; the journal goes on growing."),
-    "snapshot.rejected": Entry("error", "A damaged snapshot was found; an older one is used."),
+    "snapshot.rejected": Entry("error", "A damaged or unreadable snapshot was found; an older one is used."),
     "snapshot.taken": Entry("debug", "A snapshot was written, and a new journal begun."),
     "state.carried": Entry(
         "warning", "Another version, runtime or machine made the state: equal within tolerance."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -219,6 +220,68 @@ def test_store_damaged_snapshot_previous_gives_same_state(tmp_path: Path) -> Non
     assert reopen(tmp_path, log) == list(range(12))
     assert log.names == ["snapshot.rejected", "file.rejected"]
     assert newest.with_suffix(".corrupt").exists()
+
+
+def refuse_to_read(monkeypatch: pytest.MonkeyPatch, name: str, error: int = errno.EIO) -> None:
+    """Let reading this file fail, however often it is tried."""
+    read_really = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == name:
+            raise OSError(error, os.strerror(error))
+        return read_really(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+
+
+def test_store_unreadable_snapshot_previous_gives_same_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk does not give the newest snapshot, the one before and its journals do; it is told and kept."""
+    scenario(tmp_path, Disk(), [])
+    log = Log()
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, "snapshot-4.bin")
+        assert reopen(tmp_path, log) == list(range(12))
+        assert log.names == ["snapshot.rejected", "file.rejected"]
+    assert (tmp_path / "snapshot-4.corrupt").exists()
+    store, found = open_store(tmp_path, is_journaling=True, notify=Log())
+    commit(store, 77)
+    rotate(store, [*values(found), 77])
+    store.close()
+    assert reopen(tmp_path) == [*range(12), 77]
+
+
+@pytest.mark.parametrize("lost", ["snapshot-3.bin", "journal-3.bin", "journal-4.bin"])
+@pytest.mark.parametrize("is_damaged", [True, False], ids=["damaged", "gone"])
+def test_store_unreadable_snapshot_with_nothing_that_leads_past_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, *, is_damaged: bool
+) -> None:
+    """Nothing is begun anew, and no file touched, where readings would be lost: the error says what to do."""
+    scenario(tmp_path, Disk(), [])
+    data = (tmp_path / lost).read_bytes()
+    (tmp_path / lost).unlink()
+    if is_damaged:
+        (tmp_path / lost).write_bytes(bytes(journal.HEADER_BYTES) + data[journal.HEADER_BYTES :])
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, "snapshot-4.bin")
+        with pytest.raises(StorageError, match="the snapshot cannot be read") as caught:
+            reopen(tmp_path)
+    assert "mend the disk" in str(caught.value)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+def test_store_snapshot_that_this_user_may_not_read_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a human can change is no damage: no older snapshot is taken for it."""
+    scenario(tmp_path, Disk(), [])
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, "snapshot-4.bin", error=errno.EACCES)
+        with pytest.raises(ConfigError, match="the state folder cannot be used"):
+            reopen(tmp_path)
+    assert reopen(tmp_path) == list(range(12))
 
 
 def test_store_damaged_middle_stops_there_and_keeps_rest_aside(tmp_path: Path) -> None:

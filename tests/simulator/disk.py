@@ -2,8 +2,9 @@
 
 What the process sees are real files in a folder. Beside them stands what the medium holds: contents as of each file's
 last sync, names as of each folder sync. A power cut replaces the real files by the medium's, plus any part of what
-was on its way: of the names any subset, of a file's writes any subset, in sectors. A sync that fails marks pages
-clean without writing them, as Linux does: only writing them again brings them to the medium.
+was on its way: of the names any subset, of a file's writes any subset, in sectors, and every third time nothing at all.
+A sync that fails marks pages clean without writing them, as Linux does: only writing them again brings them to the
+medium.
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ class Folder(PosixPath):
     """A path whose files cannot be read for a few times."""
 
     read_errors = 0
+    met = 0
+    """Errors so far."""
 
     def read_bytes(self) -> bytes:
         """Read a whole file."""
         if Folder.read_errors:
             Folder.read_errors -= 1
+            Folder.met += 1
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return super().read_bytes()
 
@@ -133,14 +137,17 @@ class SimulatedDisk(Disk):
         """Lose what was on its way, or any part of it; all that is left is on the medium then."""
         rng = self._rng
         names = dict(self._on_medium)
-        is_ordered = rng.random() < 0.5
-        kept = rng.randint(0, len(self._changes)) if is_ordered else 0
+        is_all_lost = rng.random() < 1 / 3
+        is_ordered = is_all_lost or rng.random() < 0.5
+        kept = rng.randint(0, len(self._changes)) if is_ordered and not is_all_lost else 0
         for number, change in enumerate(self._changes):
             if number < kept if is_ordered else rng.random() < 0.5:
                 _apply(names, change)
         for path in list(self._folder.iterdir()):
             path.unlink()
         for name, file in names.items():
+            if is_all_lost:
+                file.pending.clear()
             self._lose_some(file)
             (self._folder / name).write_bytes(file.medium)
         self._names, self._on_medium = names, dict(names)
@@ -148,12 +155,17 @@ class SimulatedDisk(Disk):
         self._open.clear()
 
     def rot(self) -> str:
-        """Change a byte of a file that is on the medium, where something was written → its name, or nothing."""
+        """Change a byte of a file that is on the medium, where something was written → its name, or nothing.
+
+        Every other time it is one of the newest snapshot, which a start will read.
+        """
         lengths = {name: len(file.medium.rstrip(b"\0")) for name, file in sorted(self._names.items())}
         names = [name for name, length in lengths.items() if length and name.endswith(".bin")]
         if not names:
             return ""
-        name = self._rng.choice(names)
+        snapshots = [name for name in names if name.startswith("snapshot")]
+        newest = max(snapshots, key=lambda name: int(name[9:-4]), default="")
+        name = newest if newest and self._rng.random() < 0.5 else self._rng.choice(names)
         file, place = self._names[name], self._rng.randrange(lengths[name])
         content = bytearray(file.medium)
         content[place] ^= 1 << self._rng.randrange(8)

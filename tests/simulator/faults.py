@@ -99,9 +99,14 @@ class Faults:
         if not kinds or self.crashes_left == 0:
             return
         rng = self.rng
-        if self.is_at_stake and POWER_CUT in kinds and rng.random() < 0.5:
+        if self.is_at_stake and POWER_CUT in kinds and rng.random() < 0.7:
             point = rng.choice(("publish", "acknowledge", "write", "sync"))
-            self.fuse = Fuse(POWER_CUT, point, rng.randint(1, 8), is_after=rng.random() < 0.5)
+            self.fuse = Fuse(POWER_CUT, point, rng.choice((1, 1, 2, 2, 3, 5, 8)), is_after=rng.random() < 0.5)
+            return
+        if len(kinds) == 2 and self.crashes_left > 1 and rng.random() < 0.3:
+            # What a kill leaves in the page cache, the next process reads as if it were on the medium.
+            point = rng.choice(("sync", "sync", "sync_folder"))
+            self.fuse = Fuse(KILL, point, rng.randint(1, 12 if point == "sync" else 4), is_after=False)
             return
         point = rng.choice(POINTS)
         is_early = point in RARE or rng.random() < 0.3

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edgeseq.adapters.journal import Record
 from edgeseq.compose import Node
 from edgeseq.core.types import Readings
+from tests.simulator.disk import Folder
 from tests.simulator.faults import Violation
 from tests.simulator.oracle import Dump, Oracle, dump, new_oracle, unlike
 
@@ -52,7 +53,7 @@ class Promises:
         self._keeping: Kept | None = None
         """What a snapshot holds that is being made: there or not after a crash."""
         self._told = 0
-        self._loud = self._torn = 0
+        self._loud = self._torn = self._unreadable = 0
 
     # --- what happens
 
@@ -92,7 +93,8 @@ class Promises:
         is_loud, self._loud = loud > self._loud, loud
         is_torn = self._world.said["journal.truncated"] > self._torn
         self._torn = self._world.said["journal.truncated"]
-        self.require(bool(rotten) or not is_loud, "damage was told where there is none")
+        is_read, self._unreadable = Folder.met == self._unreadable, Folder.met
+        self.require(bool(rotten) or not is_loud or not is_read, "damage was told where there is none")
         if not self.is_journaling:
             self._after_start_without_journal(node, bool(rotten) and is_loud)
             return

@@ -134,7 +134,7 @@ class World:
                     self.promises.nothing_missing()
         finally:
             self._end_process()
-            Folder.read_errors = 0
+            Folder.read_errors = Folder.met = 0
             shutil.rmtree(self.folder)
         seen = self.faults.seen
         crashes = seen[KILL] + seen[POWER_CUT]
