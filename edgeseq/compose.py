@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -27,6 +28,12 @@ from edgeseq.core.types import Event, Outgoing, StreamRule, Target
 from edgeseq.disk import Disk
 from edgeseq.restore import restore, tell_dropped
 from edgeseq.store import Store, make_folder, open_store
+
+if TYPE_CHECKING:
+    from edgeseq.desk import Desk
+
+NOT_YET = -(2**62)
+"""The clock of a state that has seen no reading."""
 
 
 @dataclass(slots=True)
@@ -51,6 +58,8 @@ class Node:
     """Readings of the journal that the start took, and how long that took (s)."""
     old_filters: tuple[str, ...] = ()
     """Subscriptions that the session may still have."""
+    desk: Desk | None = None
+    """Where people's wishes about alerts are kept; None where there can be none."""
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -61,6 +70,12 @@ class Node:
     def render(self, events: Iterable[Event]) -> list[Outgoing]:
         """Turn events into messages."""
         return render(self.context, self.render_state, list(events))
+
+    def now_ns(self) -> int:
+        """Tell the time by the clock that silence is measured by: the wall's, or that of the newest reading."""
+        if self.resolved.config.node.clock == "readings" and self.state.clock_ns > NOT_YET:
+            return self.state.clock_ns
+        return time.time_ns()
 
     def keep(self, unacknowledged: Iterable[Outgoing]) -> None:
         """Take a snapshot and begin a new journal. Raises StorageError; then the present journal stays in use."""
@@ -77,6 +92,36 @@ class Node:
             "is_at_rest": self.is_at_rest and is_journaling(self.resolved),
         }
         self.store.rotate(self.fingerprint, content, arrays, is_journaling=is_journaling(self.resolved))
+
+
+def look(node: Node) -> list[Outgoing]:
+    """Let the desk look what time has changed → what is told of it."""
+    return node.desk.look(node.context, node.render_state, node.state, node.now_ns()) if node.desk else []
+
+
+def note(node: Node) -> None:
+    """Keep in the ledger what has been said of alerts: after it is in the journal, before it is told."""
+    if node.desk and (node.render_state.record or node.render_state.late):
+        node.desk.note(node.context, node.render_state, node.state, node.now_ns())
+
+
+def hand_over_desk(old: Node, new: Node) -> None:
+    """Let the desk follow a new configuration, or close it where that has none."""
+    if new.desk:
+        new.desk.follow(new.resolved.maintenance)
+    elif old.desk:
+        old.desk.close(old.state, old.now_ns())
+
+
+def has_desk(resolved: Resolved) -> bool:
+    """Tell whether people can have wishes about alerts."""
+    return resolved.config.node.requests or bool(resolved.maintenance)
+
+
+def _open_desk(folder: Path, resolved: Resolved, log: Log) -> Desk:
+    from edgeseq.desk import open_desk  # SQLite is a megabyte, and of no use without wishes
+
+    return open_desk(folder, resolved.maintenance, log)
 
 
 def is_journaling(resolved: Resolved) -> bool:
@@ -103,7 +148,12 @@ def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log, disk: Dis
         return node
     store, found = open_store(state_dir, is_journaling=is_journaling(resolved), notify=log, disk=disk)
     node.store = store
+    if has_desk(resolved):
+        node.desk = _open_desk(state_dir, resolved, log)
+        node.desk.attach(node.render_state)
     restore(node, found, log)
+    if node.desk:
+        node.backlog += node.desk.outbox
     return node
 
 
@@ -119,6 +169,9 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
     dropped = keeping.load(node.state, *keeping.dump(old.state))
     node.state.counts = replace(old.state.counts, rejected=dict(old.state.counts.rejected))
     node.store, node.had_session, node.old_filters = old.store, old.had_session, old.resolved.filters
+    if has_desk(resolved):
+        node.desk = old.desk or _open_desk(resolved.state_dir, resolved, log)
+        node.desk.attach(node.render_state)
     node.render(pipeline.describe(node.state))
     tell_dropped(dropped, log)
     return node

@@ -30,7 +30,7 @@ from edgeseq.adapters.metrics import Metrics
 from edgeseq.adapters.schedule import LookForChanges, ReportHealth, Schedule, TakeSnapshot
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.commits import GroupCommit
-from edgeseq.compose import Node, is_journaling, open_node, renew_node
+from edgeseq.compose import Node, hand_over_desk, is_journaling, look, note, open_node, renew_node
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.bridge import bridge_response, bridge_state
@@ -42,7 +42,7 @@ from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageErro
 from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link, tell_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
-from edgeseq.requests import Desk, answer, parted
+from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
 
 MAX_BATCH = 512
@@ -79,7 +79,7 @@ class Daemon:
         self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
         self.files = FileWatch([path, *node.resolved.bundles.values()])
         self.metrics = Metrics()
-        self.desk = Desk()
+        self.gate = Gate()
         self.group = group_commit(node.resolved)
         self.limit = OncePerMinute()
         self.early = EarlySnapshots()
@@ -154,7 +154,7 @@ class Daemon:
     def answer(self, asked: list[Message]) -> None:
         """Answer what others ask of the node, after what came before it and with it."""
         for message in asked:
-            told = answer(self.desk, self.node, message, self.health, self.take_snapshot)
+            told = answer(self.gate, self.node, message, self.health, self.take_snapshot, self.send)
             is_answered = told is not None and told.error is UNSET
             self.metrics.requests += is_answered
             self.metrics.requests_refused += not is_answered
@@ -167,6 +167,7 @@ class Daemon:
             self.group.take_moment(Record(tick_ns=now_ns), time.monotonic())
             self.commit_if_strict()
             self.publish(events)
+        self.send(*look(self.node))
         if self.inbox.oldest_age_s() < LONGEST_STALL_S:
             self.notifier.watchdog()
 
@@ -234,6 +235,8 @@ class Daemon:
         if self.group.has_records:
             self.group.alerts += [out for out in outgoing if out.alert_id is not None]
             outgoing = [out for out in outgoing if out.alert_id is None]
+        else:
+            note(self.node)
         self.send(*outgoing)
 
     def send(self, *outgoing: Outgoing) -> None:
@@ -247,6 +250,7 @@ class Daemon:
         """Make durable what the state has taken; then acknowledge it, and tell what waited for that."""
         if self.group.has_records:
             self.write(self.group.records())
+        note(self.node)
         deliveries, alerts = self.group.committed(time.monotonic())
         self.link.acknowledge(deliveries)
         reach("messages.acknowledged")
@@ -307,6 +311,8 @@ class Daemon:
             self.early.failed(time.monotonic())
             self.log("snapshot.failed", error=str(fault))
             return False
+        if self.node.desk:
+            self.node.desk.settle()
         self.metrics.snapshots += 1
         self.log("snapshot.taken")
         return True
@@ -333,7 +339,8 @@ class Daemon:
         """Be ready: bundles are verified and the state is restored; the broker may come when it likes."""
         for number, item in SIGNALS.items():
             signal.signal(number, lambda *_, item=item: self.inbox.put(item))
-        self.send(*self.node.backlog)
+        note(self.node)
+        self.send(*self.node.backlog, *look(self.node))
         self.node.backlog = []
         self.schedule.start()
         self.log(
@@ -367,6 +374,7 @@ class Daemon:
             self.link.close(timeout_s=0.0)
             self.link = link
             self.send(*waiting)
+        hand_over_desk(self.node, node)
         old, self.node, self.group = self.node.resolved, node, group_commit(node.resolved)
         self.files = FileWatch([self.path, *node.resolved.bundles.values()])
         self.log = open_log(node.resolved.config.log.level)
@@ -394,6 +402,8 @@ class Daemon:
         self.link.close([bridge_state(self.node.context.root, "stopped")])
         self.node.is_at_rest = True
         is_kept = self.take_snapshot() or is_journaling(self.node.resolved)
+        if self.node.desk:
+            self.node.desk.close(self.node.state, self.node.now_ns())
         if self.node.store:
             self.node.store.close()
         if not is_kept:

@@ -25,7 +25,13 @@ NAMES = (
     "generations.removed",
 )
 
-_passages = dict.fromkeys(NAMES, 0)
+DESK_NAMES = (
+    "ledger.written",  # what alerts have done is in the ledger, they have not been told
+    "ledger.asked",  # what a person asked for is in the ledger, nobody has been told
+)
+"""Passed only where the node answers requests, or has maintenance windows."""
+
+_passages = dict.fromkeys((*NAMES, *DESK_NAMES), 0)
 
 
 def reach(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from edgeseq import __version__
 from edgeseq.adapters.log import Log, OncePerMinute
@@ -72,7 +73,20 @@ def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) 
         storage_faults=metrics.storage_faults,
         requests=metrics.requests,
         requests_refused=metrics.requests_refused,
+        **_desk_fields(node),
     )
+
+
+def _desk_fields(node: Node) -> dict[str, Any]:
+    """Tell how the desk fares."""
+    if (desk := node.desk) is None:
+        return {}
+    return {
+        "alerts_muted": desk.muted,
+        "ledger_faults": desk.faults,
+        "history_lost": desk.lost,
+        "alert_rates": desk.alert_rates(node.context, node.now_ns()),
+    }
 
 
 def health(node: Node, payload: HealthPayload) -> Outgoing:

@@ -19,12 +19,13 @@ from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import Node, open_node
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
+from edgeseq.core.asking import REQUESTS
 from edgeseq.core.bridge import bridge_response
 from edgeseq.core.payloads import HealthPayload, ResponsePayload
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import Message
 from edgeseq.daemon import Daemon, read_config
-from edgeseq.requests import BURST, MAX_PAGE, MAX_REQUEST_BYTES, RATE_PER_S, SNAPSHOT_EVERY_S, Desk, parted
+from edgeseq.requests import BURST, MAX_PAGE, MAX_REQUEST_BYTES, RATE_PER_S, SNAPSHOT_EVERY_S, Gate, parted
 from edgeseq.testing import ManualClock
 from tests.support.streams import equal_states
 from tests.support.validate import validate
@@ -67,14 +68,14 @@ def clock() -> ManualClock:
 @pytest.fixture
 def ask(node: Node, clock: ManualClock) -> Ask:
     """Give a function that asks the node; each answer is valid by its schema."""
-    desk = Desk(clock.seconds)
+    gate = Gate(clock.seconds)
 
     def asked(
         verb: str, payload: object = b"", *, retained: bool = False, is_kept: bool = True
     ) -> dict[str, Any] | None:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         sent = Message(f"{ROOT}/{verb}", data, 1, retained=retained)
-        found = requests.answer(desk, node, sent, lambda: HEALTH, lambda: is_kept)
+        found = requests.answer(gate, node, sent, lambda: HEALTH, lambda: is_kept, lambda *_: None)
         if found is None:
             return None
         out = bridge_response(node.context.root, found)
@@ -142,7 +143,7 @@ def test_snapshot_is_taken_once_a_minute_at_most(ask: Ask, clock: ManualClock) -
 def test_snapshot_without_a_state_folder_refused(tmp_path: Path) -> None:
     """Where nothing is kept there is nothing to take."""
     found = requests.answer(
-        Desk(), open_in(tmp_path), Message(f"{ROOT}/snapshot", b"", 1), lambda: HEALTH, lambda: True
+        Gate(), open_in(tmp_path), Message(f"{ROOT}/snapshot", b"", 1), lambda: HEALTH, lambda: True, print
     )
     assert found == ResponsePayload(verb="snapshot", error="no state is kept here")
 
@@ -184,14 +185,16 @@ def test_requests_beyond_the_rate_and_retained_ones_are_not_answered(ask: Ask, c
     assert sum(ask("info") is not None for _ in range(100)) == BURST
 
 
-@given(st.lists(st.tuples(st.sampled_from([*requests.VERBS, "x"]), st.binary(max_size=40)), max_size=5))
+@given(st.lists(st.tuples(st.sampled_from([*REQUESTS, "x"]), st.binary(max_size=40)), max_size=5))
 def test_any_request_leaves_the_streams_as_they_are(asked: list[tuple[str, bytes]]) -> None:
     """No bytes raise, and none moves a stream."""
     nodes = [open_in(Path("/nowhere")) for _ in range(2)]
     for made in nodes:
         made.render(advance(made.state, accept(made.state, [Message("t/a", b"1", 10**9)]).readings))
     for verb, payload in asked:
-        requests.answer(Desk(), nodes[0], Message(f"{ROOT}/{verb}", payload, 1), lambda: HEALTH, lambda: True)
+        requests.answer(
+            Gate(), nodes[0], Message(f"{ROOT}/{verb}", payload, 1), lambda: HEALTH, lambda: True, print
+        )
     assert equal_states(nodes[0].state, nodes[1].state)
     assert nodes[0].render_state.views.keys() == nodes[1].render_state.views.keys()
 

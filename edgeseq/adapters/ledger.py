@@ -116,7 +116,7 @@ class Ledger:
 
     def __init__(self, folder: Path, notify: Callable[..., None]) -> None:
         self.path = folder / NAME
-        self._notify = notify
+        self.notify = notify
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -239,15 +239,16 @@ class Ledger:
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found]
 
+    def known(self, names: Iterable[str]) -> set[tuple[str, int]]:
+        """Tell which events of alerts the history holds → ids and numbers."""
+        with self._transaction() as db:
+            query = "SELECT id, seq FROM event WHERE id = ?"
+            return {row for name in names for row in db.execute(query, (name,))}
+
     def count(self) -> int:
         """Count the events of the history."""
         with self._transaction() as db:
             return int(db.execute("SELECT count(*) FROM event").fetchone()[0])
-
-    def knows(self, name: str) -> bool:
-        """Tell whether the history holds an alert."""
-        with self._transaction() as db:
-            return db.execute("SELECT 1 FROM event WHERE id = ? LIMIT 1", (name,)).fetchone() is not None
 
     def readings(self, name: str) -> ReadingsRow | None:
         """Read the readings around an alert."""
@@ -315,7 +316,7 @@ class Ledger:
             self.path.replace(aside)
         except OSError as fault:
             raise self._fault(fault.strerror or str(fault)) from fault
-        self._notify("ledger.rejected", path=str(self.path), kept_as=str(aside), reason=why)
+        self.notify("ledger.rejected", path=str(self.path), kept_as=str(aside), reason=why)
 
     def _fault(self, found: str) -> StorageError:
         return StorageError(

@@ -32,6 +32,10 @@ CATALOGUE: Mapping[str, Entry] = {
     "broker.disconnected": Entry("warning", "The connection is gone; it will be made again."),
     "broker.refused": Entry("error", "The broker does not accept us; a human must act, we keep trying."),
     "broker.missed": Entry("warning", "No connection can be made; tried again with back-off."),
+    "budget.exceeded": Entry(
+        "warning",
+        "A table raises more than 1.5 times as many alerts a week as its budget: see edgeseq tune alerts.",
+    ),
     "bundle.opened": Entry("info", "A bundle is verified, has reproduced its proof, and serves."),
     "calendar.ended": Entry(
         "warning", "A bundle's table of summer time and holidays has ended: train it anew."
@@ -51,6 +55,12 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "inputs.given": Entry("info", "Messages give the known covariates of all leads again."),
     "journal.truncated": Entry("warning", "An unfinished last write was cut off; it was never acknowledged."),
+    "ledger.failed": Entry(
+        "error", "The ledger of alerts cannot be used: alerts are told, but not kept; tried again."
+    ),
+    "ledger.rejected": Entry(
+        "error", "A ledger that cannot be read was kept aside: snoozes, labels and history begin anew."
+    ),
     "publish.refused": Entry("error", "The broker has refused an alert; it is given up."),
     "publish.oversized": Entry(
         "error", "The broker takes no packet as large as a message: such are given up; the first in a minute."

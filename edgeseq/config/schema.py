@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of the configuration and of every published message, generated from the structs."""
+"""JSON Schema (2020-12) of the configuration, of every message and of every request, generated from the structs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import msgspec
 
 from edgeseq import config
 from edgeseq.config.docstrings import field_docs
-from edgeseq.core import payloads, types
+from edgeseq.core import asking, payloads, types
+
+REQUEST = "bridge/request"
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,7 +22,8 @@ def config_schema() -> dict[str, Any]:
 
 def message_names() -> tuple[str, ...]:
     """List the messages that have a schema, by the last levels of their topics."""
-    return (*payloads.MESSAGES, *payloads.WORDS)
+    requests = (f"{REQUEST}/{verb}" for verb in asking.REQUESTS)
+    return (*payloads.MESSAGES, *payloads.WORDS, *requests)
 
 
 def message_schema(name: str) -> dict[str, Any]:
@@ -36,7 +39,9 @@ def message_schema(name: str) -> dict[str, Any]:
             "type": "string",
             "enum": [*payloads.WORDS[name]],
         }
-    return _schema(payloads.MESSAGES[name], f"edgeseq {name}")
+    above, _, verb = name.rpartition("/")
+    struct = asking.REQUESTS[verb] if above == REQUEST else payloads.MESSAGES[name]
+    return _schema(struct, f"edgeseq {name}")
 
 
 def message_of(topic: str) -> str | None:
@@ -48,6 +53,8 @@ def message_of(topic: str) -> str | None:
     levels = topic.split("/")
     if levels[-3:-1] == ["bridge", "response"]:
         return "bridge/response"
+    if levels[-3:-1] == ["bridge", "request"]:
+        return "/".join(levels[-3:]) if levels[-1] in asking.REQUESTS else None
     names = message_names()
     return next((name for name in ("/".join(levels[-2:]), levels[-1]) if name in names), None)
 
@@ -64,7 +71,7 @@ def _schema(struct: type[msgspec.Struct], title: str) -> dict[str, Any]:
 
 def _struct(name: str) -> type[msgspec.Struct]:
     """Find the struct that a component describes."""
-    for module in (config, payloads, types):
+    for module in (config, payloads, asking, types):
         found = getattr(module, name, None)
         if found is not None:
             return found  # type: ignore[no-any-return]

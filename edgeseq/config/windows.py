@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -61,6 +60,13 @@ def is_weekly(window: Window) -> bool:
     return _WEEKLY.fullmatch(window.begin) is not None
 
 
+def end_ns(window: Window) -> int:
+    """Give the time after which it mutes nothing any more."""
+    if is_weekly(window):
+        return window.not_after_ns
+    return min(_instant(window.end, _zone(window.time_zone) or UTC) or 0, window.not_after_ns)
+
+
 def mutes_of(window: Window, time_ns: int) -> Iterator[Mute]:
     """Give what a window mutes within a week of a time; `fault_of` has found none."""
     zone = _zone(window.time_zone) or UTC
@@ -109,6 +115,8 @@ def _ns(local: datetime, zone: tzinfo) -> int:
 def _zone(name: str) -> tzinfo | None:
     if name == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # of no use where all is in UTC
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

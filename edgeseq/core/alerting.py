@@ -1,8 +1,8 @@
 """Alert events → messages: what is told at once, what a mute holds back until later, and what people make of it.
 
 An alert that opens while it is muted is not told, and is no reason for `anomaly` to be ON; it stands in bridge/alerts
-with `muted`. What ends the mute while it is open tells its opening, with the bytes that it would have had. Its clearing
-is told where its opening was.
+with `muted`. What ends the mute while it is open tells its newest event, with the bytes that it would have had. Its
+clearing is told where its opening was.
 """
 
 from __future__ import annotations
@@ -91,12 +91,11 @@ def tell_alert(context: RenderContext, render_state: RenderState, event: AlertEv
     if event.event_type == "cleared":
         _forget(render_state, view, payload)
     else:
-        opening = standing.opening if standing and not is_known else out
         alert = _open_alert(payload, render_state.acknowledged.get(payload.id), is_muted=is_silenced)
-        view.put(payload.id, Standing(channel, alert, opening, subject, is_known))
+        view.put(payload.id, Standing(channel, alert, out, subject, is_known))
         if not is_silenced:
             yield from _grouped(context, render_state, payload)
-    _record(render_state, payload, event, is_muted=is_silenced or not is_known)
+    _record(render_state, payload, event, rule.key, is_muted=is_silenced or not is_known)
     for switch, word in switches(context, event.stream, view).items():
         if before[switch] != word:
             yield retained(switch, word)
@@ -116,28 +115,35 @@ def review(context: RenderContext, render_state: RenderState, now_ns: int) -> li
     return [*outgoing, open_alerts(context, render_state)]
 
 
-def acknowledge(
-    context: RenderContext, render_state: RenderState, name: str, taken: Acknowledgement
-) -> Outgoing | None:
-    """Note that a person knows of an open alert, and tell so; None where no such alert is open."""
-    view = next((view for view in render_state.views.values() if name in view.open), None)
-    if view is None:
+def acknowledgement(render_state: RenderState, name: str, taken: Acknowledgement) -> Outgoing | None:
+    """Write the event that a person knows of an open alert; None where no such alert is open."""
+    standing = _standing(render_state, name)
+    if standing is None:
         return None
-    standing = view.open[name]
-    render_state.acknowledged[name] = taken
-    view.put(name, standing._replace(alert=_with_acknowledgement(standing.alert, taken)))
-    opened = msgspec.json.decode(standing.opening.payload, type=AlertPayload)
+    newest = msgspec.json.decode(standing.newest.payload, type=AlertPayload)
     who = f", acknowledged by {taken.by}" if taken.by else ", acknowledged"
     payload = msgspec.structs.replace(
-        opened,
+        newest,
         event_type="acknowledged",
         time=format_instant(taken.time_ns),
         acknowledged=True,
-        message=opened.message + who,
+        message=newest.message + who,
     )
     return Outgoing(
-        standing.opening.topic, _encode(payload), qos=1, alert_id=f"{name}:{payload.seq}:acknowledged"
+        standing.newest.topic, _encode(payload), qos=1, alert_id=f"{name}:{payload.seq}:acknowledged"
     )
+
+
+def acknowledge(render_state: RenderState, name: str, taken: Acknowledgement) -> None:
+    """Note that a person knows of an alert."""
+    render_state.acknowledged[name] = taken
+    for view in render_state.views.values():
+        if standing := view.open.get(name):
+            view.put(name, standing._replace(alert=_with_acknowledgement(standing.alert, taken)))
+
+
+def _standing(render_state: RenderState, name: str) -> Standing | None:
+    return next((view.open[name] for view in render_state.views.values() if name in view.open), None)
 
 
 def open_alerts(context: RenderContext, render_state: RenderState) -> Outgoing:
@@ -169,14 +175,14 @@ def _forget(render_state: RenderState, view: View, payload: AlertPayload) -> Non
 
 def _told_late(render_state: RenderState, name: str, standing: Standing) -> Outgoing:
     render_state.told_late.add(name)
-    render_state.late.append(standing.opening)
-    return standing.opening
+    render_state.late.append(standing.newest)
+    return standing.newest
 
 
 def _review(
     render_state: RenderState, stream: int, name: str, standing: Standing, now_ns: int
 ) -> list[Outgoing]:
-    """Look whether an open alert is muted now; its opening is told when it no longer is."""
+    """Look whether an open alert is muted now; it is told when it no longer is."""
     is_now = is_muted(render_state.mutes, standing.subject, now_ns)
     if is_now == standing.alert.muted and (is_now or standing.is_told):
         return []
@@ -236,11 +242,13 @@ def _is_power(number: int, of: int) -> bool:
 # --- payloads ---------------------------------------------------------------------------------------------------
 
 
-def _record(render_state: RenderState, payload: AlertPayload, event: AlertEvent, *, is_muted: bool) -> None:
+def _record(
+    render_state: RenderState, payload: AlertPayload, event: AlertEvent, table: str, *, is_muted: bool
+) -> None:
     """Note an event for the history, and how far time has come in alerts."""
     render_state.newest_alert_ns = max(render_state.newest_alert_ns, event.time_ns)
     if render_state.record is not None:
-        render_state.record.append(Recorded(payload, event, is_muted))
+        render_state.record.append(Recorded(payload, event, table, is_muted))
 
 
 def _payload(

@@ -241,6 +241,17 @@ class InfoPayload(Payload, frozen=True, kw_only=True):
     """What becomes a stream."""
 
 
+class AlertRate(msgspec.Struct, frozen=True, kw_only=True):
+    """How many alerts a [[streams]] table raises."""
+
+    table: str
+    """Its name, else its first topic filter."""
+    per_week: float | None
+    """Alerts a week, those of one group counted once: decayed, with a memory of 4 weeks; null in the first week."""
+    budget: float | None
+    """As configured (`alerts_per_week`); null where it is not."""
+
+
 class HealthPayload(Payload, frozen=True, kw_only=True):
     """bridge/health, retained: how the node fares, since it started."""
 
@@ -284,6 +295,14 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     """Requests answered."""
     requests_refused: int = 0
     """Requests that were none, or too many."""
+    alerts_muted: int = 0
+    """Alerts that opened while a snooze or maintenance held."""
+    ledger_faults: int = 0
+    """Times the ledger of alerts could not be used: requests about alerts are refused meanwhile, alerts are told."""
+    history_lost: int = 0
+    """Alert events that are missing in the history, since the ledger could not be written for long."""
+    alert_rates: list[AlertRate] = []
+    """Alerts a week of each table; where requests are answered or maintenance is configured."""
 
 
 class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,17 +375,6 @@ class EventPayload(Payload, frozen=True, kw_only=True):
     """alerts.grouped: ids of their streams, of 20 at most."""
 
 
-class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """bridge/request/<verb>, sent by others; nothing at all asks for the defaults."""
-
-    id: Annotated[str, Meta(max_length=64)] | int | None = None
-    """Comes back in the response."""
-    start: Annotated[int, Meta(ge=0)] = 0
-    """streams: number of the first stream to tell; the `next` of the page before."""
-    limit: Annotated[int, Meta(ge=1)] = 50
-    """streams: most to tell; never more than 100."""
-
-
 class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A stream in the list of them."""
 
@@ -386,11 +394,70 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an alert is open."""
 
 
+class ReadingsAround(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings around an alert: one value a period, as the detectors saw them."""
+
+    first: Time
+    """Time of the first value."""
+    period_s: Seconds
+    """Time between two values (s)."""
+    onset: int
+    """Index of the value at which the alert opened; the values may end before it."""
+    values: list[float | None]
+    """Up to 200 from before the alert and 100 from then on; null where there was no reading."""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An event in the history of alerts."""
+
+    number: int
+    """Its place in the history."""
+    table: str
+    """The [[streams]] table: its name, else its first topic filter."""
+    muted: bool
+    """Whether a snooze or maintenance kept it from being told."""
+    alert: AlertPayload
+    """The event as it was, or would have been, told."""
+    acknowledged: Time | None
+    """When somebody took note of the alert."""
+    acknowledged_by: str | None
+    """Who, where that was said."""
+    label: Literal["false_alarm", "real"] | None
+    """What the alert was, in hindsight."""
+    note: str | None
+    """What else was said with the label."""
+    readings: ReadingsAround | UnsetType = UNSET
+    """The readings around the alert, where they were asked for and are kept."""
+
+
+class WishEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A snooze or maintenance window."""
+
+    number: int | None
+    """What it is called to end it; null for those of the configuration."""
+    purpose: Literal["snooze", "maintenance"]
+    """What it is."""
+    begin: str
+    """A time, or a weekday and time."""
+    end: str
+    """A time, or a weekday and time."""
+    time_zone: str
+    """Of weekdays, and of times without an offset."""
+    streams: tuple[str, ...]
+    """Patterns of stream ids; none means all."""
+    table: str | None
+    """Of this table only."""
+    kind: str | None
+    """Of this kind only."""
+    by: str | None
+    """Who asked for it."""
+
+
 class ResponsePayload(Payload, frozen=True, kw_only=True):
     """bridge/response/<verb>: what was asked for by bridge/request/<verb>, or why it cannot be told."""
 
     verb: str
-    """health, info, snapshot, streams; unknown for all others."""
+    """health, info, snapshot, streams, alerts, acknowledge, snooze, maintenance, label; unknown for all others."""
     id: str | int | None = None
     """As in the request."""
     error: str | UnsetType = UNSET
@@ -400,11 +467,19 @@ class ResponsePayload(Payload, frozen=True, kw_only=True):
     info: InfoPayload | UnsetType = UNSET
     """info: what bridge/info says."""
     count: int | UnsetType = UNSET
-    """streams: how many there are."""
+    """streams, alerts: how many there are in all."""
     streams: list[StreamEntry] | UnsetType = UNSET
     """streams: a page of them, in the order of their first readings."""
     next: int | UnsetType | None = UNSET
-    """streams: the `start` of the next page; null where this is the last."""
+    """streams, alerts: the `start` of the next page; null where this is the last."""
+    alerts: list[HistoryEntry] | UnsetType = UNSET
+    """alerts: a page of the history, newest first."""
+    muting: list[WishEntry] | UnsetType = UNSET
+    """snooze, maintenance: all that hold or are to come, 200 at most."""
+    number: int | UnsetType = UNSET
+    """snooze, maintenance: number of the one that was made or ended."""
+    acknowledged: Time | UnsetType = UNSET
+    """acknowledge: since when the alert has been known of; an earlier acknowledgement stands."""
 
 
 MESSAGES: dict[str, type[msgspec.Struct]] = {

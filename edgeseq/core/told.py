@@ -24,11 +24,11 @@ class Standing(NamedTuple):
     channel: int | None
     """None: the whole stream."""
     alert: OpenAlert
-    opening: Outgoing
-    """Its opening, to be told when it is muted no longer."""
+    newest: Outgoing
+    """Its newest event, to be told when it is muted no longer."""
     subject: Subject
     is_told: bool
-    """Whether the opening has been told."""
+    """Whether subscribers know of it."""
 
 
 class Acknowledgement(NamedTuple):
@@ -43,6 +43,8 @@ class Recorded(NamedTuple):
 
     payload: AlertPayload
     event: AlertEvent
+    table: str
+    """Key of its rule."""
     is_muted: bool
 
 
@@ -116,7 +118,7 @@ class RenderState:
     told_late: set[str] = field(default_factory=set)
     """Ids of alerts that were muted as they opened and have been told since."""
     late: list[Outgoing] = field(default_factory=list)
-    """Openings that were told late and that the desk has not noted yet."""
+    """Events that were told late and that the desk has not noted yet."""
     groups: dict[str, dict[str, str]] = field(default_factory=dict)
     """Group → ids and streams of its alerts that are open and not muted."""
     record: list[Recorded] | None = None

@@ -2,7 +2,7 @@
 
 A request is a value in the inbox like all else, and touches no stream: readings before it have been applied, those
 behind it have not. Those beyond a rate are counted and not answered, so that nobody can make the node shout; so are
-retained ones, which would be asked anew with every connection.
+retained ones, which would be asked anew with every connection. What is asked about alerts: `edgeseq.requests.alerts`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edgeseq.compose import Node
+from edgeseq.core.asking import REQUESTS, Asked, StreamsRequest
 from edgeseq.core.bridge import request_filter
-from edgeseq.core.payloads import HealthPayload, RequestPayload, ResponsePayload, StreamEntry
+from edgeseq.core.payloads import HealthPayload, ResponsePayload, StreamEntry
 from edgeseq.core.render import NEW
 from edgeseq.core.types import Message
 from edgeseq.reporting import info_of
 
-VERBS = ("health", "info", "snapshot", "streams")
 UNKNOWN = "unknown"
 """Last level of the response to a verb that there is none of."""
 
@@ -37,7 +37,7 @@ SNAPSHOT_EVERY_S = 60.0
 
 
 @dataclass(slots=True)
-class Desk:
+class Gate:
     """Where requests are held back."""
 
     now_s: Callable[[], float] = time.monotonic
@@ -73,59 +73,63 @@ def parted(node: Node, messages: list[Message]) -> tuple[list[Message], list[Mes
 
 
 def answer(
-    desk: Desk,
+    gate: Gate,
     node: Node,
     message: Message,
     health: Callable[[], HealthPayload],
     take_snapshot: Callable[[], bool],
+    send: Callable[..., None],
 ) -> ResponsePayload | None:
     """Answer a request; None where it must not be answered. Total: no bytes raise, and no stream is touched.
 
     Args:
-        desk: bounds the rate.
+        gate: bounds the rate.
         node: what is told of.
         message: as `parted` gave it.
         health: puts together how the node fares.
         take_snapshot: keeps the whole state; False where the disk refuses.
+        send: tells subscribers what else follows from it, before the answer.
     """
-    if message.retained or not desk.admit():
+    if message.retained or not gate.admit():
         return None
     verb = message.topic.rpartition("/")[2]
-    if verb not in VERBS:
-        return ResponsePayload(verb=UNKNOWN, error=f"no such verb: it is one of {', '.join(VERBS)}")
-    asked = _read(message.payload)
+    if verb not in REQUESTS:
+        return ResponsePayload(verb=UNKNOWN, error=f"no such verb: it is one of {', '.join(REQUESTS)}")
+    asked = _read(verb, message.payload)
     if isinstance(asked, str):
         return ResponsePayload(verb=verb, error=asked)
-    match verb:
-        case "health":
+    match asked:
+        case Asked() if verb == "health":
             return ResponsePayload(verb=verb, id=asked.id, health=health())
-        case "info":
+        case Asked() if verb == "info":
             return ResponsePayload(verb=verb, id=asked.id, info=info_of(node))
-        case "streams":
+        case Asked() if verb == "snapshot":
+            return ResponsePayload(verb=verb, id=asked.id, error=_snapshot(gate, node, take_snapshot))
+        case StreamsRequest():
             page, following = _streams(node, asked.start, min(asked.limit, MAX_PAGE))
             count = node.state.registry.streams
             return ResponsePayload(verb=verb, id=asked.id, count=count, streams=page, next=following)
         case _:
-            return ResponsePayload(verb=verb, id=asked.id, error=_snapshot(desk, node, take_snapshot))
+            from edgeseq.requests.alerts import answer_about_alerts  # SQLite, of no use where nobody asks
+
+            return answer_about_alerts(node, verb, asked, message.received_ns, send)
 
 
-def _read(payload: bytes) -> RequestPayload | str:
+def _read(verb: str, payload: bytes) -> Asked | str:
     """Read a request, or say what is wrong with it. None at all asks for the defaults."""
     if len(payload) > MAX_REQUEST_BYTES:
         return f"the request is too long: {len(payload)} bytes, allowed {MAX_REQUEST_BYTES}"
-    if not payload:
-        return RequestPayload()
     try:
-        return msgspec.json.decode(payload, type=RequestPayload)
+        return msgspec.json.decode(payload or b"{}", type=REQUESTS[verb])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         return f"the request cannot be read: {fault}"[:200]
 
 
-def _snapshot(desk: Desk, node: Node, take_snapshot: Callable[[], bool]) -> str | UnsetType:
+def _snapshot(gate: Gate, node: Node, take_snapshot: Callable[[], bool]) -> str | UnsetType:
     """Take a snapshot, or say why not."""
     if node.store is None:
         return "no state is kept here"
-    if not desk.admit_snapshot():
+    if not gate.admit_snapshot():
         return f"at most one snapshot is taken in {SNAPSHOT_EVERY_S:.0f} s"
     return UNSET if take_snapshot() else "the disk refused: see the log"
 

@@ -1,0 +1,246 @@
+"""What others ask about alerts: the history, and to acknowledge, snooze, maintain and label.
+
+Each wish is in the ledger before anybody is told of it. What is asked twice, since the broker delivered it again, does
+no harm: an acknowledgement stands, a label is the same, a snooze only begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET
+
+from edgeseq.adapters.ledger import MOST_LABELS
+from edgeseq.around import numbers
+from edgeseq.compose import Node, look
+from edgeseq.config.windows import Window, fault_of
+from edgeseq.core.asking import (
+    AcknowledgeRequest,
+    AlertsRequest,
+    Asked,
+    LabelRequest,
+    MaintenanceRequest,
+    SnoozeRequest,
+)
+from edgeseq.core.durations import WANTED, parse_duration
+from edgeseq.core.instants import format_instant, parse_instant
+from edgeseq.core.payloads import HistoryEntry, ReadingsAround, ResponsePayload, WishEntry
+from edgeseq.core.told import Acknowledgement
+from edgeseq.core.types import AlertKind
+from edgeseq.desk import MOST_ASKED, Desk
+from edgeseq.errors import StorageError
+
+MAX_PAGE, MAX_PAGE_WITH_READINGS = 50, 10
+"""Events in one response: some 40 KB either way."""
+
+LONGEST_SNOOZE_NS = 366 * 86_400 * 10**9
+
+Send = Callable[..., None]
+
+
+class _Refused(Exception):
+    """What was found, and what was wanted."""
+
+
+def answer_about_alerts(node: Node, verb: str, asked: Asked, received_ns: int, send: Send) -> ResponsePayload:
+    """Answer a request about alerts; `send` tells subscribers what follows from it."""
+    if node.desk is None:
+        return ResponsePayload(verb=verb, id=asked.id, error="no history of alerts is kept here")
+    # Later than all that was told: a wish changes nothing of the past.
+    is_wall = node.resolved.config.node.clock == "wall"
+    now_ns = max(received_ns if is_wall else node.now_ns(), node.render_state.newest_alert_ns + 1)
+    try:
+        told = _do(node, node.desk, asked, now_ns, send)
+    except (_Refused, StorageError) as fault:
+        return ResponsePayload(verb=verb, id=asked.id, error=" ".join(str(fault).split())[:200])
+    return ResponsePayload(verb=verb, id=asked.id, **told)
+
+
+def _do(node: Node, desk: Desk, asked: Asked, now_ns: int, send: Send) -> dict[str, Any]:
+    match asked:
+        case AlertsRequest():
+            return _history(node, desk, asked)
+        case AcknowledgeRequest():
+            return _acknowledge(node, desk, asked, now_ns, send)
+        case SnoozeRequest():
+            return _snooze(node, desk, asked, now_ns, send)
+        case MaintenanceRequest():
+            return _maintain(node, desk, asked, now_ns, send)
+        case LabelRequest():
+            return _label(node, desk, asked, now_ns)
+        case _:
+            raise _Refused("no such request")
+
+
+# --- the history ------------------------------------------------------------------------------------------------
+
+
+def _history(node: Node, desk: Desk, asked: AlertsRequest) -> dict[str, Any]:
+    """Give a page of the history."""
+    desk.note(node.context, node.render_state, node.state, node.now_ns())
+    most = MAX_PAGE_WITH_READINGS if asked.readings else MAX_PAGE
+    limit = min(asked.limit, most)
+    rows = desk.ledger.history(asked.start, limit + 1, stream=asked.stream, is_labelled=asked.labelled)
+    page = [_entry(node, desk, row, with_readings=asked.readings) for row in rows[:limit]]
+    following = page[-1].number if len(rows) > limit else None
+    return {"count": desk.ledger.count(), "alerts": page, "next": following}
+
+
+def _entry(node: Node, desk: Desk, row: dict[str, Any], *, with_readings: bool) -> HistoryEntry:
+    taken_ns = row["acknowledged_ns"]
+    return HistoryEntry(
+        number=row["number"],
+        table=row["table"],
+        muted=bool(row["muted"]),
+        alert=cast("Any", msgspec.Raw(row["payload"])),  # as it was told, by whatever version
+        acknowledged=None if taken_ns is None else format_instant(taken_ns),
+        acknowledged_by=row["acknowledged_by"],
+        label=row["label"],
+        note=row["note"],
+        readings=(_readings(node, desk, row["id"]) or UNSET) if with_readings else UNSET,
+    )
+
+
+def _readings(node: Node, desk: Desk, name: str) -> ReadingsAround | None:
+    row = desk.readings(node.state, name)
+    if row is None:
+        return None
+    whole, rest = divmod(row.period_ns, 10**9)
+    return ReadingsAround(
+        first=format_instant(row.first_ns),
+        period_s=row.period_ns / 1e9 if rest else whole,
+        onset=row.onset,
+        values=numbers(row),
+    )
+
+
+# --- wishes -----------------------------------------------------------------------------------------------------
+
+
+def _acknowledge(
+    node: Node, desk: Desk, asked: AcknowledgeRequest, now_ns: int, send: Send
+) -> dict[str, Any]:
+    """Note that somebody knows of an open alert; the first word stands."""
+    before = desk.acknowledged.get(asked.alert)
+    if before is not None:
+        return {"acknowledged": format_instant(before.time_ns)}
+    taken = Acknowledgement(now_ns, asked.by)
+    told = desk.acknowledge(node.context, node.render_state, asked.alert, taken)
+    if not told:
+        raise _Refused(f"no open alert has the id {asked.alert}; bridge/alerts lists those that are open")
+    send(*told)
+    return {"acknowledged": format_instant(now_ns)}
+
+
+def _snooze(node: Node, desk: Desk, asked: SnoozeRequest, now_ns: int, send: Send) -> dict[str, Any]:
+    """Tell no alerts of something for a while."""
+    if asked.cancel is not None:
+        return _cancel(node, desk, asked.cancel, now_ns, send)
+    if not (asked.stream or asked.table or asked.kind):
+        raise _Refused("nothing is named that is to be silent; wanted stream, table or kind")
+    window = Window(
+        begin=format_instant(now_ns),
+        end=format_instant(_until_ns(asked, now_ns)),
+        streams=(asked.stream,) if asked.stream else (),
+        table=asked.table,
+        kind=asked.kind,
+        not_before_ns=now_ns,
+    )
+    _check(node, desk, window, now_ns)
+    wish = desk.wish("snooze", window, asked.by)
+    send(*look(node))
+    return {"number": wish.number, "muting": _muting(desk, now_ns)}
+
+
+def _until_ns(asked: SnoozeRequest, now_ns: int) -> int:
+    if (asked.duration is None) is (asked.until is None):
+        raise _Refused("wanted one of duration (such as 2h) and until (such as 2026-03-01T10:00:00Z)")
+    if asked.duration is not None:
+        length_ns = parse_duration(asked.duration)
+        if length_ns is None:
+            raise _Refused(f"{asked.duration!r} is no duration; wanted {WANTED}")
+        until_ns = now_ns + length_ns
+    else:
+        found = parse_instant(asked.until)
+        if found is None:
+            raise _Refused(f"{asked.until!r} is no time; wanted ISO 8601, such as 2026-03-01T10:00:00Z")
+        until_ns = found
+    if not now_ns < until_ns <= now_ns + LONGEST_SNOOZE_NS:
+        raise _Refused(f"it would end at {format_instant(until_ns)}; wanted a time of the next 366 days")
+    return until_ns
+
+
+def _maintain(node: Node, desk: Desk, asked: MaintenanceRequest, now_ns: int, send: Send) -> dict[str, Any]:
+    """Plan maintenance, or list what is planned."""
+    if asked.cancel is not None:
+        return _cancel(node, desk, asked.cancel, now_ns, send)
+    if asked.begin is None and asked.end is None:
+        return {"muting": _muting(desk, now_ns)}
+    if asked.begin is None or asked.end is None:
+        raise _Refused('wanted begin and end, such as "Sun 02:00" and "Sun 04:00"')
+    window = Window(
+        begin=asked.begin,
+        end=asked.end,
+        streams=tuple(asked.streams),
+        table=asked.table,
+        kind=asked.kind,
+        time_zone=asked.time_zone,
+        not_before_ns=now_ns,
+    )
+    _check(node, desk, window, now_ns)
+    wish = desk.wish("maintenance", window, asked.by)
+    send(*look(node))
+    return {"number": wish.number, "muting": _muting(desk, now_ns)}
+
+
+def _check(node: Node, desk: Desk, window: Window, now_ns: int) -> None:
+    """Refuse what would mute nothing, or be one too many."""
+    if fault := fault_of(window):
+        raise _Refused(f"this is no window of time: {fault}")
+    known = {"table": list(node.context.rules), "kind": [str(kind) for kind in AlertKind]}
+    for key, names in known.items():
+        found = getattr(window, key)
+        if found is not None and found not in names:
+            raise _Refused(f"there is no {key} {found!r}; wanted one of {', '.join(names)}")
+    if len(desk.current(now_ns)) >= MOST_ASKED:
+        raise _Refused(f"there are {MOST_ASKED} already; cancel some")
+
+
+def _cancel(node: Node, desk: Desk, number: int, now_ns: int, send: Send) -> dict[str, Any]:
+    wish = desk.end(number, now_ns)
+    if wish is None:
+        raise _Refused(f"none has the number {number}; bridge/request/maintenance without a begin lists all")
+    send(*look(node))
+    return {"number": number, "muting": _muting(desk, now_ns)}
+
+
+def _muting(desk: Desk, now_ns: int) -> list[WishEntry]:
+    configured = [(None, "maintenance", window, None) for window in desk.maintenance]
+    asked = [(wish.number, wish.purpose, wish.window, wish.by) for wish in desk.current(now_ns)]
+    return [
+        WishEntry(
+            number=number,
+            purpose=cast("Any", purpose),
+            begin=window.begin,
+            end=window.end,
+            time_zone=window.time_zone,
+            streams=window.streams,
+            table=window.table,
+            kind=window.kind,
+            by=by,
+        )
+        for number, purpose, window, by in [*configured, *asked][:MOST_ASKED]
+    ]
+
+
+def _label(node: Node, desk: Desk, asked: LabelRequest, now_ns: int) -> dict[str, Any]:
+    """Keep what an alert was, in hindsight."""
+    desk.note(node.context, node.render_state, node.state, now_ns)
+    if not desk.ledger.known([asked.alert]):
+        raise _Refused(f"the history holds no alert with the id {asked.alert}")
+    label = None if asked.label == "none" else asked.label
+    if not desk.label(asked.alert, label, asked.note, asked.by, now_ns):
+        raise _Refused(f"there are {MOST_LABELS} labels already; export them, and take some back")
+    return {}
