@@ -384,8 +384,16 @@ class Daemon:
             self.schedule.start()
         self.send(info(node), *announce(node.context, node.render_state))
 
+    def finish(self) -> None:
+        """Take the messages that still wait: of QoS 0 nobody would send them again. Raises StorageError."""
+        while items := self.inbox.take(MAX_BATCH):
+            if isinstance(items[0], mqtt.Deliveries | mqtt.Connected):
+                self.take(items)
+        self.commit_all()
+
     def shed(self) -> None:
-        """Count what still waits and nobody will send again: of QoS 0; the rest was not acknowledged."""
+        """Count what was read and cannot be applied, and what waits unread and nobody will send again (QoS 0)."""
+        self.node.state.counts.shed += self.node.state.counts.pending
         while items := self.inbox.take(MAX_BATCH):
             runs = [item.messages for item in items if isinstance(item, mqtt.Deliveries)]
             lost = sum(not message.mid for messages in runs for message in messages)
@@ -393,11 +401,18 @@ class Daemon:
             self.node.state.counts.shed += lost
 
     def stop(self) -> None:
-        """Tell everybody, keep the state, and go. Raises StorageError where the state could not be kept at all."""
+        """Take what waits, tell everybody, keep the state, and go.
+
+        Raises StorageError where the disk takes no more, or the state could not be kept at all.
+        """
         self.notifier.stopping()
         self.schedule.stop()
-        self.commit_all()
-        self.shed()
+        try:
+            self.finish()
+        except StorageError:
+            self.shed()
+            self.report(is_last=True)
+            raise
         self.report(is_last=True)
         self.link.close([bridge_state(self.node.context.root, "stopped")])
         self.node.is_at_rest = True

@@ -274,7 +274,8 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     rejected: dict[str, int]
     """Reason → count of what could not be used; a message that was not read (`payload_too_large`, no room) is one."""
     shed: int = 0
-    """Messages given up unread: those of QoS 0 that still waited when the node was stopped."""
+    """Readings given up, where the node was stopped while the disk refused: those that could not be committed, and of
+    messages with QoS 0 that still waited one each, as for all messages that are not read."""
     ignored: int = 0
     """Messages that say no number, as is normal for their family (a lamp is on): not among `received`."""
     rss_bytes: int | None = None

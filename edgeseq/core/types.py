@@ -543,7 +543,7 @@ class Counts:
     duplicate: int = 0
     rejected: dict[Reason, int] = field(default_factory=dict)
     shed: int = 0
-    """Messages given up unread."""
+    """Of messages given up unread, each of which counts as one reading."""
     ignored: int = 0
     """Messages that say no number, as is normal for their family: neither received nor rejected."""
 
