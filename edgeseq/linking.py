@@ -61,8 +61,11 @@ def tell_fault(log: Log, resolved: Resolved, item: object) -> None:
             do = "install the version of paho-mqtt that requirements/ names; until then a message costs more CPU"
             log("transport.degraded", reason=reason, do=do)
         case mqtt.Disconnected(reason, is_repeated):
-            is_taken = is_repeated or "taken over" in reason.lower()
-            do = _other_client(resolved.client_id) if is_taken else "nothing: it is tried again"
+            do = "nothing: it is tried again"
+            if "taken over" in reason.lower():
+                do = _other_client(resolved.client_id)
+            elif is_repeated:
+                do = f"where network and broker are well, {_other_client(resolved.client_id)}"
             log("broker.disconnected", where=where, reason=reason, do=do)
         case mqtt.Unreachable(reason, retry_s):
             do = "check mqtt.host, mqtt.port and mqtt.version, and that the broker runs"

@@ -23,6 +23,7 @@ from edgeseq.adapters.mqtt import (
     Subscribed,
     Unreachable,
 )
+from edgeseq.adapters.mqtt.connector import Connector
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
 from edgeseq.core.types import Outgoing
@@ -324,18 +325,38 @@ def test_link_tls_file_missing_raises(rigs: Callable[..., Rig], tmp_path: Path) 
         Link(settings, rig.inbox, BatchTransport)
 
 
-def test_link_two_of_one_client_id_loss_soon_again_is_marked(
+def test_link_two_of_one_client_id_are_noticed(
     rigs: Callable[..., Rig], broker: Broker, version_5: bool
 ) -> None:
-    """Two clients of one id steal each other's session: the second loss within seconds is marked."""
+    """Two clients of one id steal each other's session: the third loss in a row is marked, not one or two by chance."""
     first, second = (rigs(broker.port, is_version_5=version_5) for _ in range(2))
 
     def fought() -> bool:
         second.turn()
-        return len(first.of(Disconnected)) >= 2
+        return len(first.of(Disconnected)) >= 3
 
-    first.until(fought, "two losses")
-    assert [lost.is_repeated for lost in first.of(Disconnected)[:2]] == [False, True]
+    first.until(fought, "three losses")
+    losses = first.of(Disconnected)[:3]
+    assert [lost.is_repeated for lost in losses] == [False, False, True]
+
+
+def test_losses_are_repeated_only_in_a_row_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that fails between shows a network or broker that was away; a good connection begins anew, too."""
+    now_s = 1000.0
+    monkeypatch.setattr("edgeseq.adapters.mqtt.connector.time.monotonic", lambda: now_s)
+    found = Connector(lambda: None, lambda: None, (1.0, 30.0))
+
+    def lose(after_s: float) -> bool:
+        nonlocal now_s
+        found.succeeded()
+        now_s += after_s
+        return found.lost()
+
+    assert [lose(1) for _ in range(4)] == [False, False, True, True]
+    found.failed()
+    assert [lose(1) for _ in range(3)] == [False, False, True]
+    assert not lose(100)
+    assert [lose(1) for _ in range(3)] == [False, False, True]
 
 
 def test_link_reason_of_the_broker_told_with_its_code(rigs: Callable[..., Rig]) -> None:
@@ -356,7 +377,10 @@ def test_link_reason_of_the_broker_told_with_its_code(rigs: Callable[..., Rig]) 
     ("lost", "do"),
     [
         (Disconnected("Unspecified error"), "nothing: it is tried again"),
-        (Disconnected("Unspecified error", is_repeated=True), "another client uses client_id edgeseq-attic"),
+        (
+            Disconnected("Unspecified error", is_repeated=True),
+            "where network and broker are well, another client uses client_id edgeseq-attic",
+        ),
         (Disconnected("Session taken over (code 142)"), "another client uses client_id edgeseq-attic"),
     ],
 )

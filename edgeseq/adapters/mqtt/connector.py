@@ -10,6 +10,9 @@ from collections.abc import Callable
 STABLE_AFTER_S = 30.0
 """A connection that lasted this long was good: the next failure starts at the shortest delay again."""
 
+MOST_BY_CHANCE = 2
+"""So many connections may be lost soon after each other, with no attempt failing between, before that is told."""
+
 
 class Connector:
     """Runs `connect`, and `wake` when that is over."""
@@ -23,7 +26,7 @@ class Connector:
         self._failures = 0
         self._next_s = 0.0
         self._since_s = 0.0
-        self._has_lost = False
+        self._lost_soon = 0
         self._thread: threading.Thread | None = None
         self._outcomes: list[str | None] = []
 
@@ -50,7 +53,12 @@ class Connector:
         self._thread = None
         return (self._outcomes.pop(),)
 
-    def back_off(self) -> float:
+    def failed(self) -> float:
+        """Note that an attempt has failed, and put the next one off → seconds."""
+        self._lost_soon = 0
+        return self._back_off()
+
+    def _back_off(self) -> float:
         """Put the next attempt off, longer each time → seconds."""
         shortest_s, longest_s = self._backoff_s
         delay_s = min(longest_s, shortest_s * 2.0**self._failures)
@@ -65,13 +73,13 @@ class Connector:
         self._since_s = time.monotonic()
 
     def lost(self) -> bool:
-        """Put the next attempt off; tell whether one was lost before, and this one soon."""
+        """Put the next attempt off; tell whether connections are made at once and lost soon, again and again."""
         is_stable = time.monotonic() - self._since_s > STABLE_AFTER_S
         if is_stable:
             self._failures = 0
-        self.back_off()
-        is_again, self._has_lost = self._has_lost and not is_stable, True
-        return is_again
+        self._back_off()
+        self._lost_soon = 0 if is_stable else self._lost_soon + 1
+        return self._lost_soon > MOST_BY_CHANCE
 
     def join(self) -> None:
         """Wait for the attempt under way, if any."""

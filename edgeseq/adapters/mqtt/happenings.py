@@ -31,7 +31,9 @@ class Disconnected(msgspec.Struct, frozen=True):
 
     reason: str
     is_repeated: bool = False
-    """The broker has closed one soon after the other: as if two clients stole each other's session."""
+    """The broker takes us at once and closes soon, again and again, as if two clients stole each other's session.
+
+    MQTT 5 has a reason for that, which not every broker gives (mosquitto 2.0.11 does not)."""
 
 
 class Unreachable(msgspec.Struct, frozen=True):

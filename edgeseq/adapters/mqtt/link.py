@@ -165,7 +165,7 @@ class Link:
                 (fault,) = outcome
                 self._deadline_s = now_s + self.settings.connack_timeout_s
                 if fault is not None:
-                    self._sink.deliver(Unreachable(fault, self._connector.back_off()))
+                    self._sink.deliver(Unreachable(fault, self._connector.failed()))
         elif self._transport.socket() is None:
             self._connector.begin_if_due()
         elif not self.is_connected and 0 < self._deadline_s < now_s:
@@ -262,7 +262,7 @@ class Link:
     def refused(self, reason: str) -> None:
         """Take note: the broker does not want us."""
         self._deadline_s = 0.0
-        self._sink.deliver(Refused(reason, self._connector.back_off()))
+        self._sink.deliver(Refused(reason, self._connector.failed()))
 
     def subscribed(self, refusals: list[str | None]) -> None:
         """Take note of the broker's answer for each filter."""
@@ -294,7 +294,7 @@ class Link:
             self._sink.deliver(Disconnected(reason, is_repeated))
         elif self._connector.is_due:  # not refused a moment ago
             text = f"{reason}: connected, but no answer; does the broker speak this MQTT version?"
-            self._sink.deliver(Unreachable(text, self._connector.back_off()))
+            self._sink.deliver(Unreachable(text, self._connector.failed()))
 
     def closing(self) -> None:
         """Forget the socket: it is about to be closed, or nothing is wanted of it."""
