@@ -80,7 +80,8 @@ def place(recording: Recording, plan: dict[str, Any]) -> Iterator[Placed | Unpla
 def _place(
     recording: Recording, plan: dict[str, Any], known: Scales, kind: str, channel: int, amplitude: float, number: int
 ) -> Placed | Unplaced:  # fmt: skip
-    told, warm = plan[kind], int(plan["family"][recording.family]["warm"])
+    told, usual = plan[kind], int(plan["family"][recording.family]["warm"])
+    warm = int(told.get("warm", usual))
     fault = Fault(
         recording=recording.name,
         channel=channel,
@@ -90,7 +91,7 @@ def _place(
         duration=recording.season if told["duration"] == "season" else told["duration"],
         after=told["after"],
         season=recording.season,
-        lag=_lag(recording.season, warm),
+        lag=_lag(recording.season, usual),
         seed=plan["seed"] + zlib.crc32(f"{recording.name} {number}".encode()),
     )
     why = _cannot(recording, fault, known)
