@@ -73,9 +73,7 @@ class Node:
 
     def now_ns(self) -> int:
         """Tell the time by the clock that silence is measured by: the wall's, or that of the newest reading."""
-        if self.resolved.config.node.clock == "readings" and self.state.clock_ns > NOT_YET:
-            return self.state.clock_ns
-        return time.time_ns()
+        return self.state.clock_ns if self.resolved.config.node.clock == "readings" else time.time_ns()
 
     def keep(self, unacknowledged: Iterable[Outgoing]) -> None:
         """Take a snapshot and begin a new journal. Raises StorageError; then the present journal stays in use."""
@@ -96,7 +94,10 @@ class Node:
 
 def look(node: Node) -> list[Outgoing]:
     """Let the desk look what time has changed → what is told of it."""
-    return node.desk.look(node.context, node.render_state, node.state, node.now_ns()) if node.desk else []
+    now_ns = node.now_ns()
+    if node.desk is None or now_ns <= NOT_YET:
+        return []
+    return node.desk.look(node.context, node.render_state, node.state, now_ns)
 
 
 def note(node: Node) -> None:

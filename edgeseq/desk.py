@@ -86,7 +86,7 @@ class Desk:
         self._since_prune = PRUNE_EVERY
         self._exceeded: set[str] = set()
         self._is_settled = True
-        self._next_ns = -(2**62)
+        self._next_ns = self._looked_ns = -(2**62)
         self._mutes_of_day = lru_cache(maxsize=8)(self._mutes)
 
     # --- beginning and ending
@@ -148,10 +148,11 @@ class Desk:
     ) -> list[Outgoing]:
         """Tell what is muted no longer, note what is; keep the readings that have come around alerts."""
         outgoing: list[Outgoing] = []
-        if now_ns >= self._next_ns:
+        if now_ns >= self._next_ns or now_ns < self._looked_ns:  # the clock may have been set back
             outgoing = review(context, render_state, now_ns)
             # A week around a day is known: look again at least once a day, for windows that come every week.
             self._next_ns = min(next_change_ns(self.mutes_at(now_ns), now_ns), now_ns + DAY_NS)
+        self._looked_ns = now_ns
         for around in [around for around in self.around.values() if is_due(state, around)]:
             self._keep_readings(around)
         for rule in context.rules.values():
