@@ -69,6 +69,8 @@ def _read(memory: Memory, message: Message) -> Said:
         payload: Payload = _bindings().Payload.FromString(message.payload)
     except _decode_error() as error:
         return Said(faults=(Fault(Reason.MALFORMED, f"no payload of Sparkplug B: {error}"),))
+    if not (payload.metrics or payload.HasField("seq") or payload.HasField("timestamp")):
+        return Said(faults=(Fault(Reason.MALFORMED, "neither metrics nor time nor sequence number"),))
     _, group, kind, edge_node, *rest = message.topic.split("/")
     device = rest[0] if rest else ""
     path = f"{group}/{edge_node}"
