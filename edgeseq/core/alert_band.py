@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from edgeseq.core import offsets
 from edgeseq.core.pending import BLEND, CALIBRATED, Waiting
 from edgeseq.core.table import Column, Work
 from edgeseq.core.types import F64
@@ -87,7 +88,8 @@ def served_bands(work: Work, forecasts: Waiting, coverage: float) -> tuple[F64, 
     value = forecasts.value[:CALIBRATED, :, 0]
     below, above = value.copy(), value.copy()
     below[BLEND], above[BLEND] = forecasts.lower[:, 0], forecasts.upper[:, 0]
-    return alert_band(work["offset"][:, :, 0], width, work["stride"], below, value, above)
+    offset = offsets.in_sensor_units(work, slice(1))[:, :, 0]
+    return alert_band(offset, width, work["stride"], below, value, above)
 
 
 def alert_band(

@@ -113,7 +113,6 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
         "next_observed": Column(c, "bool", init=False),
         "model_warm": Column((), "int64", 0),
         "warm_step": Column((), "int64", NONE_YET),
-        "serving": Column((), "int64", pending.BASELINE),
         "status": Column((3,), "int64", -1),
     }
     columns |= align.columns(channels) | dedupe.columns(channels)
@@ -185,6 +184,7 @@ def reset_rows(group: Group, rows: I64) -> None:
         "serving",
         "pending",
         "pending_model",
+        "pending_offset",
         "calm",
         *detect.worthless(),
     )
@@ -288,6 +288,8 @@ def _forget_model(group: Group) -> None:
     table["unit"][:] = np.nan
     table["warm_step"][:] = NONE_YET
     everything = np.arange(table.rows)
-    table.reset(everything, ("pending_model", "paired_error", "paired", "log_ratio", "leads_filled"))
-    for name in ("offset", "error", "scored", "alert_width", "calm", "stride"):
+    table.reset(
+        everything, ("pending_model", "pending_offset", "paired_error", "paired", "log_ratio", "leads_filled")
+    )
+    for name in ("offset_scales", "error", "recent_error", "scored", "alert_width", "calm", "stride"):
         table[name][:, pending.BLEND] = table.columns[name].init

@@ -1,7 +1,8 @@
 """Forecasts that wait for their outcomes, in a packed ring.
 
 Lead l needs those of the l closed steps and of the open one, slot (step mod l + 1). What the model said waits in its
-own float32 and scale, and the blend as its share of it, so that nothing of them is lost.
+own float32 and scale, and the blend as its share of it, so that nothing of them is lost. Beside it waits what the
+interval of the forecaster that served was widened by.
 
 Axes: F forecasters, C channels, K calibrated leads, n rows of a batch.
 """
@@ -39,6 +40,8 @@ def columns(channels: int, horizon: int) -> dict[str, Column]:
     return {
         "pending": Column((slots, channels), init=np.nan, apart=True),
         "pending_model": Column((slots, channels, 4), "float32", np.nan),
+        "pending_offset": Column((slots, channels), "float32", np.nan),
+        "serving": Column((), "int64", BASELINE),
     }
 
 
@@ -50,6 +53,8 @@ class Waiting(NamedTuple):
     lower: F64
     """(C, K, n) of the blend; the baseline has no width of its own."""
     upper: F64
+    offset: F64
+    """(C, K, n) what the published interval was widened by; NaN where none was."""
 
 
 @functools.cache
@@ -69,7 +74,8 @@ def _slots(table: Table, leads: tuple[int, ...], rows: I64, step: I64) -> I64:
 
 
 def push(
-    table: Table, leads: tuple[int, ...], rows: I64, step: I64, baseline: F64, model: F32 | None, share: F32 | None
+    table: Table, leads: tuple[int, ...], rows: I64, step: I64, baseline: F64, model: F32 | None, share: F32 | None,
+    offset: F64 | None = None,
 ) -> None:  # fmt: skip
     """Keep forecasts made at `step` until their outcomes come; again for the same step replaces them.
 
@@ -81,11 +87,13 @@ def push(
         baseline: (n, C, K) values in sensor units.
         model: (n, C, K, 3) lower, value, upper in the model's scale, NaN where it says nothing; None: no model.
         share: (n, C, K) of the model in the blend.
+        offset: (C, K, n) what the interval is widened by; None: nothing is published.
     """
     at = _slots(table, leads, rows, step)
     n, K = at.shape
     C = table.columns["pending"].shape[1]
     table["pending"].reshape(-1, C)[at] = baseline.swapaxes(1, 2)
+    table["pending_offset"].reshape(-1, C)[at] = np.nan if offset is None else offset.transpose(2, 1, 0)
     if model is None or share is None:
         return
     said = np.empty((n, K, C, 4), np.float32)
@@ -115,7 +123,8 @@ def due(
     value[MODEL] = model[VALUE]
     mixed = blend(value[BASELINE], model, said[3].astype(np.float64))
     value[BLEND] = mixed[VALUE]
-    return Waiting(value, mixed[LOWER], mixed[UPPER])
+    offset = table["pending_offset"].reshape(-1, C).take(at, axis=0).transpose(2, 1, 0).astype(np.float64)
+    return Waiting(value, mixed[LOWER], mixed[UPPER], offset)
 
 
 def blend(baseline: F64, model: F64, share: F64) -> F64:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseq.core import offsets
 from edgeseq.core.pending import BASELINE, BLEND, CALIBRATED, MODEL
 from edgeseq.core.table import Work
 from edgeseq.core.types import F32, F64, I64, Bool
@@ -64,13 +65,17 @@ def model_share(work: Work, leads: tuple[int, ...], horizon: int) -> F32:
     return _by_rows(_between_leads(share, leads, horizon)).astype(np.float32)
 
 
-def spread(work: Work, leads: tuple[int, ...], pick: Pick, horizon: int) -> F64:
-    """Give what the intervals are widened by: the offsets of what serves → (n, C, H).
+def widening(work: Work, pick: Pick) -> F64:
+    """Give what the intervals of the calibrated leads are widened by: the offsets of what serves → (C, K, n).
 
     NaN while nothing was scored.
     """
-    offset = _carry_forward(pick(work["offset"]))
-    return _by_rows(_between_leads(offset, leads, horizon))
+    return _carry_forward(pick(offsets.in_sensor_units(work)))
+
+
+def spread(widened: F64, leads: tuple[int, ...], horizon: int) -> F64:
+    """Spread `widening` (C, K, n) over all leads → (n, C, H)."""
+    return _by_rows(_between_leads(widened, leads, horizon))
 
 
 def interval(spread: F64, lower: F64, value: F64, upper: F64) -> tuple[F64, F64]:

@@ -17,7 +17,7 @@ from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
 from edgeseq.core.forecast import Stepper, initial_state, put_rows, step_rows
 from edgeseq.core.group import MODEL, NONE_YET, Group, recent_history, reset_rows, stored_states
 from edgeseq.core.known import look
-from edgeseq.core.pending import BASELINE, BLEND, Waiting
+from edgeseq.core.pending import BASELINE, BLEND, LOWER, UPPER, VALUE, Waiting
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
     F32,
@@ -212,11 +212,13 @@ def _mean(log_ratio: F64) -> F64:
 
 
 class Said(NamedTuple):
-    """What serves n rows says of the next steps, before calibration; (n, C, H) each."""
+    """What serves n rows says of the next steps, before calibration; lower, value and upper (n, C, H)."""
 
     lower: F64
     value: F64
     upper: F64
+    widened: F64
+    """(C, K, n) by how much the interval is, at the calibrated leads."""
 
 
 def _step(group: Group, work: Work, samples: Samples) -> Said:
@@ -228,36 +230,40 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     at_leads = _lead_index(group.leads)
     naive = run(group, BASELINE, work.rows, work["baseline.which"], samples.values)[..., 0]
     model, warm = group.model, work["model_warm"].nonzero()[0]
-    said = Said(naive, naive, naive)
     if model is None:
-        pending.push(group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None)
-        return said
+        widened = serve.widening(work, serve.picking(work["serving"] == BLEND))
+        pending.push(
+            group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None, widened
+        )
+        return Said(naive, naive, naive, widened)
     if len(warm) == len(work):
-        quantiles, share, said = _step_model(group, model, work, samples.values, naive, None)
+        quantiles, share, mixed = _step_model(group, model, work, samples.values, naive, None)
     elif len(warm):
         quantiles = np.full((*naive.shape, 3), np.nan, np.float32)
         share = np.zeros(naive.shape, np.float32)
-        quantiles[warm], share[warm], mixed = _step_model(group, model, work, samples.values, naive, warm)
-        said = Said(naive.copy(), naive.copy(), naive.copy())
-        for whole, part in zip(said, mixed, strict=True):
-            whole[warm] = part
+        mixed = np.repeat(naive[None], 3, axis=0)
+        quantiles[warm], share[warm], mixed[:, warm] = _step_model(
+            group, model, work, samples.values, naive, warm
+        )
     else:
         quantiles, share = np.full((*naive.shape, 3), np.nan, np.float32), np.zeros(naive.shape, np.float32)
+        mixed = np.repeat(naive[None], 3, axis=0)
+    widened = serve.widening(work, serve.picking(work["serving"] == BLEND))
     pending.push(
         group.table, group.leads, work.rows, samples.step,
-        naive[..., at_leads], quantiles[:, :, at_leads], share[..., at_leads],
+        naive[..., at_leads], quantiles[:, :, at_leads], share[..., at_leads], widened,
     )  # fmt: skip
-    return said
+    return Said(mixed[LOWER], mixed[VALUE], mixed[UPPER], widened)
 
 
 def _step_model(
     group: Group, model: Stepper, work: Work, values: F64, naive: F64, warm: I64 | None
-) -> tuple[F32, F32, Said]:
+) -> tuple[F32, F32, F64]:
     """Step the model of warm rows (m,), or of all.
 
     Returns:
         its lower, value and upper (m, C, H, 3) in its own scale, NaN where it is not sound; its share (m, C, H); and
-        what serves the rows.
+        lower, value and upper of what serves the rows (3, m, C, H).
     """
     at = slice(None) if warm is None else warm
     rows, step, which = work.rows[at], work["next_step"][at], work["model.which"][at]
@@ -277,7 +283,7 @@ def _step_model(
     blended = work["serving"][at] == BLEND  # a model that is not sound has just ceased to serve
     if np.count_nonzero(blended) < len(blended):
         mixed = np.where(blended[:, None, None], mixed, naive)
-    return quantiles, share, Said(*mixed)
+    return quantiles, share, mixed
 
 
 def _in_sensor_units(quantiles: F32, anchor: F64, unit: F64) -> F64:
@@ -392,8 +398,7 @@ def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F
     """Make the Forecast events of the serving forecaster; their columns are of the forecast channels."""
     n, source = group.targets, work["serving"]
     modelled = source == BLEND
-    widening = serve.spread(work, group.leads, serve.picking(modelled), group.horizon)
-    lower, upper = serve.interval(widening, *said)
+    lower, upper = serve.interval(serve.spread(said.widened, group.leads, group.horizon), *said[:3])
     skill = np.where(modelled, 1 - np.exp(work["log_ratio"].copy()), 0.0)
     observed = (
         samples.values

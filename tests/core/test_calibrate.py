@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeseq.core import alert_band, calibrate, pending, serve
+from edgeseq.core import alert_band, calibrate, offsets, pending, serve
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import COVERAGE, F64
 
@@ -29,6 +29,7 @@ class Streams:
         self.table = Table(_columns(1, horizon))
         self.rows = np.array([self.table.add_row() for _ in range(n)])
         self.work = self.table.gather(self.rows)
+        self.work["serving"][...] = pending.BLEND
 
     def due(self, step: int) -> pending.Waiting:
         """Give what was forecast for a step."""
@@ -48,9 +49,11 @@ class Streams:
         """Learn of the outcomes (n,) of a step, then let the model say lower, value, upper (3,) at every lead."""
         calibrate.learn(self.work, self.leads, outcome[None], self.due(step), coverage)
         shape = (len(self.rows), 1, len(self.leads))
+        widened = serve.widening(self.work, serve.picking(self.work["serving"] == pending.BLEND))
         naive, share = np.full(shape, baseline), np.ones(shape, np.float32)
         model = np.broadcast_to(said, (*shape, 3)).astype(np.float32)
-        pending.push(self.table, self.leads, self.rows, np.full(len(self.rows), step), naive, model, share)
+        at = np.full(len(self.rows), step)
+        pending.push(self.table, self.leads, self.rows, at, naive, model, share, widened)
 
 
 def coverage(outcomes: F64, spread: float, *, from_step: int, wanted: float = COVERAGE) -> F64:
@@ -59,7 +62,7 @@ def coverage(outcomes: F64, spread: float, *, from_step: int, wanted: float = CO
     streams = Streams(n)
     inside, told = np.zeros(len(LEADS)), 0
     for step in range(steps):
-        offset = streams.work["offset"][pending.BLEND, 0]
+        offset = offsets.in_sensor_units(streams.work)[pending.BLEND, 0]
         if step >= from_step:
             inside += (np.abs(outcomes[:, step]) <= spread + offset).sum(axis=1)
             told += n
@@ -72,6 +75,36 @@ def test_coverage_is_what_was_asked_for_whatever_the_raw_interval(spread: float,
     """Intervals of no width, about right and twice too wide all come to it within 1.5 points at every lead."""
     outcomes = np.random.default_rng(5).standard_t(4, (20, 1500))
     assert coverage(outcomes, spread, from_step=500, wanted=wanted) == pytest.approx(wanted, abs=0.015)
+
+
+def test_published_intervals_of_long_leads_hold_what_was_promised() -> None:
+    """Errors that last for days fool an offset judged by its own present: those published held too little."""
+    rng, steps, memory = np.random.default_rng(8), 6000, 0.98
+    noise = rng.normal(size=(steps, 10))
+    outcomes = np.zeros((steps, 10))
+    for step in range(1, steps):
+        outcomes[step] = memory * outcomes[step - 1] + noise[step]
+    streams = Streams(10)
+    inside = []
+    for step, outcome in enumerate(outcomes):
+        published = streams.due(step).offset[0]
+        inside.append(np.abs(outcome) <= published)
+        streams.live(step, outcome, np.zeros(3))
+    assert np.mean(inside[1000:], axis=(0, 2)) == pytest.approx(0.9, abs=0.005)
+
+
+def test_long_leads_widen_as_soon_as_lead_1_errs_more() -> None:
+    """A sensor that scatters three times as wide widens lead 24 without an outcome of it."""
+    outcomes = np.random.default_rng(4).normal(size=440)
+    streams, told = Streams(), []
+    for step, outcome in enumerate(outcomes.tolist()):
+        y = outcome * (3 if step >= 380 else 1)
+        told.append(offsets.in_sensor_units(streams.work)[pending.BLEND, 0, -1, 0])
+        said = np.zeros((3, 1, len(LEADS), 1))
+        said[:, :, 1:] = np.nan if step >= 380 else 0.0
+        forecasts = pending.Waiting(said, said[0], said[0], np.full_like(said[0], np.nan))
+        calibrate.learn(streams.work, LEADS, np.array([[y]]), forecasts, COVERAGE)
+    assert told[439] > 1.15 * told[380]
 
 
 def test_coverage_returns_after_the_scale_doubles() -> None:
@@ -88,7 +121,17 @@ def test_stream_learns_the_same_beside_one_that_has_no_outcome_yet() -> None:
     for step, outcome in enumerate(outcomes.tolist()):
         alone.live(step, np.array([outcome]), np.array([-0.5, 0, 0.5]))
         beside.live(step, np.array([outcome, np.nan]), np.array([-0.5, 0, 0.5]))
-    for name in ("offset", "error", "scored", "alert_width", "stride", "paired_error", "paired", "log_ratio"):
+    for name in (
+        "offset_scales",
+        "error",
+        "recent_error",
+        "scored",
+        "alert_width",
+        "stride",
+        "paired_error",
+        "paired",
+        "log_ratio",
+    ):
         np.testing.assert_array_equal(alone.work[name][..., 0], beside.work[name][..., 0], err_msg=name)
 
 
@@ -127,9 +170,10 @@ def test_forecasts_wait_without_losing_a_bit() -> None:
 def test_interval_contains_its_value_and_widens_smoothly() -> None:
     """Between calibrated leads offsets are interpolated; a negative offset never pushes an edge past the value."""
     streams = Streams()
-    streams.work["offset"][0, 0, :, 0] = [-5.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+    streams.work["offset_scales"][0, 0, :, 0] = [-5.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+    streams.work["error"][...] = 1.0
     value = np.zeros((1, 1, 24))
-    spread = serve.spread(streams.work, LEADS, serve.picking(np.array([False])), 24)
+    spread = serve.spread(serve.widening(streams.work, serve.picking(np.array([False]))), LEADS, 24)
     lower, upper = serve.interval(spread, value, value, value)
     assert (lower <= value).all()
     assert (value <= upper).all()
@@ -175,7 +219,7 @@ def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
     said = np.zeros((1, len(streams.leads), 1))
     for step in range(3000 + 150):
         value = np.stack([said, said, said + float(step >= 3000)])
-        forecasts = pending.Waiting(value, value[pending.MODEL], value[pending.MODEL])
+        forecasts = pending.Waiting(value, *(value[pending.MODEL],) * 2, np.full(said.shape, np.nan))
         calibrate.learn(streams.work, streams.leads, np.zeros((1, 1)), forecasts, COVERAGE)
     error = streams.work["paired_error"][pending.MODEL, 0, :, 0]
     assert error[0] == pytest.approx(0.5, abs=0.01)

@@ -266,7 +266,7 @@ def test_two_readings_of_one_step_count_once() -> None:
     )
     run(once, [message("t/a", 0, 1.0), message("t/a", 70, 2.0), message("t/a", 120, 3.0)])
     assert [f.step for f in forecasts(events)] == [0, 1, 1, 2]
-    for name in ("history", "baseline.states.last", "baseline.which", "pending", "offset", "error"):
+    for name in ("history", "baseline.states.last", "baseline.which", "pending", "offset_scales", "error"):
         assert twice.groups[0].table[name].tobytes() == once.groups[0].table[name].tobytes()
 
 
