@@ -29,6 +29,10 @@ MIN_LEARNING_STEPS = 336
 misses is below 0.9 % (rule of three, 95 %); fewer say too little about the outermost thousandth."""
 
 
+REFRACTORY_STEPS = 12
+"""Steps after an alert of behaviour in which none of its kind opens: twice what has cleared it."""
+
+
 @dataclass(slots=True)
 class Group:
     """One rule, its forecasters, and a table with a row for each of its streams."""
@@ -45,6 +49,8 @@ class Group:
     learning_steps: int
     limits: F64 | None
     """(C, 2) lowest and highest allowed value, infinite where not configured; None where none is."""
+    settings: detect.Settings
+    """What the configuration says of alerts, those limits included."""
     table: Table
     estimator: Estimator | None = None
     known: Known | None = None
@@ -77,8 +83,8 @@ def new_group(
     steppers: tuple[Stepper, ...] = (baseline, model) if model else (baseline,)
     estimating = (estimator.stepper,) if estimator else ()
     ring = max(2 * WARM_READINGS, *(s.ring for s in (*steppers, *estimating)))
-    limits = [rule.limits.get(name, Limits()) for name in rule.channel_names]
-    bounds = [(_or(x.min, -np.inf), _or(x.max, np.inf)) for x in limits]
+    learning_steps = max(MIN_LEARNING_STEPS, rule.season_steps)
+    limits = _limits(rule)
     return Group(
         rule=rule,
         targets=len(rule.forecast_names),
@@ -86,13 +92,41 @@ def new_group(
         horizon=horizon,
         leads=pending.leads_up_to(horizon),
         ring=ring,
-        learning_steps=max(MIN_LEARNING_STEPS, rule.season_steps),
-        limits=np.array(bounds, dtype=np.float64) if np.isfinite(bounds).any() else None,
+        learning_steps=learning_steps,
+        limits=limits,
+        settings=_settings(rule, limits, learning_steps),
         table=Table(
             _columns(channels, horizon, ring, steppers) | (estimate.columns(estimator) if estimator else {})
         ),
         estimator=estimator,
         known=new_known(inputs, rule.period_ns, horizon, ring) if inputs.names else None,
+    )
+
+
+def _limits(rule: StreamRule) -> F64 | None:
+    """Give the limits of each channel (C, 2), infinite where there is none; None where no channel has any."""
+    limits = [rule.limits.get(name, Limits()) for name in rule.channel_names]
+    bounds = [(_or(x.min, -np.inf), _or(x.max, np.inf)) for x in limits]
+    return np.array(bounds, dtype=np.float64) if np.isfinite(bounds).any() else None
+
+
+def _settings(rule: StreamRule, limits: F64 | None, learning_steps: int) -> detect.Settings:
+    """Bring what the rule says of alerts to steps and columns."""
+    said = rule.alerting
+    least = [said.min_deviation.get(name, (0.0, 0.0)) for name in rule.channel_names]
+    min_steps = -(-said.min_duration_ns // rule.period_ns)
+    given = None if said.refractory_ns is None else -(-said.refractory_ns // rule.period_ns)
+    usual = (REFRACTORY_STEPS if kind in detect.BEHAVIOUR else 0 for kind in range(len(detect.KINDS)))
+    return detect.Settings(
+        learning_steps=learning_steps,
+        limits=limits,
+        enabled=np.array([kind in said.kinds for kind in detect.KINDS]) if said.kinds else None,
+        least=np.array(least) if said.min_deviation else None,
+        above=said.direction != "below",
+        below=said.direction != "above",
+        sensitivity=said.sensitivity,
+        min_steps=(min_steps,) * len(detect.KINDS),
+        refractory_steps=tuple(steps if given is None else given for steps in usual),
     )
 
 

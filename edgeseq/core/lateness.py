@@ -44,6 +44,7 @@ KEPT = frozenset({"stream", *TOLD, *ARRIVAL})
 
 _OF_ALERTS = (
     "alert_open",
+    "alert_level",
     "good",
     "good_now",
 )
@@ -195,9 +196,15 @@ def _correct_alerts(
     # Silence is not made again: it stays as it was.
     made = {at: entry for at, entry in detect.of_row(table, row).items() if at.kind != detect.SILENT}
     silence = {at: entry for at, entry in alerts.items() if at.kind == detect.SILENT}
-    detect.set_row(table, row, {**silence, **made, **{at: alerts[at] for at in made.keys() & alerts.keys()}})
-    changed = sorted((made.keys() ^ alerts.keys()) - silence.keys())
-    return [detect.correct(table, at, order, time_ns, alerts.get(at)) for at in changed]
+    kept = {at: alerts[at] for at in _open_ones(made) & _open_ones(alerts)}
+    detect.set_row(table, row, {**silence, **made, **kept})
+    was, now = _open_ones(alerts), _open_ones(made)
+    changed = sorted((was ^ now) - silence.keys())
+    return [detect.correct(table, at, order, time_ns, alerts[at] if at in was else None) for at in changed]
+
+
+def _open_ones(entries: Mapping[detect.Place, detect.Entry]) -> set[detect.Place]:
+    return {at for at, entry in entries.items() if entry.level == detect.OPEN}
 
 
 # --- keeping and bringing back ----------------------------------------------------------------------------------

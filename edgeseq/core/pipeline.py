@@ -254,7 +254,7 @@ def describe(state: State) -> list[Event]:
     for group in state.groups:
         rows = np.arange(group.table.rows)
         events += [StreamCreated(0, stream) for stream in group.table["stream"].tolist()]
-        events += detect.still_open(group.table) if group.rule.alerts else []
+        events += _told(group.rule, [*detect.still_open(group.table)])
         if group.estimator:
             known = group.table["estimate.class"] != NO_CLASS
             events += estimate.classes(group.table, rows, np.zeros(len(rows), np.int64), known)
@@ -425,8 +425,11 @@ def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
 
 
 def _told(rule: StreamRule, events: list[Event]) -> list[Event]:
-    """Drop the alerts of a rule that wants none; its status still tells silent and stuck streams."""
-    return events if rule.alerts else [event for event in events if not isinstance(event, AlertEvent)]
+    """Drop the alerts of kinds that a rule does not want; its status still tells silent and stuck streams."""
+    if rule.alerts and not rule.alerting.kinds:
+        return events
+    wanted = rule.alerting.kinds if rule.alerts else ()
+    return [event for event in events if not isinstance(event, AlertEvent) or event.kind in wanted]
 
 
 def _remember(state: State, readings: Readings) -> Bool:

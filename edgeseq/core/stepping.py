@@ -100,7 +100,7 @@ def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
     forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
     closed = _closed(group, work, order, forecasts) if detect.DETECTORS else None
     calibrate.learn(work, group.leads, value, forecasts, group.rule.coverage)
-    alerts = detect.commit(table, work, closed)
+    alerts = detect.commit(table, work, step, closed)
     table["history"][rows, :, step % group.ring] = value.T
     np.copyto(work["first_step"], step, where=work["first_step"] == NONE_YET)
     work["baseline.which"][...] ^= 1
@@ -126,7 +126,7 @@ def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.
         band=_band(group, work, forecasts),
         forecasts=forecasts.value,
         leads=group.leads,
-        learning_steps=group.learning_steps,
+        settings=group.settings,
         targets=group.targets,
     )
 
@@ -364,8 +364,8 @@ def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]
     if group.targets < len(observed):
         judged = observed & (np.arange(len(observed)) < group.targets)[:, None]
     to_judge = detect.Judged(samples.order, samples.step, samples.time_ns, values, judged)
-    alerts = detect.observe(group.table, work, to_judge, band, group.limits, group.learning_steps)
     scores = detect.score(values, band.expected, band.lower, band.upper)
+    alerts = detect.observe(group.table, work, to_judge, band, scores, group.settings)
     if np.count_nonzero(observed) < observed.size:
         scores = np.where(observed, scores, np.nan)
     forecasts = _forecasts(group, work, samples, said, scores)
@@ -449,11 +449,8 @@ def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) 
             mismatch |= ratio < 0.25
         mismatch &= table["arrivals"][rows] > 20
         status[mismatch, 1] = DATA.index(DataStatus.MISMATCH)
-    alerts = table["alert_open"][rows]
-    if np.count_nonzero(alerts):
-        status[alerts[..., detect.STUCK].any(axis=1), 1] = DATA.index(DataStatus.STUCK)
-        status[alerts[..., detect.SILENT].any(axis=1), 1] = DATA.index(DataStatus.SILENT)
-        status[rule.alerts & alerts.any(axis=(1, 2)), 2] = ALERTS.index("alert")
+    if table.notes:
+        _tell_of_alerts(group, rows, status)
     told = (status != table["status"][rows]).any(axis=1)
     if np.count_nonzero(told):
         table["status"][rows] = status
@@ -467,3 +464,17 @@ def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) 
         )
         for i in (told.nonzero()[0].tolist() if changed_only else range(len(rows)))
     ]
+
+
+def _tell_of_alerts(group: Group, rows: I64, status: I64) -> None:
+    """Put into the statuses (n, 3) of rows what is watched or open."""
+    level = group.table["alert_level"][rows]
+    is_open = level == detect.OPEN
+    status[is_open[..., detect.STUCK].any(axis=1), 1] = DATA.index(DataStatus.STUCK)
+    status[is_open[..., detect.SILENT].any(axis=1), 1] = DATA.index(DataStatus.SILENT)
+    if not group.rule.alerts:
+        return
+    if (enabled := group.settings.enabled) is not None:
+        level = np.where(enabled, level, 0)
+    status[(level == detect.WATCH).any(axis=(1, 2)), 2] = ALERTS.index("watch")
+    status[(level == detect.OPEN).any(axis=(1, 2)), 2] = ALERTS.index("alert")

@@ -254,6 +254,7 @@ def test_tick_changes_alerts_status_and_clock_only() -> None:
     changed = {name.split("\n")[1] for name in before if before[name].tobytes() != after[name].tobytes()}
     told = {
         "alert_open",
+        "alert_level",
         "alert_seq",
         "alerts.place",
         "alerts.numbers",

@@ -32,8 +32,10 @@ A file of this package with these functions, and one line in `detectors.DETECTOR
     accept(table, work, i, channel)
         Optional: take the present of row `work.rows[i]` as the new normal. What has 8 bytes is written by `work[name]`.
 
-Scores of all kinds have the same life: an alert opens at 1 and clears after 6 steps below. Columns that make no sense
-after a gap longer than the history are named in `Detector.worthless`.
+Scores of all kinds have the same life (`life`): watched from 0.9 on, an alert from 1 on, good from 0.8 down; six good
+steps clear it. The configuration's sensitivity, direction and smallest deviation are applied to what `score` gives,
+the last two to its `observed` and `expected`. Columns that make no sense after a gap longer than the history are named
+in `Detector.worthless`.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from edgeseq.core.detect import detectors, life, stuck
 from edgeseq.core.detect import silence as _silence
 from edgeseq.core.detect.detectors import DETECTORS
 from edgeseq.core.detect.kinds import (
+    BEHAVIOUR,
     KINDS,
     LIMIT_AHEAD,
     MOST_SCORE,
@@ -57,11 +60,12 @@ from edgeseq.core.detect.kinds import (
     Judged,
     Place,
     Scores,
+    Settings,
     p_value,
     score,
 )
-from edgeseq.core.detect.ledger import Entry, dump, load, of_row, set_row
-from edgeseq.core.detect.life import CLEAR_AFTER, Moment, Verdict, correct, still_open
+from edgeseq.core.detect.ledger import OPEN, WATCH, Entry, dump, load, of_row, set_row
+from edgeseq.core.detect.life import CLEAR_AFTER, Moment, Verdict
 from edgeseq.core.detect.silence import (
     NEVER,
     arrive,
@@ -71,21 +75,26 @@ from edgeseq.core.detect.silence import (
     sweep,
 )
 from edgeseq.core.detect.stuck import RUN_LENGTHS
+from edgeseq.core.detect.telling import SEVERITIES, correct, severity, still_open
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64, I64, AlertEvent, Bool
 
 __all__ = [
+    "BEHAVIOUR",
     "CLEAR_AFTER",
     "DETECTORS",
     "KINDS",
     "LIMIT_AHEAD",
     "MOST_SCORE",
     "NEVER",
+    "OPEN",
     "OUT_OF_RANGE",
     "RUN_LENGTHS",
+    "SEVERITIES",
     "SILENT",
     "SPIKE",
     "STUCK",
+    "WATCH",
     "Band",
     "Closed",
     "Entry",
@@ -93,6 +102,7 @@ __all__ = [
     "Judged",
     "Place",
     "Scores",
+    "Settings",
     "arrive",
     "columns",
     "commit",
@@ -106,11 +116,25 @@ __all__ = [
     "resume",
     "score",
     "set_row",
+    "severity",
     "shortest_wait_ns",
     "still_open",
     "sweep",
     "worthless",
 ]
+
+
+CLEAR_BELOW = 0.8
+"""A sample is good from this score on down: what hovers at the threshold neither clears an alert nor opens another."""
+
+WATCH_FROM = 0.9
+"""Score from which a detector's kind is watched."""
+
+LIMIT_MARGIN = 0.01
+"""Share of the range between two limits that a value must lie within them to be good again."""
+
+TOLD_BY_STATUS = np.isin(np.arange(len(KINDS)), (STUCK, SILENT))
+"""Kinds that the status tells of where their alerts are off."""
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -125,40 +149,47 @@ def worthless() -> tuple[str, ...]:
 
 
 def observe(
-    table: Table, work: Work, samples: Judged, band: Band, limits: F64 | None, learning_steps: int
+    table: Table, work: Work, samples: Judged, band: Band, scores: F64, settings: Settings
 ) -> list[AlertEvent]:  # fmt: skip
     """Judge the open step's samples; provisional until `commit`.
 
-    limits: (C, 2) lowest and highest allowed value, infinite where not configured; None where none is.
+    scores: (C, n) how far the samples lie from the band's forecast (`score`).
     """
     value, observed = samples.value, samples.observed
-    same, is_stuck = stuck.extend(table, work, value, observed, learning_steps)
-    outside = band.live & ((value < band.lower) | (value > band.upper))
-    bad = [outside & observed, is_stuck]
-    if limits is not None:
+    same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps)
+    # 1 itself is within the band.
+    bad = [(scores > 1 / settings.sensitivity) & band.live & observed, is_stuck]
+    if (limits := settings.limits) is not None:
         bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
     # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.
     concerned = _concerned(table, work.rows, bad)
     if not np.count_nonzero(concerned):
         return []
-    return _judge(table, work, samples, band, limits, bad, same, concerned.nonzero()[0])
+    at = concerned.nonzero()[0]
+    verdict = _verdict(samples, band, scores, settings, bad, same, at)
+    when = Moment(samples.order[at], samples.step[at], samples.time_ns[at])
+
+    def show(i: int, channel: int, kind: int) -> Evidence:
+        return _evidence(samples, band, scores, settings.limits, int(at[i]), channel, kind)
+
+    return life.turn(table, work.rows[at], verdict, when, settings, show)
 
 
 def _concerned(table: Table, rows: I64, bad: list[Bool]) -> Bool:
-    """Tell which rows (n,) have an open alert, or something bad in any of the masks (C, n)."""
+    """Tell which rows (n,) have anything watched or open, or something bad in any of the masks (C, n)."""
     concerned = np.zeros(len(rows), dtype=np.bool_)
     if table.notes:
-        concerned |= np.any(table["alert_open"][rows], axis=(1, 2))
+        concerned |= np.any(table["alert_level"][rows], axis=(1, 2))
     for mask in bad:
         if np.count_nonzero(mask):
             concerned |= mask.any(axis=0)
     return concerned
 
 
-def _judge(
-    table: Table, work: Work, samples: Judged, band: Band, limits: F64 | None, found: list[Bool], same: Bool, at: I64
-) -> list[AlertEvent]:  # fmt: skip
-    """Turn what the samples of the rows at `at` show into the life of their alerts."""
+def _verdict(
+    samples: Judged, band: Band, scores: F64, settings: Settings, found: list[Bool], same: Bool, at: I64
+) -> Verdict:
+    """Say of the samples of the rows at `at` what is bad and what is good."""
     observed = samples.observed[:, at].T
     bad = np.zeros((*observed.shape, len(KINDS)), dtype=np.bool_)
     judged = np.zeros_like(bad)
@@ -167,66 +198,113 @@ def _judge(
         judged[..., kind] = observed
     judged[..., OUT_OF_RANGE] = observed
     judged[..., SPIKE] &= np.isfinite(band.lower[:, at].T)
-    # A run that goes on is not good, though only its listed lengths are bad.
+    value, expected = samples.value[:, at], band.expected[:, at]
+    counts = deviates(value, expected, settings).T
+    bad[..., SPIKE] &= counts
     good = judged & ~bad
+    calm = scores[:, at].T * settings.sensitivity <= CLEAR_BELOW
+    good[..., SPIKE] &= calm | ~counts
+    # A run that goes on is not good, though only its listed lengths are bad.
     good[..., STUCK] &= ~same[:, at].T
-    when = Moment(samples.order[at], samples.step[at], samples.time_ns[at])
-    return life.turn(
-        table,
-        work.rows[at],
-        Verdict(bad, good, judged),
-        when,
-        lambda i, channel, kind: _evidence(samples, band, limits, int(at[i]), channel, kind),
-    )
+    good[..., OUT_OF_RANGE] &= _well_within(value, settings.limits).T
+    if settings.enabled is not None:
+        bad &= settings.enabled | TOLD_BY_STATUS
+    return Verdict(bad, good, judged)
 
 
-def _evidence(samples: Judged, band: Band, limits: F64 | None, i: int, channel: int, kind: int) -> Evidence:
+def deviates(observed: F64, expected: F64, settings: Settings) -> Bool:
+    """Tell which deviations (C, n) are large enough and on the side that counts; all where nothing is expected."""
+    counts = np.ones(observed.shape, dtype=np.bool_)
+    deviation = observed - expected
+    unknown = np.isnan(deviation)
+    if settings.least is not None:
+        absolute, share = settings.least[:, :1], settings.least[:, 1:]
+        counts &= np.abs(deviation) >= np.maximum(absolute, share * np.abs(expected))
+    if not settings.above:
+        counts &= deviation < 0
+    if not settings.below:
+        counts &= deviation > 0
+    return counts | unknown
+
+
+def _well_within(value: F64, limits: F64 | None) -> Bool:
+    """Tell which values (C, n) are good again: a little within their limits, where there are two."""
+    if limits is None:
+        return np.ones(value.shape, dtype=np.bool_)
+    low, high = limits[:, :1], limits[:, 1:]
+    margin = np.where(np.isfinite(high - low), LIMIT_MARGIN * (high - low), 0.0)
+    within: Bool = (value >= low + margin) & (value <= high - margin)
+    return within
+
+
+def _evidence(
+    samples: Judged, band: Band, scores: F64, limits: F64 | None, i: int, channel: int, kind: int
+) -> Evidence:
     """Show what was seen of row i and what was expected."""
     seen = (samples.value, band.expected, band.lower, band.upper)
     observed, expected, lower, upper = (float(part[channel, i]) for part in seen)
-    how_far = float("nan")
-    if kind == SPIKE:
-        how_far = float(score(*(np.array(part) for part in (observed, expected, lower, upper))))
+    how_far = float(scores[channel, i]) if kind == SPIKE else float("nan")
     if kind == OUT_OF_RANGE:
         bounds = np.full(2, np.nan) if limits is None else limits[channel]
         lower, upper = np.where(np.isfinite(bounds), bounds, np.nan).tolist()
     return Evidence(observed, expected, lower, upper, float(band.is_model[i]), how_far)
 
 
-def commit(table: Table, work: Work, closed: Closed | None = None) -> list[AlertEvent]:
-    """Make what `observe` said of the open step final, and let the detectors judge it.
+def commit(table: Table, work: Work, step: I64, closed: Closed | None = None) -> list[AlertEvent]:
+    """Make what `observe` said of the open step (n,) final, and let the detectors judge it.
 
     closed: may be left out where there are no detectors.
     """
-    life.commit(table, work.rows)
+    life.commit(table, work.rows, step)
     stuck.commit(table, work)
     return _judge_closed(table, work, closed) if closed is not None and detectors.DETECTORS else []
 
 
 def _judge_closed(table: Table, work: Work, closed: Closed) -> list[AlertEvent]:
     """Let the detectors score a closed step, and their alerts live on."""
-    said = detectors.scores(table, work, closed)
-    concerned = _concerned(table, work.rows, [scored.score >= 1.0 for scored in said.values()])
+    said, samples = detectors.scores(table, work, closed), closed.samples
+    near_from = WATCH_FROM / closed.settings.sensitivity
+    concerned = _concerned(table, work.rows, [scored.score >= near_from for scored in said.values()])
     if not np.count_nonzero(concerned):
         return []
     at = concerned.nonzero()[0]
-    shape = (len(at), len(closed.samples.value), len(KINDS))
-    bad, judged = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
-    for kind, scored in said.items():
-        bad[..., kind] = (scored.score[:, at] >= 1.0).T
-        judged[..., kind] = np.isfinite(scored.score[:, at]).T
-    samples = closed.samples
-    when = Moment(samples.order[at], samples.step[at], samples.time_ns[at])
+
+    def show(i: int, channel: int, kind: int) -> Evidence:
+        return _evidence_closed(closed, said[kind], int(at[i]), channel)
+
+    def accept(i: int, channel: int, kind: int) -> None:
+        detectors.accept(table, work, int(at[i]), channel, kind)
+
     events = life.turn(
         table,
         work.rows[at],
-        Verdict(bad, judged & ~bad, judged),
-        when,
-        lambda i, channel, kind: _evidence_closed(closed, said[kind], int(at[i]), channel),
+        _verdict_closed(closed, said, at),
+        Moment(samples.order[at], samples.step[at], samples.time_ns[at]),
+        closed.settings,
+        show,
+        accept,
     )
     # A closed step is final at once.
-    life.commit(table, work.rows[at])
+    life.commit(table, work.rows[at], samples.step[at])
     return events
+
+
+def _verdict_closed(closed: Closed, said: dict[int, Scores], at: I64) -> Verdict:
+    """Say what is bad, unusual and good by the scores of the rows at `at`."""
+    shape = (len(at), len(closed.samples.value), len(KINDS))
+    bad, good, judged, near = (np.zeros(shape, dtype=np.bool_) for _ in range(4))
+    for kind, scored in said.items():
+        if not closed.settings.is_on(kind):
+            continue
+        observed = closed.samples.value if scored.observed is None else scored.observed
+        expected = closed.band.expected if scored.expected is None else scored.expected
+        counts = deviates(observed[:, at], expected[:, at], closed.settings)
+        score_now = np.where(counts, 1.0, 0.0) * scored.score[:, at] * closed.settings.sensitivity
+        judged[..., kind] = np.isfinite(score_now).T
+        bad[..., kind] = (score_now >= 1.0).T
+        near[..., kind] = ((score_now >= WATCH_FROM) & (score_now < 1.0)).T
+        good[..., kind] = (score_now <= CLEAR_BELOW).T
+    return Verdict(bad, good, judged, near)
 
 
 def _evidence_closed(closed: Closed, said: Scores, i: int, channel: int) -> Evidence:

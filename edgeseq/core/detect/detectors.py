@@ -54,3 +54,10 @@ def scores(table: Table, work: Work, closed: Closed) -> dict[int, Scores]:
     return {
         kind: scored._replace(score=np.where(judged, scored.score, np.nan)) for kind, scored in said.items()
     }
+
+
+def accept(table: Table, work: Work, i: int, channel: int, kind: int) -> None:
+    """Let the detector of a kind take the present of a row and channel as the new normal."""
+    for one in DETECTORS:
+        if one.kind == kind and one.accept is not None:
+            one.accept(table, work, i, channel)

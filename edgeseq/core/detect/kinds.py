@@ -29,6 +29,20 @@ LEVEL_SHIFT, DRIFT, VARIANCE_CHANGE, BROKEN_PROFILE, BROKEN_RELATION, NOVELTY, L
     4, len(KINDS)
 )
 
+BEHAVIOUR = frozenset(
+    {SPIKE, LEVEL_SHIFT, DRIFT, VARIANCE_CHANGE, BROKEN_PROFILE, BROKEN_RELATION, NOVELTY}
+)  # fmt: skip
+"""Kinds that say in which way a channel behaves unlike itself: at most one of them is open at a time."""
+
+SYMPTOMS = frozenset({SPIKE, NOVELTY})
+"""Those that say little: an alert that opened by one of them takes the name of another kind of BEHAVIOUR."""
+
+LEARNED = BEHAVIOUR
+"""What has been open for as long as a new stream learns is the new normal. Not so limits, silence, a stuck value."""
+
+AT_ONCE = frozenset({STUCK, SILENT})
+"""Kinds that have a duration of their own: `min_duration` does not delay them."""
+
 MOST_SCORE = 100.0
 """Bound of the score: what leaves a band of no width is off by any number of widths."""
 
@@ -60,6 +74,34 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says of a rule's alerts; axis G is KINDS."""
+
+    learning_steps: int
+    """Outcomes before anything that was learned may accuse a stream."""
+    limits: F64 | None = None
+    """(C, 2) lowest and highest allowed value, infinite where not configured; None where none is."""
+    enabled: Bool | None = None
+    """(G,) kinds that are told; None means all."""
+    least: F64 | None = None
+    """(C, 2) smallest deviation from what is expected: in sensor units, and as a share of what is expected; None where
+    none is configured."""
+    above: bool = True
+    below: bool = True
+    """On which sides of what is expected deviations count."""
+    sensitivity: float = 1.0
+    """What scores are multiplied by."""
+    min_steps: tuple[int, ...] = (0,) * len(KINDS)
+    """(G,) steps that a deviation must have lasted when an alert opens."""
+    refractory_steps: tuple[int, ...] = (0,) * len(KINDS)
+    """(G,) steps after an alert in which no other one of its kind opens."""
+
+    def is_on(self, kind: int) -> bool:
+        """Tell whether alerts of a kind are told."""
+        return self.enabled is None or bool(self.enabled[kind])
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The steps of n different rows that have just become final, for detectors; see the package's docstring."""
 
@@ -72,10 +114,14 @@ class Closed:
     model; NaN where there was none."""
     leads: tuple[int, ...]
     """K."""
-    learning_steps: int
-    """Outcomes before anything that was learned may accuse a stream."""
+    settings: Settings
     targets: int
     """Channels that are judged, the first ones; the others are only inputs."""
+
+    @property
+    def learning_steps(self) -> int:
+        """Give the outcomes before anything that was learned may accuse a stream."""
+        return self.settings.learning_steps
 
 
 class Scores(NamedTuple):

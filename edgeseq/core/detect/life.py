@@ -1,21 +1,45 @@
-"""The life of an alert: it opens at what shows it, and clears after 6 good samples. Missing data never clears one."""
+"""The life of an alert: watch → alert → cleared. Missing data never clears one.
+
+- A sample that is bad begins an alert, or is watched until the deviation has lasted for `min_duration`; what is close
+  to bad is watched, too. A good sample ends a watch.
+- Six good samples clear an alert; for some steps after it none of its kind opens (`refractory`).
+- While it is open it is told again as it becomes more severe, and after 24, 48, 96, … steps of it.
+- Of the kinds that say how a channel behaves one is open at a time: what else speaks for it is noted with it (`signs`).
+  One that began as a mere spike or novelty takes the name of what it proves to be.
+- What has been open for as long as a new stream learns, and was learned, is the new normal: cleared, and said so.
+
+What the open step says is provisional until `commit`, but an opening is not.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from edgeseq.core.detect import ledger
-from edgeseq.core.detect.kinds import KINDS, SILENT, Evidence, Place, p_value
-from edgeseq.core.detect.ledger import Entry
+from edgeseq.core.detect.kinds import (
+    AT_ONCE,
+    BEHAVIOUR,
+    KINDS,
+    LEARNED,
+    SILENT,
+    SYMPTOMS,
+    Evidence,
+    Place,
+    Settings,
+)
+from edgeseq.core.detect.ledger import BAD, GOOD, NEAR, OPEN, QUIET, UNJUDGED, WATCH, Entry
+from edgeseq.core.detect.telling import event, next_seq, severity
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import I64, AlertEvent, Bool
 
 CLEAR_AFTER = 6
 """Good samples that clear an alert (DESIGN.md, Alerts)."""
+
+FIRST_UPDATE_STEPS = 24
+"""An alert that lasts is told again after so many steps, and whenever it has lasted twice as long as then."""
 
 
 class Verdict(NamedTuple):
@@ -25,6 +49,8 @@ class Verdict(NamedTuple):
     good: Bool
     judged: Bool
     """What is not judged counts neither way; what is judged may be neither good nor bad."""
+    near: Bool | None = None
+    """Unusual, but not bad."""
 
 
 class Moment(NamedTuple):
@@ -35,11 +61,21 @@ class Moment(NamedTuple):
     time_ns: I64
 
 
+class Sample(NamedTuple):
+    """One sample of a channel, as one kind sees it."""
+
+    order: int
+    step: int
+    time_ns: int
+    evidence: Evidence
+
+
 def columns(channels: int) -> dict[str, Column]:
-    """Declare the state of what is open or not; the rest is in the ledger. Axis G is KINDS."""
+    """Declare the state of what is watched or open; the rest is in the ledger. Axis G is KINDS."""
     cg = (channels, len(KINDS))
     return {
         "alert_open": Column(cg, "bool", init=False),
+        "alert_level": Column(cg, "int8", 0),
         "alert_seq": Column((), "int64", 0, apart=True),
         "good": Column(cg, "int8", 0),
         "good_now": Column(cg, "int8", 0),
@@ -47,116 +83,197 @@ def columns(channels: int) -> dict[str, Column]:
 
 
 def turn(
-    table: Table, rows: I64, verdict: Verdict, when: Moment, show: Callable[[int, int, int], Evidence]
+    table: Table,
+    rows: I64,
+    verdict: Verdict,
+    when: Moment,
+    settings: Settings,
+    show: Callable[[int, int, int], Evidence],
+    accept: Callable[[int, int, int], None] | None = None,
 ) -> list[AlertEvent]:
-    """Count good samples, open and clear alerts of different rows (m,); counts are provisional until `commit`.
+    """Let the alerts of different rows (m,) live on.
 
-    show: gives the evidence of a place: (index into rows, channel, kind).
+    Args:
+        show: gives the evidence of a place: (index into rows, channel, kind).
+        accept: takes the present of a place as normal.
     """
-    bad, good, judged = verdict
-    was_open = table["alert_open"][rows]
+    bad, good, judged, near = verdict
+    was_open, level = table["alert_open"][rows], table["alert_level"][rows]
     before = table["good"][rows]
     counted = np.where(bad, 0, np.minimum(before + good, CLEAR_AFTER))
     table["good_now"][rows] = np.where(judged, counted, before)
-    opening = bad & ~was_open
     clearing = was_open & good & (counted >= CLEAR_AFTER)
-    clearing[..., SILENT] = False
+    moving = bad | clearing | (judged & ~good & was_open) | (judged & (level == WATCH))
+    if near is not None:
+        moving |= near
+    moving[..., SILENT] = False
     events = []
-    for i, channel, kind in np.argwhere(opening | clearing).tolist():
-        evidence, place = show(i, channel, kind), Place(int(rows[i]), channel, kind)
+    for i, channel, kind in np.argwhere(moving).tolist():
+        at = Place(int(rows[i]), channel, kind)
         order, step, time_ns = (int(part[i]) for part in when)
-        if opening[i, channel, kind]:
-            events.append(open_alert(table, place, order, step, time_ns, evidence))
-        else:
-            events.append(clear(table, place, order, time_ns, evidence))
+        sample = Sample(order, step, time_ns, show(i, channel, kind))
+        entry = ledger.entries(table).get(at)
+        if entry is not None and entry.level == OPEN:
+            if clearing[i, channel, kind]:
+                events.append(clear(table, at, sample, settings.refractory_steps[kind]))
+            elif told := _go_on(table, at, entry, sample, settings, is_bad=bool(bad[i, channel, kind])):
+                events.append(told)
+                if told.is_normal_now and accept is not None:
+                    accept(i, channel, kind)
+        elif bad[i, channel, kind]:
+            events += _worsen(table, at, entry, sample, settings)
+        elif near is not None and near[i, channel, kind]:
+            _watch(table, at, entry, sample, NEAR)
+        elif entry is not None and entry.level == WATCH:
+            ended = bool(good[i, channel, kind])
+            ledger.put(
+                table, at, entry._replace(level=QUIET if ended else WATCH, now=GOOD if ended else NEAR)
+            )
     return events
 
 
-def commit(table: Table, rows: I64) -> None:
-    """Make the counts of the open step final; a row without an alert has none."""
+def commit(table: Table, rows: I64, step: I64) -> None:
+    """Make what the open step said final: good samples, and how long something has been watched."""
     if not ledger.entries(table):
         return
-    rows = rows[table["alert_open"][rows].any(axis=(1, 2))]
-    if len(rows):
-        good = np.where(table["alert_open"][rows], table["good_now"][rows], 0)
-        table["good"][rows] = table["good_now"][rows] = good
+    level = table["alert_level"][rows]
+    concerned = np.flatnonzero(level.any(axis=(1, 2)))
+    if len(concerned) == 0:
+        return
+    rows, step, level = rows[concerned], step[concerned], level[concerned]
+    good = np.where(level == OPEN, table["good_now"][rows], 0)
+    table["good"][rows] = table["good_now"][rows] = good
+    for i, channel, kind in np.argwhere((level == WATCH) | (level == QUIET)).tolist():
+        at = Place(int(rows[i]), channel, kind)
+        ledger.put(table, at, _committed(ledger.entries(table)[at], int(step[i])))
 
 
-def open_alert(
-    table: Table, at: Place, order: int, step: int, time_ns: int, evidence: Evidence
-) -> AlertEvent:
-    """Open an alert; its numbers count per stream, so that they never depend on other streams."""
-    seq = _next_seq(table, at.row)
-    entry = Entry(step, time_ns, seq, evidence)
-    ledger.entries(table)[at] = entry
-    table["alert_open"][at] = True
+def _committed(entry: Entry, step: int) -> Entry | None:
+    """Let a step end for what is watched, or quiet; None where nothing is left to remember."""
+    if entry.level == WATCH:
+        return entry._replace(bad=entry.bad + (entry.now == BAD), now=UNJUDGED)
+    return entry._replace(bad=0, now=UNJUDGED) if entry.not_before > step + 1 else None
+
+
+# --- before an alert --------------------------------------------------------------------------------------------
+
+
+def _watch(table: Table, at: Place, entry: Entry | None, sample: Sample, now: int) -> Entry:
+    """Watch a deviation from its first sample on."""
+    old = entry or Entry(WATCH, at.kind)
+    is_new = old.level != WATCH and old.bad == 0
+    since_ns = sample.time_ns if is_new or (now == BAD and old.bad == 0 and old.now == NEAR) else old.since_ns
+    watched = old._replace(level=WATCH, since_ns=since_ns, now=now)
+    ledger.put(table, at, watched)
+    return watched
+
+
+def _worsen(
+    table: Table, at: Place, entry: Entry | None, sample: Sample, settings: Settings
+) -> list[AlertEvent]:
+    """Open an alert of a bad sample, watch on, or count it to another one that is open."""
+    if at.kind in BEHAVIOUR and (other := _open_behaviour(table, at)) is not None:
+        if entry is not None:
+            ledger.put(table, at, None)
+        return _join(table, other, at, sample)
+    watched = _watch(table, at, entry, sample, BAD)
+    long = at.kind in AT_ONCE or watched.bad + 1 > settings.min_steps[at.kind]
+    if not long or sample.step < watched.not_before:
+        return []
+    return [open_alert(table, at, sample, watched.since_ns)]
+
+
+def _open_behaviour(table: Table, at: Place) -> Place | None:
+    """Find the alert that tells how a channel behaves."""
+    level = table["alert_level"][at.row, at.channel]
+    kind = next((kind for kind in BEHAVIOUR if level[kind] == OPEN), None)
+    return None if kind is None else at._replace(kind=kind)
+
+
+# --- while it is open -------------------------------------------------------------------------------------------
+
+
+def open_alert(table: Table, at: Place, sample: Sample, since_ns: int | None = None) -> AlertEvent:
+    """Open an alert."""
+    entry = Entry(
+        level=OPEN,
+        born=at.kind,
+        step=sample.step,
+        opened_ns=sample.time_ns,
+        since_ns=sample.time_ns if since_ns is None else since_ns,
+        told_step=sample.step,
+        told_ns=sample.time_ns,
+        seq=next_seq(table, at.row),
+        shown=severity(at.kind, sample.evidence.score),
+        signs=1 << at.kind,
+        evidence=sample.evidence,
+    )
+    ledger.put(table, at, entry)
     table["good"][at] = table["good_now"][at] = 0
-    return _event(table, at, entry, order, "opened", time_ns, evidence, seq)
+    return event(table, at, entry, sample.order, "opened", sample.time_ns)
 
 
-def clear(table: Table, at: Place, order: int, time_ns: int, evidence: Evidence) -> AlertEvent:
-    """Clear an alert."""
-    entry = ledger.entries(table).pop(at)
-    table["alert_open"][at] = False
-    return _event(table, at, entry, order, "cleared", time_ns, evidence, _next_seq(table, at.row))
+def _go_on(
+    table: Table, at: Place, entry: Entry, sample: Sample, settings: Settings, *, is_bad: bool
+) -> AlertEvent | None:
+    """Tell an alert again where it has become more severe or has lasted; end it where it is the new normal."""
+    lasted = sample.step - entry.step
+    if at.kind in LEARNED and lasted >= settings.learning_steps:
+        return clear(table, at, sample, settings.refractory_steps[at.kind], is_normal_now=True)
+    if not is_bad:
+        return None
+    shown = max(entry.shown, severity(at.kind, sample.evidence.score))
+    due = max(FIRST_UPDATE_STEPS, 2 * (entry.told_step - entry.step))
+    return _update(table, at, entry, sample, shown) if shown > entry.shown or lasted >= due else None
 
 
-def correct(
-    table: Table, at: Place, order: int, time_ns: int, before: Entry | None
-) -> AlertEvent:  # fmt: skip
-    """Tell that an alert should have opened before, or (it was `before`) should not stay: readings out of order."""
-    seq = _next_seq(table, at.row)
-    if before is not None:
-        return _event(table, at, before, order, "cleared", time_ns, before.evidence, seq)
-    entry = ledger.entries(table)[at] = ledger.entries(table)[at]._replace(seq=seq)
-    return _event(table, at, entry, order, "opened", entry.opened_ns, entry.evidence, seq)
+def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEvent]:
+    """Count a bad sample to an alert that is open by another kind, which gives it its name where that says more."""
+    entry = ledger.entries(table)[other]
+    entry = entry._replace(signs=entry.signs | 1 << at.kind)
+    ledger.put(table, other, entry)
+    if other.kind not in SYMPTOMS or at.kind in SYMPTOMS:
+        return []
+    ledger.put(table, other, None)
+    table["good"][at] = table["good_now"][at] = 0
+    return [_update(table, at, entry, sample, max(entry.shown, severity(at.kind, sample.evidence.score)))]
 
 
-def still_open(table: Table) -> list[AlertEvent]:
-    """Repeat the openings of all open alerts, each exactly as it was told."""
-    return [
-        _event(table, at, entry, 0, "opened", entry.opened_ns, entry.evidence, entry.seq)
-        for at, entry in sorted(ledger.entries(table).items())
-    ]
+def _update(table: Table, at: Place, entry: Entry, sample: Sample, shown: int) -> AlertEvent:
+    told = entry._replace(
+        is_update=1,
+        told_step=sample.step,
+        told_ns=sample.time_ns,
+        seq=next_seq(table, at.row),
+        shown=shown,
+        evidence=sample.evidence,
+    )
+    ledger.put(table, at, told)
+    return event(table, at, told, sample.order, "updated", sample.time_ns)
+
+
+def clear(
+    table: Table, at: Place, sample: Sample, refractory_steps: int = 0, *, is_normal_now: bool = False
+) -> AlertEvent:
+    """Clear an alert; none of its kind opens for so many steps."""
+    entry = ledger.entries(table)[at]
+    quiet = Entry(QUIET, at.kind, not_before=sample.step + refractory_steps)
+    ledger.put(table, at, quiet if refractory_steps else None)
+    seq = next_seq(table, at.row)
+    return event(
+        table,
+        at,
+        entry,
+        sample.order,
+        "cleared",
+        sample.time_ns,
+        evidence=sample.evidence,
+        seq=seq,
+        is_normal_now=is_normal_now,
+    )
 
 
 def opened_ns(table: Table, rows: I64, kind: int) -> I64:
     """Tell since when alerts of the first channel of some rows (m,) are open."""
     found = ledger.entries(table)
     return np.array([found[Place(row, 0, kind)].opened_ns for row in rows.tolist()], dtype=np.int64)
-
-
-def _next_seq(table: Table, row: int) -> int:
-    table["alert_seq"][row] += 1
-    return int(table["alert_seq"][row])
-
-
-def _event(
-    table: Table,
-    at: Place,
-    entry: Entry,
-    order: int,
-    event_type: Literal["opened", "cleared"],
-    time_ns: int,
-    evidence: Evidence,
-    seq: int,
-) -> AlertEvent:
-    """Put an alert's event together."""
-    return AlertEvent(
-        order=order,
-        stream=int(table["stream"][at.row]),
-        channel=at.channel,
-        kind=KINDS[at.kind],
-        event_type=event_type,
-        opened_step=entry.step,
-        opened_ns=entry.opened_ns,
-        time_ns=time_ns,
-        cleared_ns=time_ns if event_type == "cleared" else None,
-        observed=evidence.observed,
-        expected=evidence.expected,
-        lower=evidence.lower,
-        upper=evidence.upper,
-        p_value=p_value(evidence.score) if math.isfinite(evidence.score) else float("nan"),
-        seq=seq,
-        source="model" if evidence.is_model else "baseline",
-    )

@@ -114,7 +114,7 @@ def _wait_ns(table: Table, rows: I64, period_ns: int, silent_after_ns: int) -> I
 
 
 def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:
-    return life.clear(table, Place(row, 0, SILENT), order, time_ns, NOTHING_EXPECTED)
+    return life.clear(table, Place(row, 0, SILENT), life.Sample(order, 0, time_ns, NOTHING_EXPECTED))
 
 
 def shortest_wait_ns(period_ns: int, silent_after_ns: int) -> int:
@@ -135,5 +135,6 @@ def sweep(table: Table, order: int, clock_ns: int, period_ns: int) -> list[Alert
     for row in late.nonzero()[0].tolist():
         deadline = int(table["deadline_ns"][row])
         step = (deadline - int(table["phase_ns"][row])) // period_ns
-        events.append(life.open_alert(table, Place(row, 0, SILENT), order, step, deadline, NOTHING_EXPECTED))
+        sample = life.Sample(order, step, deadline, NOTHING_EXPECTED)
+        events.append(life.open_alert(table, Place(row, 0, SILENT), sample))
     return events
