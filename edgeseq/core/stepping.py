@@ -128,6 +128,7 @@ def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.
         leads=group.leads,
         settings=group.settings,
         targets=group.targets,
+        period_ns=group.rule.period_ns,
     )
 
 

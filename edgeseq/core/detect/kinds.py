@@ -117,6 +117,8 @@ class Closed:
     settings: Settings
     targets: int
     """Channels that are judged, the first ones; the others are only inputs."""
+    period_ns: int
+    """Time between two steps."""
 
     @property
     def learning_steps(self) -> int:
