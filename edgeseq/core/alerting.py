@@ -264,9 +264,13 @@ def _payload(
     unit = rule.unit_of(name)
     label = stream if channel is None else f"{stream} {name}"
     bundle = context.bundles.get(rule.key, BASELINE)
-    numbers = np.array([event.observed, event.expected, event.lower, event.upper, event.p_value])
-    observed, expected, lower, upper, p_value = significant(numbers).tolist()
-    identity = alert_id(stream, name, event.kind, event.opened_step, bundle)
+    parts = [rule.channel_names[c] for c in event.channels]
+    residual = event.observed - event.expected
+    shown = (event.observed, event.expected, event.lower, event.upper, event.p_value, residual, event.score)
+    observed, expected, lower, upper, p_value, residual, score = significant(np.array(shown)).tolist()
+    # What it is called may change, what it is may not.
+    first = event.opened_as or event.kind
+    identity = alert_id(stream, name, first, event.opened_step, bundle)
     taken = render_state.acknowledged.get(identity)
     return AlertPayload(
         event_type=event.event_type,
@@ -275,8 +279,8 @@ def _payload(
         stream=stream,
         channel=None if channel is None else name,
         kind=event.kind,
-        severity="warning",
-        group=group_id(rule, event.kind, event.opened_ns),
+        severity=event.severity,
+        group=group_id(rule, first, event.opened_ns),
         opened=format_instant(event.opened_ns),
         time=format_instant(event.time_ns),
         cleared=None if event.cleared_ns is None else format_instant(event.cleared_ns),
@@ -286,9 +290,23 @@ def _payload(
         upper=upper,
         unit=unit,
         p_value=p_value,
+        residual=residual,
+        score=score,
+        signs=list(event.signs or (event.kind,)),
+        channels=parts,
+        since=format_instant(event.opened_ns if event.since_ns is None else event.since_ns),
+        duration_s=_duration_s(event),
+        is_normal_now=event.is_normal_now,
         acknowledged=taken is not None and taken.time_ns <= event.time_ns,
-        message=sentence(event, label, unit, rule.limits.get(name, Limits())),
+        message=sentence(event, label, unit, rule.limits.get(name, Limits()), parts),
     )
+
+
+def _duration_s(event: AlertEvent) -> int | float:
+    """Say how long the deviation has lasted at the time of the event, whole where possible."""
+    since_ns = event.opened_ns if event.since_ns is None else event.since_ns
+    whole, rest = divmod(max(event.time_ns - since_ns, 0), 10**9)
+    return whole + rest / 1e9 if rest else whole
 
 
 def _open_alert(payload: AlertPayload, taken: Acknowledgement | None, *, is_muted: bool) -> OpenAlert:

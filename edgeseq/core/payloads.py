@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from edgeseq.core.types import AlertKind, DataStatus, Phase, Quality, Source
+from edgeseq.core.types import AlertKind, DataStatus, Phase, Quality, Severity, Source
 
 Time = Annotated[
     str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$", description="ISO 8601, UTC")
@@ -112,7 +112,7 @@ class StatusPayload(Payload, frozen=True, kw_only=True):
     ever had. `mismatch`: readings do not come as `every` says: on average more than two periods apart, or more than
     four in a period of which only the last counts; not told where gaps are held. `off` is not told by this version."""
     alert: Literal["none", "watch", "alert"]
-    """Whether an alert is open. `watch` is not told by this version."""
+    """Whether an alert is open. `watch`: something is unusual, but has not lasted, or not gone far enough."""
 
 
 class EstimatePayload(Payload, frozen=True, kw_only=True):
@@ -165,7 +165,8 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     """<stream>/alert: an event, delivered at least once; the same id and seq is the same event."""
 
     event_type: Literal["opened", "updated", "cleared", "acknowledged"]
-    """What happened to the alert; acknowledged: a person has taken note of it."""
+    """What happened to the alert. updated: it has become more severe, has another name (`kind`), or has lasted for 24,
+    48, 96, … steps. acknowledged: a person has taken note of it."""
     id: Annotated[str, Meta(pattern="^[a-z2-7]{16}$")]
     """The alert's identity from opening to clearing."""
     seq: int
@@ -176,8 +177,10 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     """Null where the stream has one channel, or the alert concerns all of them."""
     kind: AlertKind
     """Name of the anomaly."""
-    severity: Literal["warning", "critical"]
-    """How much it matters."""
+    severity: Severity
+    """How much it matters. Outside a configured limit: critical. Stuck, silent, heading for a limit: warning. Else by
+    the score: info below 1.5, critical from 4 on, though never for a lone spike. It never falls while the alert is
+    open."""
     group: Annotated[str, Meta(pattern="^[a-z2-7]{16}$")]
     """The same for alerts of one table and kind that open within four periods, two minutes at least: more likely than
     not they have one cause, and one notification may stand for all of them."""
@@ -199,6 +202,20 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     """Unit of the numbers, as configured, else as in the bundle; null where neither says one."""
     p_value: float | None
     """Small for what is unlikely; null where the kind has none."""
+    residual: float | None = None
+    """observed - expected; null where nothing was expected."""
+    score: float | None = None
+    """How far the kind's own measure has gone: 1 is the threshold of an alert; null where the kind has none."""
+    signs: list[AlertKind] = []
+    """All kinds of anomaly that have spoken for this alert, its own among them."""
+    channels: list[str] = []
+    """Channels that have their part in it, where these are others than `channel`."""
+    since: Time | None = None
+    """Time of the first reading of the deviation; `opened` is later where it must last before an alert opens."""
+    duration_s: Seconds | None = None
+    """Time from `since` to this event (s)."""
+    is_normal_now: bool = False
+    """Of a clearing: what was unusual has lasted as long as a new stream learns, and counts as normal from now on."""
     acknowledged: bool = False
     """Whether a person has taken note."""
     message: str
@@ -317,8 +334,10 @@ class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the channel."""
     kind: AlertKind
     """Name of the anomaly."""
-    severity: Literal["warning", "critical"]
-    """How much it matters."""
+    severity: Severity
+    """How much it matters. Outside a configured limit: critical. Stuck, silent, heading for a limit: warning. Else by
+    the score: info below 1.5, critical from 4 on, though never for a lone spike. It never falls while the alert is
+    open."""
     opened: Time
     """Time of the opening."""
     message: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 
 from edgeseq.core.instants import format_instant
@@ -24,27 +25,47 @@ _STATES = {
 }
 
 
-def sentence(event: AlertEvent, label: str, unit: str | None, limits: Limits) -> str:
-    """Say what happened: "pump1 vibration 7.9 mm/s, expected 3.6 to 4.7 mm/s, since 2026-03-01 14:05 UTC"."""
-    since = _moment(event.opened_ns)
+def sentence(
+    event: AlertEvent, label: str, unit: str | None, limits: Limits, channels: Sequence[str] = ()
+) -> str:
+    """Say what happened: "flow is 12.4 l/s, 3.1 above the expected 9.3 (band 8.7 to 9.9), since 2026-03-01 14:05 UTC".
+
+    channels: names of those that have their part in it.
+    """
+    since_ns = event.opened_ns if event.since_ns is None else event.since_ns
     if event.event_type == "cleared":
-        return (
-            f"{label} no longer {_STATES[event.kind]} since {_moment(event.time_ns)}, "
-            f"it began at {_moment(event.opened_ns, event.time_ns)}"
-        )
-    observed = quantity(event.observed, unit)
-    if event.kind is AlertKind.SPIKE:
-        expected = f"{number(event.lower)} to {quantity(event.upper, unit)}"
-        return f"{label} {observed}, expected {expected}, since {since}"
+        return _cleared(event, label, since_ns)
+    since, observed = _moment(since_ns), quantity(event.observed, unit)
     if event.kind is AlertKind.OUT_OF_RANGE:
-        return f"{label} {observed}, allowed {_range(limits, unit)}, since {since}"
+        return f"{label} is {observed}, allowed {_range(limits, unit)}, since {since}"
     if event.kind is AlertKind.STUCK:
-        return f"{label} stuck at {observed}, noticed at {since}"
+        return f"{label} stuck at {observed}, noticed at {_moment(event.opened_ns)}"
     if event.kind is AlertKind.SILENT:
         return f"{label} silent, readings overdue since {since}"
-    usual = f", usually {number(event.lower)} to {quantity(event.upper, unit)}"
-    is_known = math.isfinite(event.lower) and math.isfinite(event.upper)
-    return f"{label} {_STATES[event.kind]}: {observed}{usual if is_known else ''}, since {since}"
+    told = f"is {observed}" if event.kind is AlertKind.SPIKE else f"{_STATES[event.kind]}: {observed}"
+    others = f" (with {', '.join(channels)})" if channels else ""
+    return f"{label}{others} {told}{_deviation(event)}, since {since}"
+
+
+def _cleared(event: AlertEvent, label: str, since_ns: int) -> str:
+    """Say how an alert ended."""
+    ended = _moment(event.time_ns)
+    if event.is_normal_now:
+        return f"{label} {_STATES[event.kind]} since {_moment(since_ns)}, which is the new normal from {ended} on"
+    began = _moment(since_ns, event.time_ns)
+    return f"{label} no longer {_STATES[event.kind]} since {ended}, it began at {began}"
+
+
+def _deviation(event: AlertEvent) -> str:
+    """Say how far from what was expected: ", 3.1 above the expected 9.3 (band 8.7 to 9.9)"; nothing where unknown."""
+    band = f"{number(event.lower)} to {number(event.upper)}"
+    has_band = math.isfinite(event.lower) and math.isfinite(event.upper)
+    residual = event.observed - event.expected
+    if not math.isfinite(residual):
+        return f", usually {band}" if has_band else ""
+    side = "above" if residual > 0 else "below"
+    told = f", {number(abs(residual))} {side} the expected {number(event.expected)}"
+    return f"{told} (band {band})" if has_band else told
 
 
 def quantity(value: float, unit: str | None) -> str:

@@ -311,11 +311,14 @@ def test_render_silent_alert_concerns_the_whole_stream() -> None:
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        (alert(), "pump1 Vib X 7.9 mm/s, expected 3.6 to 4.7 mm/s, since 2026-03-01 10:00 UTC"),
+        (
+            alert(),
+            "pump1 Vib X is 7.9 mm/s, 3.8 above the expected 4.1 (band 3.6 to 4.7), since 2026-03-01 10:00 UTC",
+        ),
         (alert(AlertKind.STUCK), "pump1 Vib X stuck at 7.9 mm/s, noticed at 2026-03-01 10:00 UTC"),
         (
             alert(AlertKind.OUT_OF_RANGE, observed=12.0),
-            "pump1 Vib X 12 mm/s, allowed at most 11 mm/s, since 2026-03-01 10:00 UTC",
+            "pump1 Vib X is 12 mm/s, allowed at most 11 mm/s, since 2026-03-01 10:00 UTC",
         ),
         (alert(AlertKind.SILENT, channel=0), "pump1 silent, readings overdue since 2026-03-01 10:00 UTC"),
         (
@@ -327,8 +330,29 @@ def test_render_silent_alert_concerns_the_whole_stream() -> None:
             "pump1 Vib X no longer stuck since 2026-03-02 10:00 UTC, it began at 2026-03-01 10:00 UTC",
         ),
         (
-            alert(stream=CELLAR, channel=0, observed=1.25e-4, lower=-0.5, upper=1e6),
-            "cellar-temperature 0.000125 °C, expected -0.5 to 1000000 °C, since 2026-03-01 10:00 UTC",
+            alert(stream=CELLAR, channel=0, observed=1.25e-4, expected=math.nan, lower=-0.5, upper=1e6),
+            "cellar-temperature is 0.000125 °C, usually -0.5 to 1000000, since 2026-03-01 10:00 UTC",
+        ),
+        (
+            alert(AlertKind.LEVEL_SHIFT, "updated", opened_as=AlertKind.SPIKE, since_ns=NOW_NS - 600 * S),
+            (
+                "pump1 Vib X at another level: 7.9 mm/s, 3.8 above the expected 4.1 (band 3.6 to 4.7), "
+                "since 2026-03-01 09:50 UTC"
+            ),
+        ),
+        (
+            alert(AlertKind.BROKEN_RELATION, lower=math.nan, expected=8.9, channels=(0, 1)),
+            (
+                "pump1 Vib X (with flow, Vib X) at odds with its other channels: 7.9 mm/s, 1 below the expected 8.9, "
+                "since 2026-03-01 10:00 UTC"
+            ),
+        ),
+        (
+            alert(AlertKind.DRIFT, "cleared", is_normal_now=True),
+            (
+                "pump1 Vib X drifting since 2026-03-01 10:00 UTC, "
+                "which is the new normal from 2026-03-01 11:05 UTC on"
+            ),
         ),
     ],
 )
@@ -336,6 +360,36 @@ def test_render_alert_message_is_a_sentence(event: AlertEvent, message: str) -> 
     """An alert says in words what, how much, what was expected, in which unit, and since which day and time."""
     found = published(event)
     assert next(p["message"] for t, p in found.items() if t.endswith("/alert")) == message
+
+
+def test_alert_that_gets_another_name_stays_the_same_alert() -> None:
+    """Identity and group are of the kind that it opened as; evidence, severity and duration are of the event."""
+    state = RenderState()
+    opened = published(alert(severity="info", signs=(AlertKind.SPIKE,)), state=state)
+    changes = {
+        "opened_as": AlertKind.SPIKE,
+        "signs": (AlertKind.SPIKE, AlertKind.DRIFT),
+        "severity": "critical",
+    }
+    later = alert(AlertKind.DRIFT, "updated", seq=18, score=5.0, time_ns=NOW_NS + 90 * S, **changes)
+    updated = published(later, state=state)
+    topic = next(topic for topic in opened if topic.endswith("/alert"))
+    first, second = opened[topic], updated[topic]
+    assert [first[key] for key in ("id", "group")] == [second[key] for key in ("id", "group")]
+    assert (first["severity"], first["residual"], first["score"], first["duration_s"]) == (
+        "info",
+        3.8,
+        None,
+        0,
+    )
+    assert (second["kind"], second["signs"], second["severity"]) == ("drift", ["spike", "drift"], "critical")
+    assert (second["score"], second["duration_s"], second["since"]) == (5, 90, "2026-03-01T10:00:00Z")
+    assert [(a["id"], a["kind"], a["severity"]) for a in updated["bridge/alerts"]["alerts"]] == [
+        (first["id"], "drift", "critical")
+    ]
+    cleared = published(alert(AlertKind.DRIFT, "cleared", **changes), state=state)
+    assert cleared["bridge/alerts"]["count"] == 0
+    assert cleared["bridge/alerts"]["groups"] == []
 
 
 def test_alert_id_differs_by_each_part() -> None:
