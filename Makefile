@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: deb reproducible test-systemd chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: deb reproducible test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,19 +119,28 @@ deb: .venv-package/.installed ## build the Debian package in build/deb/: make de
 	@.ci/need "dpkg-dev=command -v dpkg-deb"
 	.venv-package/bin/python deploy/package/build.py $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
 
+bench-decoders: .venv/.installed ## cost of each decoder beside plain JSON: make bench-decoders [ROUNDS=9]
+	$(BIN)/python -m tests.bench.decoders $(if $(ROUNDS),--rounds $(ROUNDS))
+
+sparkplug: venv ## generate the bindings of Sparkplug B from their .proto file
+	test -x build/protoc/bin/python || { $(PYTHON) -m venv build/protoc && \
+		build/protoc/bin/pip install --quiet grpcio-tools==1.85.1; }
+	cd edgeseq/core/decoders && $(CURDIR)/build/protoc/bin/python -m grpc_tools.protoc \
+		--proto_path=. --python_out=. sparkplug_b.proto
+
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel
 
 lock: ## renew requirements/*.txt from pyproject.toml
 	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv; }
-	$(LOCK) pyproject.toml requirements/build.in --extra edge --extra train --extra demo --extra dev \
+	$(LOCK) pyproject.toml requirements/build.in --extra edge --extra sparkplug --extra train --extra demo --extra dev \
 		--output-file requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in --extra tflite \
 		--output-file requirements/tflite.txt
 	$(LOCK) pyproject.toml --extra edge --output-file requirements/edge.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
 	$(LOCK) pyproject.toml requirements/build.in requirements/package.in --output-file requirements/package.txt
-	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in \
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in --extra sparkplug \
 		--output-file requirements/fuzz.txt
 
 clean: ## remove what commands left behind, environments excepted

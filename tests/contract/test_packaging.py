@@ -19,7 +19,7 @@ PROJECT = tomllib.loads(PROJECT_TEXT)["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 LOCKED_EXTRAS = {
-    "dev.txt": ["edge", "train", "demo", "dev"],
+    "dev.txt": ["edge", "sparkplug", "train", "demo", "dev"],
     "tflite.txt": ["tflite"],
     "edge.txt": ["edge"],
 }

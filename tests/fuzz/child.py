@@ -45,7 +45,9 @@ READERS = (
     *("decode", "usual", "careful", "families", "known_items", "rows", "listeners", "decoders"),
     *("parsing", "registry", "instants", "identity", "topics", "known"),
 )
-TRACED = {"payload": [f"edgeseq.core.{module}" for module in READERS]}
+TRACED = {
+    name: [f"edgeseq.core.{module}" for module in READERS] for name in ("payload", "sparkplug", "influx")
+}
 """Target → modules whose branches guide it, where not all: what follows the readers is slow enough untraced."""
 
 TELL_EVERY = 10_000

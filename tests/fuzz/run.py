@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("payload", "packet", "journal", "snapshot", "bundle", "config")
+TARGETS = ("payload", "sparkplug", "influx", "packet", "journal", "snapshot", "bundle", "config")
 DAMAGE = ("bundles", "models")
 FOLDER = Path("build/fuzz")
 RESULT = Path("build/bench/fuzz.json")
