@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -26,6 +27,7 @@ from edgeseq.core.types import (
     StreamCreated,
     StreamReset,
     StreamStatus,
+    StreamSwitched,
 )
 
 
@@ -112,6 +114,10 @@ def tell_events(log: Log, node: Node, events: Iterable[Event]) -> None:
                 log("stream.created", stream=info_.id, topic=info_.topic, field=info_.field)
             case StreamReset():
                 log("stream.reset", stream=node.context.infos[event.stream].id, gap_steps=event.gap_steps)
+            case StreamSwitched():
+                skill = float(f"{event.skill:.3g}") if math.isfinite(event.skill) else None
+                stream = node.context.infos[event.stream].id
+                log("stream.switched", stream=stream, source=event.source, skill=skill)
             case StreamStatus():
                 before = statuses.get(event.stream, node.render_state.view(event.stream).status.data)
                 statuses[event.stream] = event.data

@@ -86,6 +86,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "warning", "Readings come much faster or slower than every says, which the status calls mismatch."
     ),
     "stream.reset": Entry("warning", "A gap made a stream's state worthless; it begins anew."),
+    "stream.switched": Entry("info", "The model serves a stream from now on, or the baseline, which errs less."),
     "subscription.refused": Entry("error", "The broker does not allow a subscription."),
     "transport.degraded": Entry(
         "warning", "The installed paho-mqtt is not what the fast transport knows: packets go one by one."

@@ -153,6 +153,7 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
     columns |= pending.columns(channels, horizon) | calibrate.columns(channels, horizon)
     columns |= alert_band.columns(channels) | detect.columns(channels)
     columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
+    columns |= {"serving_told": Column((), "int64", pending.BASELINE)}
     for kind, stepper in zip(KINDS, steppers, strict=False):
         columns |= _state_columns(kind, stepper)
     return columns

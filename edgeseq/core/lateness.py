@@ -28,7 +28,7 @@ from edgeseq.core.types import I64, AlertEvent, Bool, Estimate, Event, Forecast,
 MAX_WAITING = 256
 """Readings of one stream that wait; beyond, the oldest settle early, and what would come before them is late."""
 
-TOLD = ("alert_seq", "status", "leads_told")
+TOLD = ("alert_seq", "status", "leads_told", "serving_told")
 ARRIVAL = (
     "arrivals",
     "last_seen_ns",

@@ -377,7 +377,7 @@ class OpenAlertsPayload(Payload, frozen=True, kw_only=True):
 class EventPayload(Payload, frozen=True, kw_only=True):
     """bridge/event: something happened to a stream."""
 
-    event: Literal["stream.created", "stream.reset", "alerts.grouped"]
+    event: Literal["stream.created", "stream.reset", "stream.switched", "alerts.grouped"]
     """What happened; alerts.grouped: alerts opened together, told at 3 of them, at 9, at 27 and so on."""
     stream: str
     """Id of the stream; of a group the newest one's."""
@@ -387,6 +387,10 @@ class EventPayload(Payload, frozen=True, kw_only=True):
     """stream.created: JSON path of its value; null for a plain number."""
     gap_steps: int | UnsetType = UNSET
     """stream.reset: steps without a reading."""
+    source: Source | UnsetType = UNSET
+    """stream.switched: what serves from now on."""
+    skill: float | UnsetType | None = UNSET
+    """stream.switched: 1 - error of the forecasts with the model / error of the baseline, over all leads."""
     group: str | UnsetType = UNSET
     """alerts.grouped: as in `alert`."""
     count: int | UnsetType = UNSET

@@ -16,6 +16,7 @@ A stream of several channels has forecast, latest, anomaly and alert under <stre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Literal, assert_never
@@ -27,6 +28,7 @@ from edgeseq.core.alerting import alert_id, open_alerts, tell_alert
 from edgeseq.core.bridge import bridge_event
 from edgeseq.core.estimated import class_payload, estimate_payload
 from edgeseq.core.forecast_payload import Texts, make_template, tell_forecast, write_forecasts
+from edgeseq.core.number_forms import SIGNIFICANT_DIGITS
 from edgeseq.core.payloads import EventPayload, StatusPayload
 from edgeseq.core.told import NEW, RenderContext, RenderState, View, base, retained, switches
 from edgeseq.core.types import (
@@ -43,6 +45,7 @@ from edgeseq.core.types import (
     StreamCreated,
     StreamReset,
     StreamStatus,
+    StreamSwitched,
 )
 
 __all__ = ["NEW", "RenderContext", "RenderState", "View", "alert_id", "announce", "render"]
@@ -96,6 +99,8 @@ def _tell(context: RenderContext, render_state: RenderState, event: OtherEvent) 
             stream = context.infos[event.stream].id
             reset = EventPayload(event="stream.reset", stream=stream, gap_steps=event.gap_steps)
             return [bridge_event(context.root, reset)]
+        case StreamSwitched():
+            return [_switched(context, event)]
         case _:
             assert_never(event)
 
@@ -191,6 +196,14 @@ def _latest(context: RenderContext, stream: int, view: View) -> Iterator[Outgoin
     told = _encode({"phase": status.phase, "data": status.data, "alert": status.alert})
     for c, scalars in enumerate(view.scalars):
         yield retained(f"{base(context, stream, c)}/latest", b"%b,%b" % (scalars, told[1:]))
+
+
+def _switched(context: RenderContext, event: StreamSwitched) -> Outgoing:
+    """Tell what serves a stream from now on."""
+    stream = context.infos[event.stream].id
+    skill = float(f"{event.skill:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(event.skill) else None
+    payload = EventPayload(event="stream.switched", stream=stream, source=event.source, skill=skill)
+    return bridge_event(context.root, payload)
 
 
 def _created(context: RenderContext, event: StreamCreated) -> Iterator[Outgoing]:

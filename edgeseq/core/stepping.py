@@ -35,6 +35,7 @@ from edgeseq.core.types import (
     Source,
     StreamReset,
     StreamStatus,
+    StreamSwitched,
 )
 
 RETRY_STEPS = 8
@@ -370,7 +371,7 @@ def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]
     if np.count_nonzero(observed) < observed.size:
         scores = np.where(observed, scores, np.nan)
     forecasts = _forecasts(group, work, samples, said, scores)
-    return [*forecasts, *alerts, *_fillings(group, work, samples)]
+    return [*forecasts, *alerts, *_fillings(group, work, samples), *_switches(group, work, samples)]
 
 
 def _fillings(group: Group, work: Work, samples: Samples) -> list[Event]:
@@ -381,6 +382,21 @@ def _fillings(group: Group, work: Work, samples: Samples) -> list[Event]:
     changed = np.flatnonzero((leads > 0) != (told > 0))
     told[...] = leads
     return [InputsFilled(int(samples.order[i]), int(work["stream"][i]), int(leads[i])) for i in changed]
+
+
+def _switches(group: Group, work: Work, samples: Samples) -> list[Event]:
+    """Tell where another forecaster serves; the intervals of the former one that wait say nothing of this one's."""
+    serving, told = work["serving"], work["serving_told"]
+    changed = np.flatnonzero(serving != told)
+    if len(changed) == 0:
+        return []
+    told[...] = serving
+    group.table["pending_offset"][work.rows[changed]] = np.nan
+    skill = 1 - np.exp(_mean(work["log_ratio"][: group.targets]))
+    return [
+        StreamSwitched(int(samples.order[i]), int(work["stream"][i]), source, float(skill[i]))
+        for i, source in zip(changed.tolist(), _names(serving[changed]), strict=True)
+    ]
 
 
 def _band(group: Group, work: Work, waiting: Waiting) -> detect.Band:

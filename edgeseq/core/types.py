@@ -508,6 +508,16 @@ class StreamReset(msgspec.Struct, frozen=True):
     gap_steps: int
 
 
+class StreamSwitched(msgspec.Struct, frozen=True):
+    """Another forecaster serves a stream: the model, which has come to err less than the baseline, or that again."""
+
+    order: int
+    stream: int
+    source: Source
+    skill: float
+    """1 - error of the model's blend / error of the baseline, over channels and leads; NaN while unknown."""
+
+
 class StreamCreated(msgspec.Struct, frozen=True):
     """A stream was seen for the first time."""
 
@@ -515,7 +525,9 @@ class StreamCreated(msgspec.Struct, frozen=True):
     stream: int
 
 
-OtherEvent = Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamCreated
+OtherEvent = (
+    Estimate | ClassChanged | AlertEvent | StreamStatus | StreamReset | StreamSwitched | StreamCreated
+)
 Event = Forecast | OtherEvent | InputsFilled
 
 

@@ -32,6 +32,7 @@ from edgeseq.core.types import (
     StreamReset,
     StreamRule,
     StreamStatus,
+    StreamSwitched,
 )
 from tests.support.streams import one_forecast
 from tests.support.validate import validate
@@ -261,6 +262,19 @@ def test_render_stream_reset_told() -> None:
         "event": "stream.reset",
         "stream": "cellar-temperature",
         "gap_steps": 400,
+    }
+
+
+@pytest.mark.parametrize(("skill", "told"), [(0.123456, 0.12346), (float("nan"), None)])
+def test_render_stream_switched_told(skill: float, told: float | None) -> None:
+    """What serves a stream from now on is said, and how much better it is."""
+    found = published(StreamSwitched(order=0, stream=CELLAR, source="model", skill=skill))
+    assert found["bridge/event"] == {
+        "schema": 1,
+        "event": "stream.switched",
+        "stream": "cellar-temperature",
+        "source": "model",
+        "skill": told,
     }
 
 

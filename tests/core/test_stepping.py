@@ -12,7 +12,7 @@ import pytest
 
 from edgeseq.core import pipeline
 from edgeseq.core.forecast import RecurrentState
-from edgeseq.core.types import F32, AlertKind, Message, Options, StreamReset, StreamRule
+from edgeseq.core.types import F32, AlertKind, Message, Options, StreamReset, StreamRule, StreamSwitched
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.support.streams import (
     MODEL,
@@ -187,6 +187,11 @@ def test_model_that_breaks_is_replaced_by_the_baseline_and_warmed_again() -> Non
     assert all(np.isfinite(f.value).all() for f in told)
     assert all(np.isfinite(f.score).all() for f in told[2:])
     assert 400 * PERIOD in {e.time_ns for e in alerts(events, AlertKind.SPIKE)}
+    sources = [source for source, _ in itertools.groupby(f.source for f in told)]
+    assert sources == ["baseline", "model", "baseline", "model"]
+    switched = [e for e in events if isinstance(e, StreamSwitched)]
+    assert [e.source for e in switched] == sources[1:]
+    assert switched[0].skill > 0
 
 
 class Counting(FakeStepper):
