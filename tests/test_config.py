@@ -186,7 +186,7 @@ def test_resolve_tls_files_and_port(tmp_path: Path) -> None:
     [
         ('[[streams]]\nevry = "1s"', "streams[0].evry", ["did you mean every?"]),
         (STREAM + '[[streams]]\nevery="1s"\ntopic="b"\nfeilds=["x"]', "streams[1].feilds", ["fields"]),
-        (STREAM + 'active_when = "b"', "streams[0].active_when", ["unknown key"]),
+        (STREAM + 'active_whan = "b"', "streams[0].active_whan", ["did you mean active_when?"]),
         ("[stream]", "stream", ["did you mean streams?"]),
         ('[mqtt]\nport = "1883"', "mqtt.port", ["'1883'", "whole number", "8883 with TLS"]),
         ("[mqtt]\nport = 0", "mqtt.port", [">= 1"]),

@@ -7,6 +7,7 @@ number and one of ms, s, m, h, d, w, also compound: 90s, 10m, 1h30m, 7d.
 from __future__ import annotations
 
 import difflib
+import enum
 import re
 import tomllib
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeseq.config.docstrings import field_docs
-from edgeseq.core.types import Aggregate, Kind, Limits, OnGap
+from edgeseq.core.types import Aggregate, AlertKind, Kind, Limits, OnGap
 from edgeseq.errors import ConfigError
 
 MAX_FOUND_CHARS = 80
@@ -207,8 +208,29 @@ class StreamConfig(_Table, frozen=True):
     """Time without a reading after which a stream is silent. Default: learned from the stream's own rhythm."""
     limits: dict[str, float | Limits] = {}
     """Values outside are out of range: { min = …, max = … }, for channels { channel = { min = …, max = … } }."""
-    alerts: bool = True
-    """Whether anomalies of these streams raise alerts."""
+    alerts: bool | list[AlertKind] = True
+    """Whether anomalies of these streams raise alerts, or a list of the kinds that do: spike, out_of_range, stuck,
+    silent, limit_ahead, level_shift, drift, variance_change, broken_profile, broken_relation, novelty."""
+    sensitivity: Annotated[float, Meta(gt=0, le=100)] = 1.0
+    """How easily anomalies raise alerts: 2 at half the deviation, 0.5 at twice the deviation. Limits and silence, which
+    have settings of their own, and stuck values are as ever."""
+    min_deviation: float | str | dict[str, float | str] | None = None
+    """Smallest deviation from what is expected that may raise an alert, in the unit of the readings, or as a share of
+    what is expected ("5%"); for channels { channel = … }. Default: none, any deviation may."""
+    direction: Literal["both", "above", "below"] = "both"
+    """On which side of what is expected deviations raise alerts."""
+    min_duration: str | None = None
+    """How long an anomaly must last before an alert opens; until then the status says watch. Default: none, at once.
+    Stuck and silent have durations of their own."""
+    refractory: Annotated[int, Meta(ge=0)] | str | None = None
+    """Time after an alert, or number of periods, in which none of its kind opens. Default: 12 periods where the kind
+    was learned of the stream's behaviour, none for out_of_range, stuck, silent and limit_ahead."""
+    active_when: str | None = None
+    """What tells whether the machine is on: "topic", "topic#json.path", either with " == value"; without it true, on,
+    and numbers other than 0 mean on. While it is off readings count as missing and nothing is silent. Default: none,
+    always on."""
+    settle: str | None = None
+    """Time after the machine is switched on in which its readings raise no alerts; needs active_when. Default: none."""
     alerts_per_week: Annotated[float, Meta(gt=0)] | None = None
     """Budget of this table: `edgeseq tune alerts` finds the sensitivity for it, bridge/health tells what is achieved.
     Default: none."""
@@ -337,7 +359,17 @@ def _explain(message: str, data: dict[str, Any], name: str) -> ConfigError:
 
 
 _DURATIONS = frozenset(
-    {"every", "horizon", "season", "max_age", "silent_after", "session_expiry", "snapshot_every"}
+    {
+        "every",
+        "horizon",
+        "season",
+        "max_age",
+        "silent_after",
+        "session_expiry",
+        "snapshot_every",
+        "min_duration",
+        "settle",
+    }
 )
 
 
@@ -401,7 +433,9 @@ def _structs_at(path: str) -> list[type[msgspec.Struct]]:
 
 def _choices(path: str) -> tuple[Any, ...]:
     """List the values that a key of the file may have, if they are a closed set."""
-    return tuple(value for t in _types_at(path) if get_origin(t) is Literal for value in get_args(t))
+    types = _types_at(path)
+    named = [str(one) for t in types if isinstance(t, type) and issubclass(t, enum.StrEnum) for one in t]
+    return (*named, *(value for t in types if get_origin(t) is Literal for value in get_args(t)))
 
 
 def _types_at(path: str) -> list[Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from edgeseq.config import ChannelConfig, KnownConfig, StreamConfig
+from edgeseq.config.alerting import alerting
 from edgeseq.config.decoding import decoded, family_of
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.durations import UNITS_NS, WANTED, format_duration, parse_duration
@@ -155,14 +156,13 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         max_age_ns=place.optional_ns("max_age", stream.max_age),
         silent_after_ns=place.optional_ns("silent_after", stream.silent_after),
         limits=_limits(stream, names, place),
-        alerts=stream.alerts,
         alerts_per_week=stream.alerts_per_week or 0.0,
         publish_path=stream.path,
         bundle=stream.bundle,
         known={name: _known(source) for name, source in stream.known.items()},
         estimate=stream.estimate,
     )
-    rule = decoded(rule, stream, place)
+    rule = alerting(decoded(rule, stream, place), stream, place)
     _check_names(rule, names, place)
     for check in (_check_known, _check_topics, _check_fields, _check_lateness):
         check(rule, place)
@@ -313,7 +313,8 @@ def _sources(rule: StreamRule) -> list[tuple[str, str]]:
     """List key and topic filter of all that a rule reads."""
     channels = [(f"channels.{name}", source.topic) for name, source in rule.channels.items()]
     known = [(f"known.{name}.topic", source.topic) for name, source in rule.known.items()]
-    return [*(("topic", topic) for topic in rule.topics), *channels, *known]
+    switch = [("active_when", rule.active_when.topic)] if rule.active_when else []
+    return [*(("topic", topic) for topic in rule.topics), *channels, *known, *switch]
 
 
 def _source(source: str | ChannelConfig) -> ChannelSource:

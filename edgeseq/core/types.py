@@ -115,6 +115,15 @@ class AlertKind(enum.StrEnum):
     LIMIT_AHEAD = "limit_ahead"
 
 
+class SwitchSource(msgspec.Struct, frozen=True):
+    """What tells whether a machine is on: a topic and a JSON path, or None where the payload is the value."""
+
+    topic: str
+    field: str | None = None
+    equals: str | None = None
+    """Text of the value that means on; None: true, on, and numbers other than 0 do."""
+
+
 class Alerting(msgspec.Struct, frozen=True):
     """How deviations of a rule's streams become alerts; limits, stuck values and silence have their own settings."""
 
@@ -182,6 +191,10 @@ class StreamRule(msgspec.Struct, frozen=True):
     limits: dict[str, Limits] = {}
     alerts: bool = True
     alerting: Alerting = Alerting()
+    active_when: SwitchSource | None = None
+    """What tells whether the machine is on; None: it always is."""
+    settle_ns: int = 0
+    """Time after the machine was switched on in which nothing is judged."""
     alerts_per_week: float = 0.0
     """Budget of the rule's alerts; 0 means none."""
     publish_path: bool = True
@@ -207,7 +220,8 @@ class StreamRule(msgspec.Struct, frozen=True):
     def filters(self) -> tuple[str, ...]:
         """List the topic filters of all that it reads."""
         channels = (source.topic for source in self.channels.values())
-        return (*self.topics, *channels, *(source.topic for source in self.known.values()))
+        known = (source.topic for source in self.known.values())
+        return (*self.topics, *channels, *known, *((self.active_when.topic,) if self.active_when else ()))
 
     @property
     def forecast_names(self) -> tuple[str, ...]:
