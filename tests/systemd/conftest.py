@@ -86,4 +86,4 @@ def is_online(machine: Machine) -> bool:
     heard = machine.run(
         "mosquitto_sub", "-p", str(machine.port), "-W", "1", "-C", "1", "-t", "edgeseq/cellar/bridge/state", check=False
     )  # fmt: skip
-    return heard.strip().startswith("online")
+    return '"online"' in heard

@@ -48,6 +48,7 @@ class Machine:
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._pid = 0
         (root / "etc/hostname").write_text("cellar\n", encoding="utf-8")
+        self.write("/etc/hosts", "127.0.0.1 localhost\n")
         shipped = (Path(__file__).parents[2] / "deploy/mosquitto.conf").read_text(encoding="utf-8")
         self.write(
             "/etc/mosquitto/conf.d/edgeseq.conf", shipped.replace("listener 1883", f"listener {self.port}")
@@ -63,6 +64,8 @@ class Machine:
             f"--machine=edgeseq-{os.getpid()}",
         ]
         command += [f"--directory={self.root}", "--console=pipe", "--boot"]
+        # Else nspawn itself refuses what ProtectClock and ProtectKernelLogs are to refuse.
+        command.insert(1, "--capability=CAP_SYS_TIME,CAP_SYSLOG")
         self._nspawn = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

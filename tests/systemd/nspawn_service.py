@@ -112,7 +112,7 @@ def test_killed_service_comes_back_with_its_state(machine: Machine) -> None:
 
 def test_hanging_service_is_restarted_by_watchdog(machine: Machine) -> None:
     """A process that is stopped feeds no watchdog, and systemd replaces it."""
-    machine.write("/run/systemd/system/edgeseq.service.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")
+    machine.write("/etc/systemd/system/edgeseq.service.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "edgeseq")
     pid, restarts = machine.shown("MainPID"), int(machine.shown("NRestarts"))
@@ -121,7 +121,7 @@ def test_hanging_service_is_restarted_by_watchdog(machine: Machine) -> None:
     machine.wait(lambda: machine.shown("ActiveState") == "active", "READY again")
     assert machine.shown("MainPID") != pid
     assert "Watchdog timeout" in machine.journal()
-    machine.run("rm", "/run/systemd/system/edgeseq.service.d/watchdog.conf")
+    machine.run("rm", "/etc/systemd/system/edgeseq.service.d/watchdog.conf")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "edgeseq")
 
@@ -199,7 +199,7 @@ def test_stop_is_clean(machine: Machine) -> None:
     heard = machine.run(
         "mosquitto_sub", "-p", str(machine.port), "-W", "2", "-C", "1", "-t", "edgeseq/cellar/bridge/state", check=False
     )  # fmt: skip
-    assert heard.strip().startswith("stopped")
+    assert '"stopped"' in heard
     machine.run("systemctl", "start", "edgeseq")
 
 
