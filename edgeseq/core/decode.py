@@ -50,14 +50,14 @@ def decode(
 
 def _read_closely(registry: Registry, options: Options, message: Message) -> tuple[list[Row], list[Fault]]:
     """Read a message in the way that its topic asks for."""
-    listeners = registry.known_listeners(message.topic)
-    if listeners is None:
+    audience = registry.audiences.get(message.topic)
+    if audience is None:
         lack = registry.refusal(message.topic, options.max_streams)
         if lack is not None and not message.retained:
             return [], [Fault(Reason.TOO_MANY_STREAMS, lack)]
-        listeners = registry.listeners(message.topic)
-    rows, faults = read_families(registry, options, message, listeners) if listeners else ([], [])
-    if listeners and not registry.route(message.topic) and not registry.known_parts(message.topic):
+        audience = registry.audience(message.topic)
+    rows, faults = read_families(registry, options, message, audience) if audience.is_any else ([], [])
+    if audience.is_any and not audience.has_others:
         return rows, faults
     for item in careful.read(registry, options, message):
         if isinstance(item, Fault):

@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgeseq.core.decoders.family import Point, Said
+from edgeseq.core.identity import packet_seed
 from edgeseq.core.instants import LIMIT_NS, format_instant
-from edgeseq.core.listeners import SKIPPED, Listener
+from edgeseq.core.listeners import SKIPPED, UNBORN, Audience, Listener
 from edgeseq.core.parsing import Fault, parse_number
 from edgeseq.core.registry import Registry, place_of
-from edgeseq.core.rows import BY_TIME, FUTURE_TOLERANCE_NS, Row, admit, event_time, identity, is_good
+from edgeseq.core.rows import (
+    BY_PACKET,
+    BY_TIME,
+    FUTURE_TOLERANCE_NS,
+    NOTHING,
+    Row,
+    admit,
+    event_time,
+    identity,
+    is_good,
+)
 from edgeseq.core.types import Message, Options, Reason
 from edgeseq.core.units import Conversion, canonical, conversion
 
@@ -24,13 +35,9 @@ _LARGEST = 1e308
 _NUMBERS = frozenset({float, int})
 
 
-class Hearing(NamedTuple):
-    """A message as one rule hears it."""
+class Stamp(NamedTuple):
+    """What holds for all that a message says."""
 
-    registry: Registry
-    options: Options
-    message: Message
-    listener: Listener
     time_ns: int
     """Time of what has none of its own, …"""
     kind: int
@@ -44,17 +51,18 @@ class Hearing(NamedTuple):
 
 
 def read_families(
-    registry: Registry, options: Options, message: Message, listeners: Sequence[Listener]
+    registry: Registry, options: Options, message: Message, audience: Audience
 ) -> tuple[list[Row], list[Fault]]:
     """Read a message by the decoders of its topic. One without readings, as is normal for the family, is ignored."""
     rows: list[Row] = []
     faults: list[Fault] = []
-    awake = [listener for listener in listeners if not listener.is_idle]
-    heard = [one for one in awake if one.tells or one.rule.use_retained] if message.retained else awake
-    if awake and not heard:
-        return rows, [Fault(Reason.RETAINED)]
+    heard: Sequence[Listener] = audience.listeners
+    if message.retained and heard:
+        heard = [one for one in heard if one.tells or one.rule.use_retained]
+        if not heard:
+            return rows, [Fault(Reason.RETAINED)]
     size = len(message.payload)
-    if heard and size > options.max_payload_bytes:
+    if size > options.max_payload_bytes and heard:
         return rows, [Fault(Reason.PAYLOAD_TOO_LARGE, f"{size} bytes, allowed {options.max_payload_bytes}")]
     for listener in heard:
         said = listener.family.read(listener.memory, message)
@@ -64,7 +72,8 @@ def read_families(
             listener.memory.is_changed = False
         if said.points and not (message.retained and not listener.rule.use_retained):
             _hear(registry, options, message, listener, said, rows, faults)
-    registry.ignored += not rows and not faults
+    if not rows and not faults:
+        registry.ignored += 1
     return rows, faults
 
 
@@ -77,39 +86,22 @@ def _hear(
     rows: list[Row],
     faults: list[Fault],
 ) -> None:
-    """Find what holds for all that a message says, and add it."""
-    rule = listener.rule
-    latest_ns, time_ns, is_bad = LIMIT_NS, message.received_ns, False
-    if options.synchronised:
-        latest_ns = time_ns + max(FUTURE_TOLERANCE_NS, rule.period_ns)
-    document = said.document
-    if listener.family.is_document:
-        stamp = event_time(rule, options, message, document)
-        if isinstance(stamp, Fault):
-            is_wanted = any(
-                type(value) in _NUMBERS and listener.is_free(name) for name, value, _ in said.points
-            )
-            faults += [stamp] if is_wanted else []
-            return
-        time_ns, is_bad = stamp, not is_good(rule, document)
-    kind, seed = identity(rule, message, document, time_ns)
-    hearing = Hearing(registry, options, message, listener, time_ns, kind, seed, latest_ns, is_bad)
-    _add(hearing, said.points, rows, faults)
-
-
-def _add(hearing: Hearing, points: Sequence[Point], rows: list[Row], faults: list[Fault]) -> None:
     """Add a row or a fault for what was said under each name that is wanted."""
-    _, _, _, listener, time_ns, kind, seed, latest_ns, is_bad = hearing
-    place_of_name = listener.places.get
-    for point in points:
+    stamp = _stamp(listener, options, message, said)
+    if isinstance(stamp, Fault):
+        faults += [stamp] if _is_any_wanted(listener, said) else []
+        return
+    time_ns, kind, seed, latest_ns, is_bad = stamp
+    place_of_name, conversions = listener.places.get, listener.conversions
+    for point in said.points:
         name, value, own_ns = point
-        place = place_of_name(name)
-        if place == SKIPPED:
+        place, is_number = place_of_name(name), type(value) in _NUMBERS
+        if place == SKIPPED or (place == UNBORN and not is_number):
             continue
-        is_usual = type(value) in _NUMBERS and -_LARGEST < value < _LARGEST and not is_bad
-        number = value + 0.0 if is_usual else math.nan if is_bad else parse_number(value, name)
-        if place is None:
-            found = _look_up(hearing, point, number)
+        is_usual = is_number and -_LARGEST < value < _LARGEST and not is_bad
+        number = value + 0.0 if is_usual else _odd(value, name, is_bad=is_bad)
+        if place is None or place == UNBORN:
+            found = _look_up(registry, options, message, listener, point, stamp, number)
             if found is None:
                 continue
             if isinstance(found, Fault):
@@ -119,8 +111,8 @@ def _add(hearing: Hearing, points: Sequence[Point], rows: list[Row], faults: lis
         if isinstance(number, Fault):
             faults.append(number)
             continue
-        if listener.conversions and name in listener.conversions:
-            factor, offset = listener.conversions[name]
+        if conversions and name in conversions:
+            factor, offset = conversions[name]
             number = factor * number + offset
         if own_ns is None:
             rows.append((place, time_ns, number, kind, seed))
@@ -130,9 +122,45 @@ def _add(hearing: Hearing, points: Sequence[Point], rows: list[Row], faults: lis
             faults.append(_of_the_future(name, own_ns))
 
 
-def _look_up(hearing: Hearing, point: Point, number: float | Fault) -> int | Fault | None:
+def _stamp(listener: Listener, options: Options, message: Message, said: Said) -> Stamp | Fault:
+    """Find what holds for all that a message says."""
+    rule, received_ns = listener.rule, message.received_ns
+    latest_ns = LIMIT_NS
+    if options.synchronised:
+        latest_ns = received_ns + max(FUTURE_TOLERANCE_NS, rule.period_ns)
+    if not listener.looks_up:
+        if not message.mid:
+            return Stamp(received_ns, NOTHING, 0, latest_ns, is_bad=False)
+        seed = packet_seed(message.mid, message.payload)
+        return Stamp(received_ns, BY_PACKET | message.dup, seed, latest_ns, is_bad=False)
+    document = said.document
+    time_ns = event_time(rule, options, message, document)
+    if isinstance(time_ns, Fault):
+        return time_ns
+    kind, seed = identity(rule, message, document, time_ns)
+    return Stamp(time_ns, kind, seed, latest_ns, not is_good(rule, document))
+
+
+def _odd(value: object, name: str, *, is_bad: bool) -> float | Fault:
+    """Read what is no usual number; of bad quality it is missing, whatever it is."""
+    return math.nan if is_bad else parse_number(value, name)
+
+
+def _is_any_wanted(listener: Listener, said: Said) -> bool:
+    """Tell whether a message says a number that is wanted."""
+    return any(type(value) in _NUMBERS and listener.is_free(name) for name, value, _ in said.points)
+
+
+def _look_up(
+    registry: Registry,
+    options: Options,
+    message: Message,
+    listener: Listener,
+    point: Point,
+    stamp: Stamp,
+    number: float | Fault,
+) -> int | Fault | None:
     """Find the place of a name's readings; None where they are none. What has no stream yet may become one."""
-    registry, options, message, listener = hearing[:4]
     (name, value, own_ns), rule = point, listener.rule
     if len(name) > MAX_NAME_CHARS:
         return Fault(Reason.MALFORMED, f"a name of {len(name)} characters")
@@ -146,26 +174,33 @@ def _look_up(hearing: Hearing, point: Point, number: float | Fault) -> int | Fau
     if registry.stream_of(target) is None:
         # Text and booleans are normal, and null before the first number: but not under a name that was asked for.
         if value is None or (not rule.fields and isinstance(value, str | bool)):
+            _unborn(registry, listener, name)
             return None
         if isinstance(number, Fault):
             return number
-        if own_ns is not None and own_ns > hearing.latest_ns:
+        if own_ns is not None and own_ns > stamp.latest_ns:
             return _of_the_future(name, own_ns)
     if rule.convert and told is None and not rule.unit:
         return Fault(
             Reason.UNKNOWN_UNIT, f"{name}: it may have to be converted, and nothing has told its unit yet"
         )
-    at_ns = hearing.time_ns if own_ns is None else own_ns
+    at_ns = stamp.time_ns if own_ns is None else own_ns
     stream = admit(
         registry, options, message, rule, target, 0.0 if isinstance(number, Fault) else number, at_ns
     )
     if isinstance(stream, Fault):
         return stream
-    if change is not None:
-        listener.conversions[name] = change
     place = place_of(stream, 0)
     registry.remember_name(listener, name, place)
+    if change is not None:  # after the name: to remember one may forget all others
+        listener.conversions[name] = change
     return place
+
+
+def _unborn(registry: Registry, listener: Listener, name: str) -> None:
+    """Look no closer at a name until a number comes under it; another topic's may, where streams are shared."""
+    if not listener.family.is_shared and not listener.rule.fields:
+        registry.remember_name(listener, name, UNBORN)
 
 
 def _conversion(wanted: Sequence[str], unit: str) -> tuple[Conversion | None, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.decoders.family import Family, Memory
@@ -15,6 +16,9 @@ from edgeseq.core.units import Conversion
 SKIPPED = -1
 """Place of a name that makes no stream here."""
 
+UNBORN = -2
+"""Place of a name that no number has come under yet."""
+
 MAX_NAMES = 65_536
 """Names whose places are remembered at a time, of all topics, beside those of streams."""
 
@@ -22,7 +26,20 @@ MAX_NAMES = 65_536
 class Listener:
     """What one rule makes of one topic's messages."""
 
-    __slots__ = ("conversions", "earlier", "family", "is_idle", "memory", "places", "rule", "taken", "tells")
+    __slots__ = (
+        *(
+            "conversions",
+            "earlier",
+            "family",
+            "is_idle",
+            "looks_up",
+            "memory",
+            "places",
+            "rule",
+            "taken",
+            "tells",
+        ),
+    )
 
     def __init__(self, rule: StreamRule, memory: Memory, topic: str, earlier: Sequence[Listener]) -> None:
         self.rule = rule
@@ -30,6 +47,10 @@ class Listener:
         self.family: Family = FAMILIES[rule.decoder or ""]
         self.is_idle = self.family.passes_by(topic)
         """Whether no message of this topic is ever read."""
+        self.looks_up = self.family.is_document and bool(
+            rule.time_field or rule.id_field or rule.quality_field
+        )
+        """Whether time, id or quality stand in the message."""
         self.tells = self.family.tells(topic)
         """Whether retained messages are read as well: for what they say of others."""
         self.earlier = tuple(earlier)
@@ -37,7 +58,7 @@ class Listener:
         self.taken: frozenset[str | None] = frozenset()
         """JSON paths that rules before this one read by themselves."""
         self.places: dict[str, int] = {}
-        """Name → place (`registry.place_of`) or SKIPPED, of names that were looked up."""
+        """Name → place (`registry.place_of`), SKIPPED or UNBORN, of names that were looked up."""
         self.conversions: dict[str, Conversion] = {}
         """Name → how its numbers become those of another unit."""
 
@@ -46,6 +67,20 @@ class Listener:
         if name in self.taken or not is_wanted(self.rule, self.family, name):
             return False
         return not any(is_wanted(other.rule, other.family, name) for other in self.earlier)
+
+
+class Audience(NamedTuple):
+    """Who listens to a topic by decoders."""
+
+    listeners: tuple[Listener, ...] = ()
+    """Those that read its messages."""
+    is_any: bool = False
+    """Whether a decoder is in charge of it, though it may never read its messages."""
+    has_others: bool = False
+    """Whether rules without a decoder read it, too."""
+
+
+NOBODY = Audience()
 
 
 def is_wanted(rule: StreamRule, family: Family, name: str) -> bool:
@@ -74,10 +109,8 @@ def memories_of(rules: Iterable[StreamRule]) -> dict[str, Memory]:
     return {rule.key: Memory(rule.may_ask) for rule in rules if rule.decoder is not None}
 
 
-def listeners_of(
-    rules: Iterable[StreamRule], memories: Mapping[str, Memory], topic: str
-) -> tuple[Listener, ...]:
-    """List the listeners of a topic, in the order of the rules."""
+def audience_of(rules: Iterable[StreamRule], memories: Mapping[str, Memory], topic: str) -> Audience:
+    """Find who listens to a topic, in the order of the rules."""
     listeners: list[Listener] = []
     paths: set[str | None] = set()
     for rule in rules:
@@ -91,4 +124,4 @@ def listeners_of(
         listener = Listener(rule, memories[rule.key], topic, listeners)
         listener.taken = frozenset(paths)
         listeners.append(listener)
-    return tuple(listeners)
+    return Audience(tuple(one for one in listeners if not one.is_idle), bool(listeners))

@@ -4,7 +4,8 @@ Streams are numbered in the order of their first sight and never renumbered. A t
 once; the compiled route is kept while there is room.
 
 What others forecast of a rule's known covariates comes as readings of hidden streams, one a covariate: they have a
-number, so that journal and order are theirs as any stream's, but no row, no topic and no place in the count.
+number, so that journal and order are theirs as any stream's, but no row, no topic and no place in the count. So is what
+tells whether a rule's machine is on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edgeseq.core.decoders import FAMILIES
-from edgeseq.core.listeners import MAX_NAMES, Listener, is_wanted, listeners_of, memories_of
+from edgeseq.core.listeners import MAX_NAMES, NOBODY, Audience, Listener, audience_of, is_wanted, memories_of
 from edgeseq.core.room import doors, rules_for
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
 from edgeseq.core.types import I64, KnownSource, StreamInfo, StreamRule
@@ -33,6 +34,9 @@ ABSENT: Any = object()
 
 HIDDEN = "~known/"
 """How ids of hidden streams begin; slugs of others cannot."""
+
+SWITCH = "~active"
+"""Field of the hidden stream that tells whether a rule's machine is on."""
 
 Source = tuple[str, str, str | None]
 """Rule key, topic, field: where a stream comes from. A rule of channels has one stream, whatever the topic."""
@@ -104,6 +108,7 @@ class Registry:
         self.usual: dict[str, Usual] = {}
         """Topic → how its messages are usually read, of some topics that have streams."""
         self._known = [KnownPart(rule, *item) for rule in rules for item in rule.known.items()]
+        self._switches = [rule for rule in rules if rule.active_when]
         self._doors = doors(rules)
         self._max_routes = max_routes
         self.memories = memories_of(rules)
@@ -112,7 +117,8 @@ class Registry:
         """Messages without a reading, as is normal for their family, since somebody took the number."""
         self.conversions: dict[int, tuple[float, float]] = {}
         """Place → factor and offset, where a rule without a decoder converts units."""
-        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self.audiences: dict[str, Audience] = {}
+        """Topic → who reads it by decoders, as far as that was looked up and there is room."""
         self._names = 0
 
     def __len__(self) -> int:
@@ -194,15 +200,26 @@ class Registry:
 
     def hidden_stream(self, part: KnownPart, topic: str, created_ns: int) -> int:
         """Give the index of a covariate's hidden stream, which is made on first sight."""
-        stream_id = f"{HIDDEN}{part.rule.key}/{part.name}"
+        return self._hidden(part.rule, part.name, topic, created_ns)
+
+    def switch_stream(self, rule: StreamRule, topic: str, created_ns: int) -> int:
+        """Give the index of the hidden stream of a rule's switch, which is made on first sight."""
+        return self._hidden(rule, SWITCH, topic, created_ns)
+
+    def _hidden(self, rule: StreamRule, field: str, topic: str, created_ns: int) -> int:
+        stream_id = f"{HIDDEN}{rule.key}/{field}"
         known = self._ids.get(stream_id)
         if known is not None:
             return known
-        return self.register(StreamInfo(stream_id, part.rule.key, topic, part.name, created_ns))
+        return self.register(StreamInfo(stream_id, rule.key, topic, field, created_ns))
 
     def known_parts(self, topic: str) -> list[KnownPart]:
         """List the covariates that a topic brings the future of."""
         return [part for part in self._known if is_match(part.source.topic, topic)] if self._known else []
+
+    def switches(self, topic: str) -> list[StreamRule]:
+        """List the rules whose machine a topic switches on and off."""
+        return [rule for rule in self._switches if rule.active_when and rule.active_when.topic == topic]
 
     def route(self, topic: str) -> tuple[Part, ...]:
         """Give what the rules want of a topic; empty where none wants anything."""
@@ -216,21 +233,20 @@ class Registry:
             self._routes[topic] = route
         return route
 
-    def listeners(self, topic: str) -> tuple[Listener, ...]:
-        """Give who reads a topic by a decoder."""
+    def audience(self, topic: str) -> Audience:
+        """Find who reads a topic by decoders, and keep it."""
         if not self.memories or len(topic) > MAX_TOPIC_CHARS:
-            return ()
-        found = listeners_of(self.rules.values(), self.memories, topic)
-        if found:
-            if len(self._listeners) >= self._max_routes + len(self.infos):
-                gone = self._listeners.pop(next(iter(self._listeners)))
-                self._names -= sum(len(listener.places) for listener in gone)
-            self._listeners[topic] = found
+            return NOBODY
+        found = audience_of(self.rules.values(), self.memories, topic)
+        if found.is_any:
+            found = found._replace(
+                has_others=bool(self._compile(topic) or self.known_parts(topic) or self.switches(topic))
+            )
+            if len(self.audiences) >= self._max_routes + len(self.infos):
+                gone = self.audiences.pop(next(iter(self.audiences)))
+                self._names -= sum(len(listener.places) for listener in gone.listeners)
+            self.audiences[topic] = found
         return found
-
-    def known_listeners(self, topic: str) -> tuple[Listener, ...] | None:
-        """Give who reads a topic, as far as that was looked up before."""
-        return self._listeners.get(topic)
 
     def remember_name(self, listener: Listener, name: str, place: int) -> None:
         """Keep where a name's readings go; of too many names all are forgotten, and looked up anew."""
@@ -241,10 +257,12 @@ class Registry:
 
     def forget_listeners(self) -> None:
         """Look up anew what names and units mean."""
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                listener.places, listener.conversions = {}, {}
-        self._listeners, self._names = {}, 0
+        for audience in self.audiences.values():
+            for listener in audience.listeners:
+                listener.places.clear()
+                listener.conversions.clear()
+        self.audiences.clear()
+        self._names = 0
 
     def target(self, rule: StreamRule, topic: str, field: str | None, unit: str | None) -> Target:
         """Prepare a stream of a decoder's quantity."""
@@ -253,9 +271,11 @@ class Registry:
     def learn_usual(self, topic: str) -> None:
         """Keep how a topic's messages are usually read, once there is a stream; what asks for more care has none."""
         parts = self._routes.get(topic, ())
-        if len(parts) != 1 or parts[0].rule.quality_field is not None or self.known_parts(topic):
+        if len(parts) != 1 or parts[0].rule.quality_field is not None:
             return
-        if topic in self._listeners:
+        if self.known_parts(topic) or self.switches(topic):
+            return
+        if topic in self.audiences:
             return
         (part,) = parts
         streams = [self.stream_of(target) for target in part.targets]
@@ -299,8 +319,10 @@ class Registry:
     def _is_served(self, info: StreamInfo) -> bool:
         """Tell whether there is a rule for a stream, in which its channels have the numbers that they had."""
         rule = self.rules.get(info.rule)
-        if rule is None or (info.id.startswith(HIDDEN) and info.field not in rule.known):
+        if rule is None:
             return False
+        if info.id.startswith(HIDDEN):
+            return rule.active_when is not None if info.field == SWITCH else info.field in rule.known
         return info.channels is None or info.channels == tuple(rule.channels)
 
     def _free_id(self, rule: StreamRule, topic: str, field: str | None) -> str:

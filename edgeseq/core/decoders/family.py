@@ -87,6 +87,8 @@ class Family:
     """Whether a quantity is of the device, not of what it measures: a stream only where it is asked for by name."""
     distrust: Callable[[Memory], None] = _nothing
     """Forgets what may not hold any more where messages may have come that nobody kept: after a crash."""
+    is_shared: bool = False
+    """Whether several topics tell of one stream."""
     is_document: bool = False
     """Whether messages are JSON objects, in which `time`, `id` and `quality` can be looked up."""
     has_times: bool = False

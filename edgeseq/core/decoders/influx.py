@@ -24,8 +24,7 @@ _LINE = re.compile(
     r"(?: +(?P<time>-?[0-9]{1,19}))? *"
 )
 _FIELD = re.compile(rf'(?P<key>(?:[^\\,= "]|\\.)+)=(?P<value>{_TEXT}|[^\\,= "]+)(?:,|$)')
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}[iu]")
+_SUFFIXES = ("i", "u")
 _BOOLEANS = frozenset({"t", "T", "true", "True", "TRUE", "f", "F", "false", "False", "FALSE"})
 _COMMA = re.compile(r"(?<!\\),")
 _MALFORMED = Fault(Reason.MALFORMED, "no line of the line protocol")
@@ -38,17 +37,21 @@ def _read(memory: Memory, message: Message) -> Said:
         return Said(faults=(Fault(Reason.BAD_UTF8, f"byte {error.object[error.start]:#04x}"),))
     points: list[Point] = []
     faults: list[Fault] = []
+    times: dict[str, int | None] = {}
     for line in text.split("\n"):
         stripped = line.strip("\r ")
         if stripped and not stripped.startswith("#"):
-            _read_line(stripped, points, faults)
+            _read_line(stripped, times, points, faults)
     if not points and not faults and not text.strip():
         faults.append(Fault(Reason.MALFORMED, "an empty payload"))
     return Said(points, faults)
 
 
-def _read_line(line: str, points: list[Point], faults: list[Fault]) -> None:
-    """Read one line: all of its numbers, or one fault, and a fault for each number that is none."""
+def _read_line(line: str, times: dict[str, int | None], points: list[Point], faults: list[Fault]) -> None:
+    """Read one line: all of its numbers, or one fault, and a fault for each number that is none.
+
+    `times` remembers the stamps of the payload, which lines share.
+    """
     parts = line.split(" ")
     if len(parts) > 3 or len(parts) < 2 or '"' in line or "\\" in line or "" in parts:
         match = _LINE.fullmatch(line)
@@ -64,7 +67,7 @@ def _read_line(line: str, points: list[Point], faults: list[Fault]) -> None:
         return
     time_ns = None
     if stamp is not None:
-        time_ns = _time_ns(stamp)
+        time_ns = times[stamp] if stamp in times else times.setdefault(stamp, _time_ns(stamp))
         if time_ns is None:
             faults.append(Fault(Reason.BAD_TIME, stamp[:40]))
             return
@@ -96,14 +99,18 @@ def _time_ns(stamp: str) -> int | None:
 
 def _number(raw: str) -> float | Fault | None:
     """Read a field: a number; None where it is a text or a boolean; why it is nothing of all that."""
-    if _NUMBER.fullmatch(raw):
+    if raw[-1:] in _SUFFIXES and raw[:-1].lstrip("+-").isdecimal():
+        raw = raw[:-1]
+    try:
         number = float(raw) + 0.0
-        return number if math.isfinite(number) else Fault(Reason.NOT_FINITE, raw[:40])
-    if _INTEGER.fullmatch(raw):
-        return float(int(raw[:-1]))
-    if raw in _BOOLEANS or (len(raw) > 1 and raw[0] == '"' == raw[-1]):
-        return None
-    return Fault(Reason.MALFORMED, f"no value: {raw[:40]}")
+    except ValueError:
+        is_other = raw in _BOOLEANS or (len(raw) > 1 and raw[0] == '"' == raw[-1])
+        return None if is_other else Fault(Reason.MALFORMED, f"no value: {raw[:40]}")
+    if not math.isfinite(number):
+        return Fault(Reason.NOT_FINITE, raw[:40])
+    if "_" in raw or not raw.isascii() or raw != raw.strip():  # Python's own spellings
+        return Fault(Reason.MALFORMED, f"no value: {raw[:40]}")
+    return number
 
 
 def _source(topic: str, name: str) -> tuple[str, str]:

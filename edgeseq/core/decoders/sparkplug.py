@@ -302,6 +302,7 @@ FAMILY = Family(
     passes_by=_passes_by,
     tells=_tells,
     source=_source,
+    is_shared=True,
     unit=_unit,
     is_bookkeeping=_is_bookkeeping,
     distrust=forget_aliases,
