@@ -43,6 +43,9 @@ def _rule(
         if calendar := manifest.inputs.calendar:
             holidays = f", holidays of {calendar.holidays}" if calendar.holidays else ""
             yield f"known:     local time of {calendar.time_zone}{holidays}"
+    if (switch := rule.active_when) is not None:
+        meant = f" is {switch.equals}" if switch.equals else ""
+        yield f"active:    when {switch.topic}{f'#{switch.field}' if switch.field else ''}{meant}"
     if rule.estimate is not None and (target := manifests[rule.estimate].target) is not None:
         what = f"a class, {' or '.join(target.classes)}" if target.classes else target.unit or "a number"
         yield f"estimate:  {target.name} ({what}) by {rule.estimate}"

@@ -6,28 +6,32 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from edgeseq.core.activity import meaning
 from edgeseq.core.known_items import read_known
 from edgeseq.core.parsing import Fault, parse_document, parse_number, parse_plain_number
 from edgeseq.core.registry import ABSENT, Part, Registry, Target, find, place_of
-from edgeseq.core.rows import Row, admit, event_time, identity, is_good
-from edgeseq.core.types import Message, Options, Reason
+from edgeseq.core.rows import NOTHING, Row, admit, event_time, identity, is_good
+from edgeseq.core.types import Message, Options, Reason, StreamRule
 
 
 def read(registry: Registry, options: Options, message: Message) -> Iterator[Row | Fault]:
     """Read one message."""
     route, known = registry.route(message.topic), registry.known_parts(message.topic)
-    if not route and not known:
+    switches = registry.switches(message.topic)
+    if not route and not known and not switches:
         yield Fault(Reason.UNKNOWN_TOPIC)
         return
     if message.retained:
         route = tuple(part for part in route if part.rule.use_retained)
-    if not route and not known:
+    if not route and not known and not switches:
         yield Fault(Reason.RETAINED)
         return
     size = len(message.payload)
     if size > options.max_payload_bytes:
         yield Fault(Reason.PAYLOAD_TOO_LARGE, f"{size} bytes, allowed {options.max_payload_bytes}")
         return
+    for rule in switches:
+        yield _read_switch(registry, message, rule)
     if known:
         yield from read_known(registry, message, known)
     plain = [part for part in route if part.is_plain]
@@ -35,6 +39,24 @@ def read(registry: Registry, options: Options, message: Message) -> Iterator[Row
         yield from _read_plain(registry, options, message, plain)
     if len(plain) < len(route):
         yield from _read_document(registry, options, message, [part for part in route if not part.is_plain])
+
+
+def _read_switch(registry: Registry, message: Message, rule: StreamRule) -> Row | Fault:
+    """Read whether a rule's machine is on; the newest word counts, retained or not, from its arrival on."""
+    field, equals = (rule.active_when.field, rule.active_when.equals) if rule.active_when else (None, None)
+    raw: Any = message.payload.decode("utf-8", "replace")
+    if field is not None:
+        document = parse_document(message.payload)
+        if isinstance(document, Fault):
+            return document
+        raw = find(document, field, field.split("."))
+        if raw is ABSENT:
+            return Fault(Reason.NO_FIELD, f"wanted {field}")
+    value = meaning(raw, equals)
+    if isinstance(value, Fault):
+        return value
+    stream = registry.switch_stream(rule, message.topic, message.received_ns)
+    return place_of(stream, 0), message.received_ns, value, NOTHING, 0
 
 
 def _read_plain(

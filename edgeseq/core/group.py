@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import alert_band, align, calibrate, dedupe, detect, estimate, pending
+from edgeseq.core import activity, alert_band, align, calibrate, dedupe, detect, estimate, pending
+from edgeseq.core.activity import Activity
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
@@ -55,6 +56,8 @@ class Group:
     estimator: Estimator | None = None
     known: Known | None = None
     """What the model is told of the future; None where it takes no such inputs."""
+    activity: Activity | None = None
+    """Whether the machine is on; None where nothing tells."""
 
     deadlines_from_ns: int = np.iinfo(np.int64).min
     """No stream falls silent before: a bound that saves looking at all of them. Never kept."""
@@ -100,6 +103,7 @@ def new_group(
         ),
         estimator=estimator,
         known=new_known(inputs, rule.period_ns, horizon, ring) if inputs.names else None,
+        activity=Activity(rule.settle_ns) if rule.active_when else None,
     )
 
 
@@ -264,9 +268,11 @@ def fingerprint(group: Group) -> dict[str, Any]:
 
 
 def dump_group(group: Group) -> dict[str, NDArray[np.generic]]:
-    """Give views of all columns, and what is given of known covariates."""
+    """Give views of all columns, and what is kept beside them: open alerts, known covariates, the switch."""
     arrays: dict[str, NDArray[np.generic]] = {name: group.table[name] for name in group.table.columns}
     arrays |= detect.dump(group.table)
+    if group.activity:
+        arrays["activity"] = activity.dump(group.activity)
     for j, given in enumerate(group.known.given if group.known else []):
         arrays |= {f"known.{j}.time_ns": given.time_ns, f"known.{j}.value": given.value}
     return arrays
@@ -290,6 +296,8 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
     if kept["ring"] != ours["ring"]:
         _lay_history(group, np.asarray(arrays["history"], dtype=np.float64))
     detect.load(group.table, arrays, group.targets)
+    if group.activity and "activity" in arrays:
+        activity.load(group.activity, arrays["activity"])
     if kept["model"] != ours["model"]:
         _forget_model(group)
     if group.known and kept.get("known") == ours["known"]:

@@ -25,8 +25,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from edgeseq.core import dedupe, detect, estimate, lateness, stepping
+from edgeseq.core import activity, dedupe, detect, estimate, lateness, stepping
 from edgeseq.core import known as foreseen
+from edgeseq.core.activity import Activity
 from edgeseq.core.decode import decode
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.estimate import NO_CLASS, Estimator
@@ -34,7 +35,7 @@ from edgeseq.core.forecast import Stepper
 from edgeseq.core.group import Group, new_group, present_ns
 from edgeseq.core.known import NO_INPUTS, KnownInputs
 from edgeseq.core.lateness import Lateness, new_lateness
-from edgeseq.core.registry import Registry
+from edgeseq.core.registry import SWITCH, Registry
 from edgeseq.core.rounds import rounds
 from edgeseq.core.types import (
     I32,
@@ -73,6 +74,8 @@ class State:
     """Stream index → row in the group's table."""
     covariate_of: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Index of a hidden stream → group index, covariate index."""
+    switch_of: dict[int, int] = field(default_factory=dict)
+    """Index of a hidden stream → index of the group that it switches on and off."""
     recent: dedupe.Recent = field(default_factory=dict)
     """Identities of the newest readings, of all streams."""
     session: int = 0
@@ -116,7 +119,7 @@ def new_state(
 
     groups = [empty(rule) for rule in rules]
     twins = {
-        index: new_lateness(replace(empty(group.rule), known=group.known))
+        index: new_lateness(replace(empty(group.rule), known=group.known, activity=group.activity))
         for index, group in enumerate(groups)
         if group.rule.lateness_steps
     }
@@ -206,7 +209,7 @@ def _advance_in_parts(
         # What is said of the future counts from its place in the order on.
         stop = min(_stop(state, reached, earliest, start), next(k for k in changes if k > start))
         if stop > start and given is not None and given[start]:
-            _give(state, readings.take(slice(start, stop)))
+            events += _give(state, readings.take(slice(start, stop)), reached[start:stop], start)
         elif stop > start:
             part = slice(start, stop)
             events += _take(state, readings.take(part), clock[part], now[part], np.arange(start, stop))
@@ -277,7 +280,9 @@ def add_rows(state: State, until: int | None = None) -> None:
         if stream in state.registry.hidden:
             name = state.registry.hidden[stream][1]
             names = state.groups[index].known_covariates
-            if name in names:
+            if name == SWITCH:
+                state.switch_of[stream] = index
+            elif name in names:
                 state.covariate_of[stream] = index, names.index(name)
             index = NO_GROUP
         if index != NO_GROUP:
@@ -291,10 +296,10 @@ def add_rows(state: State, until: int | None = None) -> None:
 
 
 def _are_given(state: State, readings: Readings) -> Bool | None:
-    """Tell what is said of the future of covariates from readings (n,); None where nothing can be."""
-    if not state.covariate_of:
+    """Tell what hidden streams say from readings (n,); None where there are none."""
+    if not state.covariate_of and not state.switch_of:
         return None
-    given: Bool = np.isin(readings.stream_index, list(state.covariate_of))
+    given: Bool = np.isin(readings.stream_index, [*state.covariate_of, *state.switch_of])
     return given
 
 
@@ -318,7 +323,39 @@ def _none_falls_silent(state: State, until_ns: int, since_ns: int) -> bool:
     return True
 
 
-def _give(state: State, readings: Readings) -> None:
+def _give(state: State, readings: Readings, reached: I64, first: int) -> list[Event]:
+    """Take what hidden streams say: the future of covariates, and whether machines are on.
+
+    Args:
+        readings: (n,).
+        reached: (n,) the clock at each of them.
+        first: place of the first one in its batch.
+    """
+    events: list[Event] = []
+    is_switch = np.isin(readings.stream_index, list(state.switch_of))
+    for i in np.flatnonzero(is_switch).tolist():
+        group = state.groups[state.switch_of[int(readings.stream_index[i])]]
+        value, time_ns = float(readings.value[i]), int(readings.time_ns[i])
+        if group.activity and activity.switch(group.activity, value, time_ns):
+            events += _switched(group, group.activity, int(reached[i]), first + i)
+    state.counts.applied += int(np.count_nonzero(is_switch))
+    if not is_switch.all():
+        _foresee(state, readings.take(~is_switch))
+    return events
+
+
+def _switched(group: Group, now: Activity, clock_ns: int, order: int) -> list[Event]:
+    """Wait for the readings of a machine that was switched on, no longer for those of one that was switched off."""
+    rule, rows = group.rule, np.arange(group.table.rows)
+    if now.is_on:
+        detect.wake(group.table, clock_ns, rule.period_ns, rule.silent_after_ns)
+        group.deadlines_from_ns = detect.next_deadline_ns(group.table)
+    else:
+        detect.rest(group.table, rows)
+    return stepping.statuses(group, rows, np.full(len(rows), order))
+
+
+def _foresee(state: State, readings: Readings) -> None:
     """Take what is said of the future of covariates."""
     places = np.array([state.covariate_of[stream] for stream in readings.stream_index.tolist()])
     for index in sorted(set(places[:, 0].tolist())):
@@ -380,6 +417,8 @@ def _take_group(
     state: State, index: int, rows: I64, readings: Readings, clock: I64, now: I64, order: I64
 ) -> list[Event]:
     """Take readings of one rule's streams in rounds: each stream at most once in a round."""
+    if (machine := state.groups[index].activity) and not machine.is_on:
+        readings = replace(readings, value=np.full(len(rows), np.nan))
     ordered = np.sort(rows)
     if np.count_nonzero(ordered[1:] == ordered[:-1]) == 0:
         return _take_round(state, index, rows, readings, clock, now, order)
@@ -400,6 +439,8 @@ def _take_round(
     events: list[Event] = [StreamCreated(int(order[i]), int(table["stream"][rows[i]])) for i in new]
     channel = readings.channel.astype(np.int64)
     events += detect.arrive(table, rows, order, channel, clock, now, rule.period_ns, rule.silent_after_ns)
+    if group.activity and not group.activity.is_on:
+        detect.rest(table, rows)
     group.deadlines_from_ns = min(group.deadlines_from_ns, int(table["deadline_ns"][rows].min()))
     late = np.zeros(len(rows), dtype=np.bool_)
     if kept := state.lateness.get(index):

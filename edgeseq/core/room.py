@@ -31,7 +31,7 @@ class Doors(NamedTuple):
     named: frozenset[str]
     """Topics that a rule names: as many as the configuration has."""
     shared: Pattern[str]
-    """Fully matches topics of channels, whose stream other topics make too, and of known covariates."""
+    """Fully matches topics of channels, whose stream other topics make too, of known covariates and switches."""
 
 
 def doors(rules: Sequence[StreamRule]) -> Doors:
@@ -44,6 +44,7 @@ def doors(rules: Sequence[StreamRule]) -> Doors:
     named = frozenset(topic for rule in rules for topic in rule.topics if not has_wildcard(topic))
     shared = [source.topic for rule in rules for source in rule.channels.values()]
     shared += [source.topic for rule in rules for source in rule.known.values()]
+    shared += [rule.active_when.topic for rule in rules if rule.active_when]
     return Doors(of_rules, named, compiled(shared))
 
 

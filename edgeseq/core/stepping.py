@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseq.core import alert_band, calibrate, detect, estimate, pending, serve
+from edgeseq.core.activity import is_settled
 from edgeseq.core.align import Resets, Samples, align, origin_ns
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
@@ -122,6 +123,8 @@ def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.
     held = group.rule.on_gap == "hold"
     observed = group.table["next_observed"][rows].T if held else np.isfinite(value)
     time_ns = origin_ns(group.table, group.rule, rows, step)
+    if group.activity:
+        observed = observed & is_settled(group.activity, time_ns)
     return detect.Closed(
         samples=detect.Judged(order, step, time_ns, value, observed),
         band=_band(group, work, forecasts),
@@ -365,6 +368,8 @@ def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]
     judged = observed
     if group.targets < len(observed):
         judged = observed & (np.arange(len(observed)) < group.targets)[:, None]
+    if group.activity:
+        judged = judged & is_settled(group.activity, samples.time_ns)
     to_judge = detect.Judged(samples.order, samples.step, samples.time_ns, values, judged)
     scores = detect.score(values, band.expected, band.lower, band.upper)
     alerts = detect.observe(group.table, work, to_judge, band, scores, group.settings)
@@ -468,6 +473,8 @@ def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) 
         status[mismatch, 1] = DATA.index(DataStatus.MISMATCH)
     if table.notes:
         _tell_of_alerts(group, rows, status)
+    if group.activity and not group.activity.is_on:
+        status[:, 1] = DATA.index(DataStatus.OFF)
     told = (status != table["status"][rows]).any(axis=1)
     if np.count_nonzero(told):
         table["status"][rows] = status

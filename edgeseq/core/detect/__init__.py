@@ -70,9 +70,11 @@ from edgeseq.core.detect.silence import (
     NEVER,
     arrive,
     next_deadline_ns,
+    rest,
     resume,
     shortest_wait_ns,
     sweep,
+    wake,
 )
 from edgeseq.core.detect.stuck import RUN_LENGTHS
 from edgeseq.core.detect.telling import SEVERITIES, correct, severity, still_open
@@ -113,6 +115,7 @@ __all__ = [
     "observe",
     "of_row",
     "p_value",
+    "rest",
     "resume",
     "score",
     "set_row",
@@ -120,6 +123,7 @@ __all__ = [
     "shortest_wait_ns",
     "still_open",
     "sweep",
+    "wake",
     "worthless",
 ]
 

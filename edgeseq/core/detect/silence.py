@@ -87,6 +87,18 @@ def resume(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> N
     table["deadline_ns"][rows] = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
 
 
+def rest(table: Table, rows: I64) -> None:
+    """Wait for no readings of some rows."""
+    table["deadline_ns"][rows] = NEVER
+
+
+def wake(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> None:
+    """Wait again for the readings of all rows that have a rhythm, for their whole time from now on."""
+    known = table["arrivals"] >= (1 if silent_after_ns else MIN_ARRIVALS)
+    rows = np.flatnonzero(known & ~table["alert_open"][:, 0, SILENT])
+    table["deadline_ns"][rows] = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
+
+
 def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_ns: int) -> None:
     """Follow the time between readings of the same channel: channels that come together are no faster rhythm."""
     seen = table["channel_seen_ns"][rows, channel]
