@@ -102,10 +102,8 @@ def _hear(
         number = value + 0.0 if is_usual else _odd(value, name, is_bad=is_bad)
         if place is None or place == UNBORN:
             found = _look_up(registry, options, message, listener, point, stamp, number)
-            if found is None:
-                continue
-            if isinstance(found, Fault):
-                faults.append(found)
+            if not isinstance(found, int):
+                faults += [found] if found else []
                 continue
             place = found
         if isinstance(number, Fault):
