@@ -261,7 +261,7 @@ def _payload(
     """Describe an alert event."""
     stream = context.infos[event.stream].id
     name = rule.channel_names[event.channel]
-    unit = rule.unit_of(name)
+    unit = context.infos[event.stream].unit or rule.unit_of(name)
     label = stream if channel is None else f"{stream} {name}"
     bundle = context.bundles.get(rule.key, BASELINE)
     parts = [rule.channel_names[c] for c in event.channels]

@@ -27,7 +27,7 @@ import msgspec
 from edgeseq.core.alerting import alert_id, open_alerts, tell_alert
 from edgeseq.core.bridge import bridge_event
 from edgeseq.core.estimated import class_payload, estimate_payload
-from edgeseq.core.forecast_payload import Texts, make_template, tell_forecast, write_forecasts
+from edgeseq.core.forecast_payload import Template, Texts, make_template, tell_forecast, write_forecasts
 from edgeseq.core.number_forms import SIGNIFICANT_DIGITS
 from edgeseq.core.payloads import EventPayload, StatusPayload
 from edgeseq.core.told import NEW, RenderContext, RenderState, View, base, retained, switches
@@ -132,6 +132,8 @@ def _forecasts(
         view = known(event.stream) or render_state.view(event.stream)
         if not view.topics:
             _address(context, view, event.stream)
+        if view.unit is not None:
+            together = together._replace(template=_template(context, render_state, event, view.unit))
         view.scalars = tell_forecast(outgoing, together, event, view.name, view.topics)
         if event.origin_ns >= view.latest_from_ns:
             view.latest_from_ns = _next_latest_ns(view.name, event.origin_ns)
@@ -141,13 +143,20 @@ def _forecasts(
 
 def _write(context: RenderContext, render_state: RenderState, event: Forecast) -> Texts:
     """Write the numbers of all forecasts that were made together with this one: NumPy's cost is by the call."""
+    return write_forecasts(_template(context, render_state, event, None), event.columns)
+
+
+def _template(
+    context: RenderContext, render_state: RenderState, event: Forecast, unit: str | None
+) -> Template:
+    """Give what stands around the numbers: of a rule's streams, or of those with a unit of their own."""
     rule = context.rule_of(event.stream)
-    key = rule.key, event.columns.value.shape[2]
+    key = rule.key, event.columns.value.shape[2], unit
     template = render_state.templates.get(key)
     if template is None:
-        template = make_template(rule, context.bundles.get(rule.key), key[1])
-        render_state.templates[key] = template
-    return write_forecasts(template, event.columns)
+        own = rule if unit is None else msgspec.structs.replace(rule, unit=unit, units={})
+        template = render_state.templates[key] = make_template(own, context.bundles.get(rule.key), key[1])
+    return template
 
 
 def _address(context: RenderContext, view: View, stream: int) -> None:
@@ -155,6 +164,7 @@ def _address(context: RenderContext, view: View, stream: int) -> None:
     channels = range(len(context.rule_of(stream).forecast_names))
     view.topics = tuple(f"{base(context, stream, c)}/forecast" for c in channels)
     view.name = _encode(context.infos[stream].id)[1:-1]
+    view.unit = context.infos[stream].unit
 
 
 def _next_latest_ns(name: bytes, origin_ns: int) -> int:

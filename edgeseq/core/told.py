@@ -86,7 +86,9 @@ class View:
     name: bytes = b""
     """The stream's id as text, once it is asked for, …"""
     topics: tuple[str, ...] = ()
-    """… and where the forecast of each channel goes."""
+    """… where the forecast of each channel goes, …"""
+    unit: str | None = None
+    """… and its own unit, where a decoder knew one."""
     latest_from_ns: int = -(2**62)
     """Origin from which on the next `latest` is due."""
     status: StatusPayload = NEW
@@ -109,8 +111,8 @@ class RenderState:
     """What subscribers were told. Never saved: rendering the statuses and open alerts of a state rebuilds it."""
 
     views: dict[int, View] = field(default_factory=dict)
-    templates: dict[tuple[str, int], Template] = field(default_factory=dict)
-    """Key of a rule and horizon → its payloads."""
+    templates: dict[tuple[str, int, str | None], Template] = field(default_factory=dict)
+    """Key of a rule, horizon and the unit of streams that have their own → payloads."""
     mutes: MutesAt = nothing_muted
     """When alerts are not told."""
     acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from edgeseq.config import StreamConfig
 from edgeseq.config.rules import Place, resolve_stream
 from edgeseq.core import pipeline
+from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Message, Options, Reason, StreamRule
 from edgeseq.core.units import _TABLE, canonical, conversion, is_known
 from edgeseq.errors import ConfigError
@@ -125,6 +127,25 @@ def test_rule_without_a_decoder_converts_from_its_own_unit() -> None:
     assert [pipeline.accept(single, [one]).readings.id_hash[0] for one in made] == (
         pipeline.accept(pipeline.new_state((rule,), {}, Options()), made).readings.id_hash.tolist()
     )
+
+
+def test_forecasts_tell_the_unit_of_their_own_stream() -> None:
+    """Streams of one table, made together, have the units that their decoder knew or converted to."""
+    rule = rule_of(TASMOTA, "°C")
+    state = pipeline.new_state((rule,), {}, Options())
+    context = RenderContext("edgeseq", "n", state.registry.infos, state.registry.rules, {}, {})
+    told = {}
+    for step in range(4):
+        at_ns = START_NS + step * 10 * S
+        events = pipeline.advance(
+            state, pipeline.accept(state, messages(TASMOTA.at(step, at_ns), at_ns)).readings
+        )
+        for out in render(context, RenderState(), events):
+            if out.topic.endswith("/forecast"):
+                told[out.topic.split("/")[2]] = json.loads(out.payload)
+    units = {info.id: info.unit for info in state.registry.infos}
+    assert {stream: payload.get("unit") for stream, payload in told.items()} == units
+    assert {"°C", "W", "kWh", "%", None} <= set(units.values())
 
 
 # --- in the configuration ---------------------------------------------------------------------------------------
