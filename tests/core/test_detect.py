@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,53 +9,9 @@ from edgeseq.core import detect
 from edgeseq.core.detect import CLEAR_AFTER, OUT_OF_RANGE, RUN_LENGTHS, SPIKE, STUCK
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import AlertEvent, AlertKind
+from tests.support.alerting import LEARNING, Bench, changing
 
-LEARNING = 336
 NAN = float("nan")
-SETTINGS = detect.Settings(LEARNING, limits=np.array([[0.0, 100.0]]))
-
-
-class Bench:
-    """One stream of one channel under `observe` and `commit`, with a band of 10 ± 3 and the limits 0 and 100."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = replace(SETTINGS, **settings)
-        self.table = Table({"stream": Column((), "int64", 0)} | detect.columns(1))
-        self.rows = np.array([self.table.add_row()])
-        self.step = 0
-        self.told: list[AlertEvent] = []
-
-    def see(self, value: float, *, observed: bool = True, live: bool = True) -> list[str]:
-        """Observe a value in the open step → kind and type of what happened."""
-        cell, at = np.ones((1, 1)), np.array([self.step])
-        band = detect.Band(10 * cell, 7 * cell, 13 * cell, live=(cell == live), is_model=np.array([False]))
-        samples = detect.Judged(np.array([0]), at, at * 10, value * cell, (cell == 1) & observed)
-        work = self.table.gather(self.rows)
-        scores = detect.score(samples.value, band.expected, band.lower, band.upper)
-        events = detect.observe(self.table, work, samples, band, scores, self.settings)
-        work.put()
-        self.told = events
-        return [f"{e.kind.value} {e.event_type}" for e in events]
-
-    def close(self) -> None:
-        """Commit the open step."""
-        work = self.table.gather(self.rows)
-        detect.commit(self.table, work, np.array([self.step]))
-        work.put()
-        self.step += 1
-
-    def take(self, *values: float, **how: bool) -> list[str]:
-        """Observe one value in each of as many steps."""
-        told = []
-        for value in values:
-            told += self.see(value, **how)
-            self.close()
-        return told
-
-
-def changing(n: int) -> list[float]:
-    """Make values inside the band of which no two neighbours are equal."""
-    return [9.0 + k % 2 for k in range(n)]
 
 
 def test_score_is_one_at_either_edge_and_bounded() -> None:

@@ -159,11 +159,10 @@ def _committed(entry: Entry, step: int) -> Entry | None:
 
 
 def _watch(table: Table, at: Place, entry: Entry | None, sample: Sample, now: int) -> Entry:
-    """Watch a deviation from its first sample on."""
+    """Watch a deviation; it began with its first bad sample."""
     old = entry or Entry(WATCH, at.kind)
-    is_new = old.level != WATCH and old.bad == 0
-    since_ns = sample.time_ns if is_new or (now == BAD and old.bad == 0 and old.now == NEAR) else old.since_ns
-    watched = old._replace(level=WATCH, since_ns=since_ns, now=now)
+    goes_on = old.bad > 0 or (old.level == WATCH and old.now == BAD)
+    watched = old._replace(level=WATCH, since_ns=old.since_ns if goes_on else sample.time_ns, now=now)
     ledger.put(table, at, watched)
     return watched
 
