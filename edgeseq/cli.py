@@ -40,9 +40,9 @@ COMMANDS = {
         "Fill gaps of a recording before training (workstation).",
     ),
     "tune": (
-        "edgeseq_train.tuning.command",
+        "edgeseq.commands.tune",
         "tune",
-        "Search a recipe's choices for what a recording likes best (workstation).",
+        "Find what a recording likes best: a recipe (workstation), or the sensitivity of alerts.",
     ),
     "bundle": ("edgeseq.commands.bundle", "bundle", "Show, verify and list bundles."),
     "keygen": ("edgeseq.commands.bundle", "keygen", "Make the key that signs bundles."),
@@ -58,6 +58,11 @@ COMMANDS = {
         "Feed recorded messages through the same core, at full speed.",
     ),
     "watch": ("edgeseq.commands.watch", "watch", "Show readings, bands and alerts live in the terminal."),
+    "alerts": (
+        "edgeseq.commands.alerts",
+        "alerts",
+        "List, acknowledge, snooze, label and export the alerts of a node.",
+    ),
     "demo": ("edgeseq.commands.demo", "demo", "Train, serve and watch real recordings."),
 }
 """Name → module, attribute, and what it does: known without importing anything."""

@@ -56,7 +56,7 @@ def replay(
     """
     if state_dir is not None and not save_state:
         raise click.UsageError("--state-dir needs --save-state: without it nothing is read or kept.")
-    targets = dict(_column(text) for text in columns)
+    targets = dict(column(text) for text in columns)
     kinds = [] if topics == "all" else topics.split(",")
     tally = r.Tally()
     node = r.open_for_replay(config, state_dir, save_state=save_state)
@@ -73,7 +73,8 @@ def replay(
     click.echo(r.summary(node, tally), err=True)
 
 
-def _column(text: str) -> tuple[str, ChannelSource]:
+def column(text: str) -> tuple[str, ChannelSource]:
+    """Read where a CSV column goes. Raises click.BadParameter."""
     name, _, target = text.partition("=")
     topic, _, field = target.partition("#")
     if not name or not topic:

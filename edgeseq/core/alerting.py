@@ -62,8 +62,12 @@ def group_id(rule: StreamRule, kind: str, opened_ns: int) -> str:
     >>> group_id(rule, "silent", minute) == group_id(rule, "silent", 0) != group_id(rule, "silent", 2 * minute)
     True
     """
-    span_ns = max(GROUP_STEPS * rule.period_ns, SHORTEST_GROUP_NS)
-    return _digest("group", rule.key, kind, str(opened_ns // span_ns))
+    return _digest("group", rule.key, kind, str(opened_ns // group_span_ns(rule)))
+
+
+def group_span_ns(rule: StreamRule) -> int:
+    """Give the length of the spans of time whose alerts are a group."""
+    return max(GROUP_STEPS * rule.period_ns, SHORTEST_GROUP_NS)
 
 
 def _digest(*parts: str) -> str:
