@@ -90,7 +90,8 @@ def step_rows(
 
 def take_rows(stored: RecurrentState, at: I64) -> RecurrentState:
     """Copy rows of stored states."""
-    return tuple(array.take(at, axis=0) for array in stored)
+    # `take` would first copy all of an array that is a view of a wider one.
+    return tuple(a.take(at, axis=0) if a.flags.c_contiguous else a[at] for a in stored)
 
 
 def put_rows(stored: RecurrentState, into: I64, state: RecurrentState) -> None:

@@ -16,7 +16,7 @@ from edgeseq.core.estimate import Estimator
 from edgeseq.core.features import WARM_READINGS
 from edgeseq.core.forecast import RecurrentState, Stepper, take_rows
 from edgeseq.core.known import NO_INPUTS, Given, Known, KnownInputs, new_known
-from edgeseq.core.table import Column, Table
+from edgeseq.core.table import Column, Pairs, Table
 from edgeseq.core.types import F64, I64, Limits, StreamRule
 
 NONE_YET = align.NOT_STARTED
@@ -184,17 +184,24 @@ KINDS = ("baseline", "model")
 _STATES = tuple(f"{kind}.states." for kind in KINDS)
 """How the names of its columns begin."""
 
+_FEW_WORDS = 16
+"""The longest state that lies beside others."""
+
 
 def _state_columns(kind: str, stepper: Stepper) -> dict[str, Column]:
     """Declare the two states of a stepper, of which `which` is the committed one: promoting the other moves nothing."""
-    states = {
-        f"{kind}.states.{spec.name}": Column((2, *spec.shape), spec.dtype, spec.init, apart=True)
-        for spec in stepper.state_spec
-    }
+    states = {}
+    for spec in stepper.state_spec:
+        # A model has half a dozen states of a word or few: they are moved together, since NumPy's cost is by the call.
+        is_small = kind == KINDS[MODEL] and spec.dtype == "float32"
+        is_small = is_small and len(spec.shape) == 1 and spec.shape[0] <= _FEW_WORDS
+        beside = f"{kind}.states." if is_small else ""
+        column = Column((2, *spec.shape), spec.dtype, spec.init, apart=not is_small, beside=beside)
+        states[f"{kind}.states.{spec.name}"] = column
     return states | {f"{kind}.which": Column((), "int64", 0)}
 
 
-def stored_states(group: Group, kind: int) -> RecurrentState:
+def stored_states(group: Group, kind: int) -> Pairs:
     """Give the states of all rows as writable views (2 · N, …): a row's two follow each other."""
     return group.table.pairs(_STATES[kind])
 

@@ -30,6 +30,8 @@ class Column(msgspec.Struct, frozen=True):
     """Of a new row; a tuple along the last axis."""
     apart: bool = False
     """In an array of its own: rings, what is seldom touched, and whatever has no 8 bytes."""
+    beside: str = ""
+    """Or beside all others that name the same: columns of one dtype whose first axis is the pair's (2, …)."""
 
 
 class _Place(NamedTuple):
@@ -39,6 +41,22 @@ class _Place(NamedTuple):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     is_float: bool
+
+
+NO_MATRIX: NDArray[Any] = np.empty((0, 0), np.float32)
+
+
+class Pairs(tuple[NDArray[Any], ...]):  # noqa: SLOT001 - a tuple cannot have slots with values
+    """Columns (N, 2, …) as writable views (2 · N, …), a row's two side by side.
+
+    Those that lie beside each other are views of `matrix` (2 · N, W), too: it moves them at once.
+    """
+
+    matrix = NO_MATRIX
+    small: tuple[tuple[int, slice], ...] = ()
+    """Which of them lie in the matrix, and where …"""
+    wide: tuple[tuple[int, NDArray[Any]], ...] = ()
+    """… and which in arrays of their own."""
 
 
 class Table:
@@ -58,21 +76,20 @@ class Table:
         start = 0
         for name, column in self.columns.items():
             dtype = np.dtype(column.dtype)
-            if column.apart or dtype.itemsize != WORD_BYTES:
+            if column.apart or column.beside or dtype.itemsize != WORD_BYTES:
                 continue
             stop = start + int(np.prod(column.shape))
             self.places[name] = _Place(slice(start, stop), dtype, column.shape, dtype.kind == "f")
             start = stop
         self._capacity = 4
         self._words = self._blank_words(4, start)
-        self._apart = {
-            name: _blank(self.columns[name], 4) for name in self.columns.keys() - self.places.keys()
-        }
+        self._beside = _side_by_side(self.columns)
+        self._apart = {name: self._blank(name, 4) for name in self._arrays()}
         # Looked up dozens of times a batch, changed only when a stream is new.
         self._views: dict[str, NDArray[Any]] = {}
         self.notes: dict[Any, Any] = {}
         """What only few rows have, by a key that begins with the row; `detect.ledger` says what."""
-        self._pairs: dict[str, tuple[NDArray[Any], ...]] = {}
+        self._pairs: dict[str, Pairs] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Give the column as a writable view of its rows."""
@@ -81,12 +98,17 @@ class Table:
             view = self._views[name] = self._view(name)
         return view
 
-    def pairs(self, prefix: str) -> tuple[NDArray[Any], ...]:
-        """Give the columns (N, 2, …) whose names begin so as writable views (2 · N, …): a row's two side by side."""
+    def pairs(self, prefix: str) -> Pairs:
+        """Give the columns (N, 2, …) whose names begin so, a row's two as two rows."""
         found = self._pairs.get(prefix)
         if found is None:
-            views = [self[name] for name in self.columns if name.startswith(prefix)]
-            found = self._pairs[prefix] = tuple(view.reshape(-1, *view.shape[2:]) for view in views)
+            names = [name for name in self.columns if name.startswith(prefix)]
+            found = Pairs(self[name].reshape(2 * self.rows, *self.columns[name].shape[1:]) for name in names)
+            found.small = tuple((k, self._beside[n]) for k, n in enumerate(names) if n in self._beside)
+            found.wide = tuple((k, found[k]) for k, n in enumerate(names) if n not in self._beside)
+            if found.small:
+                found.matrix = self._apart[prefix][: self.rows].reshape(2 * self.rows, -1)
+            self._pairs[prefix] = found
         return found
 
     @property
@@ -100,7 +122,7 @@ class Table:
             more, width = self._capacity, self._words.shape[1]
             self._words = np.concatenate([self._words, self._blank_words(more, width)])
             for name, array in self._apart.items():
-                self._apart[name] = np.concatenate([array, _blank(self.columns[name], more)])
+                self._apart[name] = np.concatenate([array, self._blank(name, more)])
             self._capacity += more
         self.rows += 1
         self._views, self._pairs = {}, {}
@@ -125,11 +147,29 @@ class Table:
             self[name][index] = values[name]
 
     def _view(self, name: str) -> NDArray[Any]:
+        if name in self._beside:
+            column = self.columns[name]
+            together = self._apart[column.beside][: self.rows, :, self._beside[name]]
+            return together.reshape(self.rows, *column.shape)
         if name not in self.places:
             return self._apart[name][: self.rows]
         place = self.places[name]
         words: NDArray[Any] = self._words[: self.rows, place.words].view(place.dtype)
         return words.reshape(self.rows, *place.shape)
+
+    def _arrays(self) -> list[str]:
+        """Name the arrays beside the words: columns of their own, and what names the others."""
+        alone = [n for n in self.columns if n not in self.places and n not in self._beside]
+        return [*alone, *dict.fromkeys(self.columns[name].beside for name in self._beside)]
+
+    def _blank(self, name: str, rows: int) -> NDArray[Any]:
+        """Make rows of initial values of one of those arrays."""
+        if name in self.columns:
+            column = self.columns[name]
+            return np.full((rows, *column.shape), column.init, dtype=np.dtype(column.dtype))
+        parts = [column for column in self.columns.values() if column.beside == name]
+        blanks = [np.full((rows, *part.shape), part.init, np.dtype(part.dtype)) for part in parts]
+        return np.concatenate([blank.reshape(rows, 2, -1) for blank in blanks], axis=2)
 
     def _blank_words(self, rows: int, width: int) -> NDArray[np.float64]:
         words = np.empty((rows, width))
@@ -168,5 +208,13 @@ class Work:
         self.table.words[self.rows] = self._floats.T
 
 
-def _blank(column: Column, rows: int) -> NDArray[Any]:
-    return np.full((rows, *column.shape), column.init, dtype=np.dtype(column.dtype))
+def _side_by_side(columns: Mapping[str, Column]) -> dict[str, slice]:
+    """Say where each column that lies beside others stands in a row of theirs."""
+    places: dict[str, slice] = {}
+    widths: dict[str, int] = {}
+    for name, column in columns.items():
+        if column.beside:
+            start = widths.get(column.beside, 0)
+            widths[column.beside] = start + int(np.prod(column.shape[1:]))
+            places[name] = slice(start, widths[column.beside])
+    return places

@@ -67,3 +67,26 @@ def test_reset_gives_rows_back_their_initial_values() -> None:
     assert np.isnan(table["offset"]).all(axis=(1, 2)).tolist() == [False, True, False, False, True]
     assert table["state"][:, 0, 2].tolist() == [9, 3, 9, 9, 3]
     assert table["step"].tolist() == list(range(5))
+
+
+def test_columns_beside_each_other_are_views_of_one_matrix_that_grows() -> None:
+    """Small columns of pairs keep their shapes and first values; what the matrix moves, they show."""
+    beside = {
+        "s.mean": Column((2, 1), "float32", beside="s."),
+        "s.ring": Column((2, 1, 4), "float32", 0.5, apart=True),
+        "s.count": Column((2, 3), "float32", (1.0, 2.0, 3.0), beside="s."),
+    }
+    table = Table(COLUMNS | beside)
+    for row in range(9):
+        table.add_row()
+        table["s.mean"][row] = row
+    assert table["s.count"].tolist() == [[[1, 2, 3]] * 2] * 9
+    pairs = table.pairs("s.")
+    assert [view.shape for view in pairs] == [(18, 1), (18, 1, 4), (18, 3)]
+    assert [k for k, _ in pairs.wide] == [1]
+    assert pairs.matrix[14].tolist() == [7, 1, 2, 3]
+    pairs.matrix[15] = 4, 5, 6, 7
+    assert table["s.mean"][7].tolist() == [[7], [4]]
+    assert table["s.count"][7].tolist() == [[1, 2, 3], [5, 6, 7]]
+    table.reset(np.array([7]), beside)
+    assert pairs.matrix[14:16].tolist() == [[0, 1, 2, 3]] * 2

@@ -17,6 +17,7 @@ from edgeseq.adapters.interpreter.steppers import TFLiteStepper
 from edgeseq.bundle import Bundle
 from edgeseq.bundle.golden import golden_difference, load_golden
 from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, step_rows
+from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F32
 from tests.runtimes.conftest import MODELS, RUNTIME
 
@@ -104,6 +105,32 @@ def test_rows_of_stored_states_are_stepped_as_any_others(stepper: Stepper, batch
     quantiles = step_rows(stepper, x[3, :batch], stored, at, into)
     assert_same((quantiles, tuple(a[into] for a in stored)), wanted)
     assert_same((quantiles, tuple(a[left] for a in stored)), (quantiles, tuple(a[left] for a in before)))
+
+
+@pytest.mark.parametrize("batch", [1, 8, 9, 64])
+def test_states_beside_each_other_are_stepped_as_those_apart(stepper: Stepper, batch: int) -> None:
+    """In the table of a group small states lie in one matrix: no bit of them changes for that."""
+    x = make_x(stepper, 4, batch)
+    names = [f"s.{spec.name}" for spec in stepper.state_spec]
+    small = {spec.name for spec in stepper.state_spec if len(spec.shape) == 1}
+    table = Table(
+        {
+            f"s.{s.name}": Column(
+                (2, *s.shape), s.dtype, s.init, s.name not in small, "s." * (s.name in small)
+            )
+            for s in stepper.state_spec
+        }
+    )
+    for _ in range(batch):
+        table.add_row()
+    state = run(stepper, x[:3])[1]
+    for name, array in zip(names, state, strict=True):
+        table[name][:, 0] = array
+    at = 2 * np.arange(batch)
+    assert small
+    quantiles = step_rows(stepper, x[3], table.pairs("s."), at, at + 1)
+    assert_same((quantiles, tuple(table[name][:, 1] for name in names)), stepper.step(x[3], state))
+    assert_same((quantiles, tuple(table[name][:, 0] for name in names)), (quantiles, state))
 
 
 def test_stepper_without_its_guard_steps_stored_rows_the_same(bundle: Bundle) -> None:

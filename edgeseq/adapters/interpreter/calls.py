@@ -12,6 +12,7 @@ import numpy as np
 from edgeseq.adapters.interpreter.runtimes import RUNTIME_FAULTS, make_interpreter
 from edgeseq.bundle import Manifest
 from edgeseq.core.forecast import RecurrentState, initial_state, put_rows, take_rows
+from edgeseq.core.table import NO_MATRIX, Pairs
 from edgeseq.core.types import F32, I64
 
 _WIDE_BYTES = 64
@@ -170,24 +171,43 @@ def _rows_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batc
     says, *results = (interpreter.tensor(index) for index in outputs)
 
     def call(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
-        n = len(at)
+        n, first = len(at), len(given)
+        is_full = n == batch
         for view, array in zip(places, given, strict=False):
             _fill(view(), array)
-        for view, array in zip(places[len(given) :], stored, strict=True):
-            if n == batch:  # rows are in bounds: "clip" only saves NumPy a copy
-                array.take(at, axis=0, out=view(), mode="clip")
+        matrix, small, wide = _laid(stored)
+        for k, array in wide:
+            if is_full:  # rows are in bounds: "clip" only saves NumPy a copy
+                array.take(at, axis=0, out=places[first + k](), mode="clip")
             else:
-                _fill(view(), array.take(at, axis=0))
+                _fill(places[first + k](), array.take(at, axis=0))
+        moved = matrix.take(at, axis=0) if small else matrix
+        for k, words in small:
+            _fill(places[first + k](), moved[:, words])
         interpreter.invoke()
-        quantiles[...] = says() if n == batch else says()[:n]
+        quantiles[...] = says() if is_full else says()[:n]
         total = float(np.vdot(quantiles, quantiles))
-        for view, array in zip(results, stored, strict=True):
-            result = view() if n == batch else view()[:n]
+        for k, array in wide:
+            result = results[k]() if is_full else results[k]()[:n]
             total += float(np.vdot(result, result))
             _put(array, into, result)
+        if small:
+            for k, words in small:
+                moved[:, words] = results[k]() if is_full else results[k]()[:n]
+            total += float(np.vdot(moved, moved))
+            matrix[into] = moved
         return total
 
     return call
+
+
+def _laid(
+    stored: RecurrentState,
+) -> tuple[F32, Sequence[tuple[int, slice]], Sequence[tuple[int, F32]]]:
+    """Give the matrix that small states lie in, which ones and where, and the others."""
+    if isinstance(stored, Pairs):
+        return stored.matrix, stored.small, stored.wide
+    return NO_MATRIX, (), tuple(enumerate(stored))
 
 
 def _put(array: F32, into: I64, rows: F32) -> None:

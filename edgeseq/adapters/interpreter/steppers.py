@@ -218,12 +218,14 @@ class TFLiteStepper:
         return quantiles, following
 
     def _call(self, signature: str, bucket: int) -> Calls:
-        if (signature, bucket) not in self._calls:
+        found = self._calls.get((signature, bucket))
+        if found is None:
             steps = (_REPLAY_STEPS,) if signature == "replay" else ()
-            self._calls[signature, bucket] = make_call(
+            found = make_call(
                 self._manifest, signature, self._runtime, self._model, (bucket, *steps, self.channels)
             )
-        return self._calls[signature, bucket]
+            self._calls[signature, bucket] = found
+        return found
 
 
 def _waves(*shape: int) -> F32:
