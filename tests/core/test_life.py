@@ -9,10 +9,10 @@ import pytest
 
 from edgeseq.core import detect
 from edgeseq.core.detect import CLEAR_AFTER, KINDS, OUT_OF_RANGE, SPIKE, STUCK
+from edgeseq.core.detect.course import FIRST_UPDATE_STEPS
 from edgeseq.core.detect.detectors import DETECTORS
 from edgeseq.core.detect.kinds import DRIFT, LEVEL_SHIFT, NOVELTY
 from edgeseq.core.detect.ledger import NONE, OPEN, QUIET, WATCH
-from edgeseq.core.detect.life import FIRST_UPDATE_STEPS
 from edgeseq.core.types import AlertKind
 from tests.support.alerting import LEARNING, STEP_NS, Bench, changing, scripted
 

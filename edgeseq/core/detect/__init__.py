@@ -11,7 +11,9 @@
 - all others: detectors of closed steps, listed in `detectors`.
 
 What a reading does to the open step is provisional until the step is committed, so that several readings of one step
-count once. `life` holds what opens and clears an alert, `ledger` what is kept of an open one.
+count once. `samples` and `closed` say what is bad and what is good; `life` and `course` what becomes of it; `ledger`
+keeps what is watched or open, so that a kind costs a calm stream 4 bytes a channel and the state of its detector;
+`telling` makes the events.
 
 A detector of closed steps
 --------------------------
@@ -40,10 +42,9 @@ in `Detector.worthless`.
 
 from __future__ import annotations
 
-import numpy as np
-
 from edgeseq.core.detect import detectors, life, stuck
 from edgeseq.core.detect import silence as _silence
+from edgeseq.core.detect.closed import judge
 from edgeseq.core.detect.detectors import DETECTORS
 from edgeseq.core.detect.kinds import (
     BEHAVIOUR,
@@ -65,7 +66,8 @@ from edgeseq.core.detect.kinds import (
     score,
 )
 from edgeseq.core.detect.ledger import OPEN, WATCH, Entry, dump, load, of_row, set_row
-from edgeseq.core.detect.life import CLEAR_AFTER, Moment, Verdict
+from edgeseq.core.detect.life import CLEAR_AFTER
+from edgeseq.core.detect.samples import observe
 from edgeseq.core.detect.silence import (
     NEVER,
     arrive,
@@ -79,7 +81,7 @@ from edgeseq.core.detect.silence import (
 from edgeseq.core.detect.stuck import RUN_LENGTHS
 from edgeseq.core.detect.telling import SEVERITIES, correct, severity, still_open
 from edgeseq.core.table import Column, Table, Work
-from edgeseq.core.types import F64, I64, AlertEvent, Bool
+from edgeseq.core.types import I64, AlertEvent
 
 __all__ = [
     "BEHAVIOUR",
@@ -128,19 +130,6 @@ __all__ = [
 ]
 
 
-CLEAR_BELOW = 0.8
-"""A sample is good from this score on down: what hovers at the threshold neither clears an alert nor opens another."""
-
-WATCH_FROM = 0.9
-"""Score from which a detector's kind is watched."""
-
-LIMIT_MARGIN = 0.01
-"""Share of the range between two limits that a value must lie within them to be good again."""
-
-TOLD_BY_STATUS = np.isin(np.arange(len(KINDS)), (STUCK, SILENT))
-"""Kinds that the status tells of where their alerts are off."""
-
-
 def columns(channels: int) -> dict[str, Column]:
     """Declare the state of all kinds."""
     parts = (life, stuck, _silence, detectors)
@@ -152,108 +141,6 @@ def worthless() -> tuple[str, ...]:
     return ("run", "run_now", "run_value", "run_value_now", *detectors.worthless())
 
 
-def observe(
-    table: Table, work: Work, samples: Judged, band: Band, scores: F64, settings: Settings
-) -> list[AlertEvent]:  # fmt: skip
-    """Judge the open step's samples; provisional until `commit`.
-
-    scores: (C, n) how far the samples lie from the band's forecast (`score`).
-    """
-    value, observed = samples.value, samples.observed
-    same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps)
-    # 1 itself is within the band.
-    bad = [(scores > 1 / settings.sensitivity) & band.live & observed, is_stuck]
-    if (limits := settings.limits) is not None:
-        bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
-    # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.
-    concerned = _concerned(table, work.rows, bad)
-    if not np.count_nonzero(concerned):
-        return []
-    at = concerned.nonzero()[0]
-    verdict = _verdict(samples, band, scores, settings, bad, same, at)
-    when = Moment(samples.order[at], samples.step[at], samples.time_ns[at])
-
-    def show(i: int, channel: int, kind: int) -> Evidence:
-        return _evidence(samples, band, scores, settings.limits, int(at[i]), channel, kind)
-
-    return life.turn(table, work.rows[at], verdict, when, settings, show)
-
-
-def _concerned(table: Table, rows: I64, bad: list[Bool]) -> Bool:
-    """Tell which rows (n,) have anything watched or open, or something bad in any of the masks (C, n)."""
-    concerned = np.zeros(len(rows), dtype=np.bool_)
-    if table.notes:
-        concerned |= np.any(table["alert_level"][rows], axis=(1, 2))
-    for mask in bad:
-        if np.count_nonzero(mask):
-            concerned |= mask.any(axis=0)
-    return concerned
-
-
-def _verdict(
-    samples: Judged, band: Band, scores: F64, settings: Settings, found: list[Bool], same: Bool, at: I64
-) -> Verdict:
-    """Say of the samples of the rows at `at` what is bad and what is good."""
-    observed = samples.observed[:, at].T
-    bad = np.zeros((*observed.shape, len(KINDS)), dtype=np.bool_)
-    judged = np.zeros_like(bad)
-    for kind, where in zip((SPIKE, STUCK, OUT_OF_RANGE), found, strict=False):
-        bad[..., kind] = where[:, at].T
-        judged[..., kind] = observed
-    judged[..., OUT_OF_RANGE] = observed
-    judged[..., SPIKE] &= np.isfinite(band.lower[:, at].T)
-    value, expected = samples.value[:, at], band.expected[:, at]
-    counts = deviates(value, expected, settings).T
-    bad[..., SPIKE] &= counts
-    good = judged & ~bad
-    calm = scores[:, at].T * settings.sensitivity <= CLEAR_BELOW
-    good[..., SPIKE] &= calm | ~counts
-    # A run that goes on is not good, though only its listed lengths are bad.
-    good[..., STUCK] &= ~same[:, at].T
-    good[..., OUT_OF_RANGE] &= _well_within(value, settings.limits).T
-    if settings.enabled is not None:
-        bad &= settings.enabled | TOLD_BY_STATUS
-    return Verdict(bad, good, judged)
-
-
-def deviates(observed: F64, expected: F64, settings: Settings) -> Bool:
-    """Tell which deviations (C, n) are large enough and on the side that counts; all where nothing is expected."""
-    counts = np.ones(observed.shape, dtype=np.bool_)
-    deviation = observed - expected
-    unknown = np.isnan(deviation)
-    if settings.least is not None:
-        absolute, share = settings.least[:, :1], settings.least[:, 1:]
-        counts &= np.abs(deviation) >= np.maximum(absolute, share * np.abs(expected))
-    if not settings.above:
-        counts &= deviation < 0
-    if not settings.below:
-        counts &= deviation > 0
-    return counts | unknown
-
-
-def _well_within(value: F64, limits: F64 | None) -> Bool:
-    """Tell which values (C, n) are good again: a little within their limits, where there are two."""
-    if limits is None:
-        return np.ones(value.shape, dtype=np.bool_)
-    low, high = limits[:, :1], limits[:, 1:]
-    margin = np.where(np.isfinite(high - low), LIMIT_MARGIN * (high - low), 0.0)
-    within: Bool = (value >= low + margin) & (value <= high - margin)
-    return within
-
-
-def _evidence(
-    samples: Judged, band: Band, scores: F64, limits: F64 | None, i: int, channel: int, kind: int
-) -> Evidence:
-    """Show what was seen of row i and what was expected."""
-    seen = (samples.value, band.expected, band.lower, band.upper)
-    observed, expected, lower, upper = (float(part[channel, i]) for part in seen)
-    how_far = float(scores[channel, i]) if kind == SPIKE else float("nan")
-    if kind == OUT_OF_RANGE:
-        bounds = np.full(2, np.nan) if limits is None else limits[channel]
-        lower, upper = np.where(np.isfinite(bounds), bounds, np.nan).tolist()
-    return Evidence(observed, expected, lower, upper, float(band.is_model[i]), how_far)
-
-
 def commit(table: Table, work: Work, step: I64, closed: Closed | None = None) -> list[AlertEvent]:
     """Make what `observe` said of the open step (n,) final, and let the detectors judge it.
 
@@ -261,69 +148,4 @@ def commit(table: Table, work: Work, step: I64, closed: Closed | None = None) ->
     """
     life.commit(table, work.rows, step)
     stuck.commit(table, work)
-    return _judge_closed(table, work, closed) if closed is not None and detectors.DETECTORS else []
-
-
-def _judge_closed(table: Table, work: Work, closed: Closed) -> list[AlertEvent]:
-    """Let the detectors score a closed step, and their alerts live on."""
-    said, samples = detectors.scores(table, work, closed), closed.samples
-    near_from = WATCH_FROM / closed.settings.sensitivity
-    concerned = _concerned(table, work.rows, [scored.score >= near_from for scored in said.values()])
-    if not np.count_nonzero(concerned):
-        return []
-    at = concerned.nonzero()[0]
-
-    def show(i: int, channel: int, kind: int) -> Evidence:
-        return _evidence_closed(closed, said[kind], int(at[i]), channel)
-
-    def accept(i: int, channel: int, kind: int) -> None:
-        detectors.accept(table, work, int(at[i]), channel, kind)
-
-    events = life.turn(
-        table,
-        work.rows[at],
-        _verdict_closed(closed, said, at),
-        Moment(samples.order[at], samples.step[at], samples.time_ns[at]),
-        closed.settings,
-        show,
-        accept,
-    )
-    # A closed step is final at once.
-    life.commit(table, work.rows[at], samples.step[at])
-    return events
-
-
-def _verdict_closed(closed: Closed, said: dict[int, Scores], at: I64) -> Verdict:
-    """Say what is bad, unusual and good by the scores of the rows at `at`."""
-    shape = (len(at), len(closed.samples.value), len(KINDS))
-    bad, good, judged, near = (np.zeros(shape, dtype=np.bool_) for _ in range(4))
-    for kind, scored in said.items():
-        if not closed.settings.is_on(kind):
-            continue
-        observed = closed.samples.value if scored.observed is None else scored.observed
-        expected = closed.band.expected if scored.expected is None else scored.expected
-        counts = deviates(observed[:, at], expected[:, at], closed.settings)
-        score_now = np.where(counts, 1.0, 0.0) * scored.score[:, at] * closed.settings.sensitivity
-        judged[..., kind] = np.isfinite(score_now).T
-        bad[..., kind] = (score_now >= 1.0).T
-        near[..., kind] = ((score_now >= WATCH_FROM) & (score_now < 1.0)).T
-        good[..., kind] = (score_now <= CLEAR_BELOW).T
-    return Verdict(bad, good, judged, near)
-
-
-def _evidence_closed(closed: Closed, said: Scores, i: int, channel: int) -> Evidence:
-    """Show what a detector saw of row i, in its own words or the band's."""
-    band = closed.band
-
-    def shown(own: F64 | None, usual: F64) -> float:
-        return float((usual if own is None else own)[channel, i])
-
-    return Evidence(
-        observed=shown(said.observed, closed.samples.value),
-        expected=shown(said.expected, band.expected),
-        lower=shown(said.lower, band.lower),
-        upper=shown(said.upper, band.upper),
-        is_model=float(band.is_model[i]),
-        score=float(said.score[channel, i]),
-        channels=0.0 if said.channels is None else float(said.channels[channel, i]),
-    )
+    return judge(table, work, closed) if closed is not None and detectors.DETECTORS else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseq.core.detect import life
+from edgeseq.core.detect import course
 from edgeseq.core.detect.kinds import NOTHING_EXPECTED, SILENT, Place
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64, AlertEvent
@@ -71,7 +71,7 @@ def arrive(
         return []
     ending = silent[clock_ns[silent] + wait_ns[silent] >= now_ns[silent]]
     # Not before it began, which readings a little out of order would make it.
-    ended_ns = np.clip(life.opened_ns(table, rows[ending], SILENT), clock_ns[ending], now_ns[ending])
+    ended_ns = np.clip(course.opened_ns(table, rows[ending], SILENT), clock_ns[ending], now_ns[ending])
     told = zip(rows[ending].tolist(), order[ending].tolist(), ended_ns.tolist(), strict=True)
     return [_silence_ends(table, *one) for one in told]
 
@@ -126,7 +126,7 @@ def _wait_ns(table: Table, rows: I64, period_ns: int, silent_after_ns: int) -> I
 
 
 def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:
-    return life.clear(table, Place(row, 0, SILENT), life.Sample(order, 0, time_ns, NOTHING_EXPECTED))
+    return course.clear(table, Place(row, 0, SILENT), course.Sample(order, 0, time_ns, NOTHING_EXPECTED))
 
 
 def shortest_wait_ns(period_ns: int, silent_after_ns: int) -> int:
@@ -147,6 +147,6 @@ def sweep(table: Table, order: int, clock_ns: int, period_ns: int) -> list[Alert
     for row in late.nonzero()[0].tolist():
         deadline = int(table["deadline_ns"][row])
         step = (deadline - int(table["phase_ns"][row])) // period_ns
-        sample = life.Sample(order, step, deadline, NOTHING_EXPECTED)
-        events.append(life.open_alert(table, Place(row, 0, SILENT), sample))
+        sample = course.Sample(order, step, deadline, NOTHING_EXPECTED)
+        events.append(course.open_alert(table, Place(row, 0, SILENT), sample))
     return events

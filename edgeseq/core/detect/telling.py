@@ -45,6 +45,11 @@ def severity(kind: int, score: float) -> int:
     return CRITICAL if score >= CRITICAL_SCORE and kind != SPIKE else WARNING
 
 
+def worst(kind: int) -> int:
+    """Give the highest severity that a kind can have."""
+    return severity(kind, math.inf) if kind not in BEHAVIOUR else WARNING if kind == SPIKE else CRITICAL
+
+
 def correct(table: Table, at: Place, order: int, time_ns: int, before: Entry | None) -> AlertEvent:
     """Tell that an alert should have opened before, or (it was `before`) should not stay: readings out of order."""
     seq = next_seq(table, at.row)
