@@ -62,6 +62,8 @@ class Tuned:
 
     rule: StreamRule
     budget: float
+    from_ns: int
+    """Alerts count from here on: a stream without gaps has learned by then."""
     weeks: float
     labels: list[Label]
     trials: dict[float, Trial] = field(default_factory=dict)
@@ -111,10 +113,11 @@ def tune(
     return tables
 
 
-def measure(node: Node, recording: Recording, sensitivity: Mapping[str, float]) -> dict[str, float]:
-    """Tell how many alerts a week each table raises at given sensitivities."""
-    rules = _rules(node, sensitivity)
-    tables = [_begin(node, rule, recording, 0.0, ()) for rule in rules]
+def measure(
+    node: Node, recording: Recording, sensitivity: Mapping[str, float], from_ns: int
+) -> dict[str, float]:
+    """Tell how many alerts a week each table raises from a time on, at given sensitivities."""
+    tables = [_begin(node, rule, recording, 0.0, (), from_ns) for rule in _rules(node, sensitivity)]
     _try(node, recording, tables, dict(sensitivity))
     return {one.rule.key: next(iter(one.trials.values())).per_week for one in tables}
 
@@ -156,17 +159,18 @@ def _rules(node: Node, wanted: Mapping[str, float]) -> list[StreamRule]:
 
 
 def _begin(
-    node: Node, rule: StreamRule, recording: Recording, budget: float, labels: Sequence[Label]
+    node: Node,
+    rule: StreamRule,
+    recording: Recording,
+    budget: float,
+    labels: Sequence[Label],
+    not_before_ns: int = 0,
 ) -> Tuned:
     own = {info.id for info in node.state.registry.infos if info.rule == rule.key}
-    live_ns = recording.last_ns - _live_from_ns(node, rule, recording)
-    return Tuned(rule, budget, live_ns / WEEK_NS, [label for label in labels if label.stream in own])
-
-
-def _live_from_ns(node: Node, rule: StreamRule, recording: Recording) -> int:
-    """Tell from when on alerts count: once a stream without gaps has learned."""
     group = next(group for group in node.state.groups if group.rule.key == rule.key)
-    return recording.first_ns + group.learning_steps * rule.period_ns
+    from_ns = max(not_before_ns, recording.first_ns + group.learning_steps * rule.period_ns)
+    weeks = (recording.last_ns - from_ns) / WEEK_NS
+    return Tuned(rule, budget, from_ns, weeks, [label for label in labels if label.stream in own])
 
 
 def _try(node: Node, recording: Recording, tables: Sequence[Tuned], sensitivity: Mapping[str, float]) -> None:
@@ -182,7 +186,7 @@ def _try(node: Node, recording: Recording, tables: Sequence[Tuned], sensitivity:
                 opened.get(state.registry.infos[event.stream].rule, []).append(event)
     for one in wanted:
         tried = sensitivity[one.rule.key]
-        one.trials[tried] = _judge(one, tried, opened[one.rule.key], state, node, recording)
+        one.trials[tried] = _judge(one, tried, opened[one.rule.key], state)
 
 
 def _fresh(node: Node, sensitivity: Mapping[str, float]) -> State:
@@ -196,13 +200,10 @@ def _fresh(node: Node, sensitivity: Mapping[str, float]) -> State:
     return new_state(rules, node.steppers, node.resolved.options, inputs=known)
 
 
-def _judge(
-    one: Tuned, tried: float, opened: Sequence[AlertEvent], state: State, node: Node, recording: Recording
-) -> Trial:
+def _judge(one: Tuned, tried: float, opened: Sequence[AlertEvent], state: State) -> Trial:
     """Count the groups of alerts, and the labels that they hold."""
-    live_from_ns = _live_from_ns(node, one.rule, recording)
     groups = {
-        group_id(one.rule, event.kind, event.opened_ns) for event in opened if event.time_ns >= live_from_ns
+        group_id(one.rule, event.kind, event.opened_ns) for event in opened if event.time_ns >= one.from_ns
     }
     near_ns = group_span_ns(one.rule)
     at: dict[str, list[int]] = {}
