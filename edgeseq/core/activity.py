@@ -30,14 +30,14 @@ class Activity:
     """When it was switched on."""
 
 
-def switch(activity: Activity, value: float, time_ns: int) -> bool:
-    """Take what a switch says; True where that is new."""
+def switch(activity: Activity, value: float, clock_ns: int) -> bool:
+    """Take what a switch says at a time of the clock that silence is measured by; True where that is new."""
     is_on = value != 0
     if is_on == activity.is_on:
         return False
     activity.is_on = is_on
     if is_on:
-        activity.since_ns = time_ns
+        activity.since_ns = clock_ns
     return True
 
 

@@ -335,9 +335,10 @@ def _give(state: State, readings: Readings, reached: I64, first: int) -> list[Ev
     is_switch = np.isin(readings.stream_index, list(state.switch_of))
     for i in np.flatnonzero(is_switch).tolist():
         group = state.groups[state.switch_of[int(readings.stream_index[i])]]
-        value, time_ns = float(readings.value[i]), int(readings.time_ns[i])
-        if group.activity and activity.switch(group.activity, value, time_ns):
-            events += _switched(group, group.activity, int(reached[i]), first + i)
+        # By the clock of the streams, which may be that of a recording.
+        value, clock_ns = float(readings.value[i]), int(reached[i])
+        if group.activity and activity.switch(group.activity, value, clock_ns):
+            events += _switched(group, group.activity, clock_ns, first + i)
     state.counts.applied += int(np.count_nonzero(is_switch))
     if not is_switch.all():
         _foresee(state, readings.take(~is_switch))
