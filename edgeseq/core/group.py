@@ -99,7 +99,8 @@ def new_group(
         limits=limits,
         settings=_settings(rule, limits, learning_steps),
         table=Table(
-            _columns(channels, horizon, ring, steppers) | (estimate.columns(estimator) if estimator else {})
+            _columns(channels, horizon, ring, rule.season_steps, steppers)
+            | (estimate.columns(estimator) if estimator else {})
         ),
         estimator=estimator,
         known=new_known(inputs, rule.period_ns, horizon, ring) if inputs.names else None,
@@ -138,7 +139,9 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ...]) -> dict[str, Column]:
+def _columns(
+    channels: int, horizon: int, ring: int, season_steps: int, steppers: tuple[Stepper, ...]
+) -> dict[str, Column]:
     c = (channels,)
     columns = {
         "stream": Column((), "int64", -1),
@@ -154,7 +157,7 @@ def _columns(channels: int, horizon: int, ring: int, steppers: tuple[Stepper, ..
         "status": Column((3,), "int64", -1),
     }
     columns |= align.columns(channels) | dedupe.columns(channels)
-    columns |= pending.columns(channels, horizon) | calibrate.columns(channels, horizon)
+    columns |= pending.columns(channels, horizon, season_steps) | calibrate.columns(channels, horizon)
     columns |= alert_band.columns(channels) | detect.columns(channels)
     columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
     columns |= {"serving_told": Column((), "int64", pending.BASELINE)}

@@ -34,11 +34,15 @@ def leads_up_to(horizon: int) -> tuple[int, ...]:
     return tuple(lead for lead in CALIBRATED_LEADS if lead <= horizon)
 
 
-def columns(channels: int, horizon: int) -> dict[str, Column]:
-    """Declare the rings; axes S slots, C channels."""
-    slots = sum(lead + 1 for lead in leads_up_to(horizon))
+def columns(channels: int, horizon: int, season_steps: int) -> dict[str, Column]:
+    """Declare the rings; axes S slots, C channels.
+
+    Without a season the baseline says the same of all leads, which waits once for each of its origins.
+    """
+    leads = leads_up_to(horizon)
+    slots = sum(lead + 1 for lead in leads)
     return {
-        "pending": Column((slots, channels), init=np.nan, apart=True),
+        "pending": Column((slots if season_steps else leads[-1] + 1, channels), init=np.nan, apart=True),
         "pending_model": Column((slots, channels, 4), "float32", np.nan),
         "pending_offset": Column((slots, channels), "float32", np.nan),
         "serving": Column((), "int64", BASELINE),
@@ -69,8 +73,22 @@ def _slots(table: Table, leads: tuple[int, ...], rows: I64, step: I64) -> I64:
     starts, lengths = _ring(leads)
     at: I64 = step[:, None] % lengths
     at += starts
-    at += (rows * table.columns["pending"].shape[0])[:, None]
+    at += (rows * _slots_of(table, "pending_offset"))[:, None]
     return at
+
+
+def _slots_of(table: Table, name: str) -> int:
+    return table.columns[name].shape[0]
+
+
+def _says_one_value(table: Table) -> bool:
+    """Tell whether the baseline says the same of all leads."""
+    return _slots_of(table, "pending") != _slots_of(table, "pending_offset")
+
+
+@functools.cache
+def _back(leads: tuple[int, ...]) -> I64:
+    return np.array(leads)
 
 
 def push(
@@ -92,7 +110,10 @@ def push(
     at = _slots(table, leads, rows, step)
     n, K = at.shape
     C = table.columns["pending"].shape[1]
-    table["pending"].reshape(-1, C)[at] = baseline.swapaxes(1, 2)
+    if _says_one_value(table):
+        table["pending"][rows, step % _slots_of(table, "pending")] = baseline[..., 0]
+    else:
+        table["pending"].reshape(-1, C)[at] = baseline.swapaxes(1, 2)
     table["pending_offset"].reshape(-1, C)[at] = np.nan if offset is None else offset.transpose(2, 1, 0)
     if model is None or share is None:
         return
@@ -113,7 +134,7 @@ def due(
     n, K = at.shape
     C = table.columns["pending"].shape[1]
     value = np.empty((len(FORECASTERS), C, K, n))
-    value[BASELINE] = table["pending"].reshape(-1, C).take(at, axis=0).transpose(2, 1, 0)
+    value[BASELINE] = _baseline_due(table, leads, rows, step, at)
     said = table["pending_model"].reshape(-1, C * 4).take(at, axis=0)
     said = said.reshape(n, K, C, 4).transpose(3, 2, 1, 0)
     model: F64 = np.empty((3, C, K, n))
@@ -125,6 +146,16 @@ def due(
     value[BLEND] = mixed[VALUE]
     offset = table["pending_offset"].reshape(-1, C).take(at, axis=0).transpose(2, 1, 0).astype(np.float64)
     return Waiting(value, mixed[LOWER], mixed[UPPER], offset)
+
+
+def _baseline_due(table: Table, leads: tuple[int, ...], rows: I64, step: I64, at: I64) -> F64:
+    """Give what the baseline said of `step` (n,) → (C, K, n); `at` are the slots of each lead (n, K)."""
+    said = table["pending"].reshape(-1, table.columns["pending"].shape[1])
+    if _says_one_value(table):
+        slots = _slots_of(table, "pending")
+        at = (step[:, None] - _back(leads)) % slots + (rows * slots)[:, None]
+    due: F64 = said.take(at, axis=0).transpose(2, 1, 0)
+    return due
 
 
 def blend(baseline: F64, model: F64, share: F64) -> F64:

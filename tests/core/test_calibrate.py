@@ -17,7 +17,7 @@ LEADS = pending.leads_up_to(24)
 
 def _columns(channels: int, horizon: int) -> dict[str, Column]:
     """Declare all that calibration needs of a table."""
-    columns = pending.columns(channels, horizon) | calibrate.columns(channels, horizon)
+    columns = pending.columns(channels, horizon, 24) | calibrate.columns(channels, horizon)
     return columns | alert_band.columns(channels)
 
 
@@ -242,3 +242,25 @@ def test_blend_lies_between_its_parts_and_is_as_wide_as_the_model() -> None:
     assert pending.blend(naive, model, np.ones(2)).tolist() == [[1, 2], [4, 4], [6, 8]]
     assert pending.blend(naive, model, np.zeros(2)).tolist() == [[7, 8], [10, 10], [12, 14]]
     assert pending.blend(naive, model, np.full(2, 0.5))[1].tolist() == [7, 7]
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 24])
+def test_a_baseline_without_season_waits_once_for_all_leads(horizon: int) -> None:
+    """It says the same of all leads: kept once for each origin, it comes due as if each lead had its own place."""
+    leads = pending.leads_up_to(horizon)
+    tables = [Table(pending.columns(2, horizon, season_steps)) for season_steps in (0, 24)]
+    rows, rng = np.array([2, 0]), np.random.default_rng(5)
+    for table in tables:
+        for _ in range(3):
+            table.add_row()
+    scale = np.zeros((2, 2)), np.ones((2, 2))
+    for step in range(-3, 2 * horizon + 4):
+        last = np.broadcast_to(rng.standard_normal((2, 2, 1)), (2, 2, len(leads)))
+        at = np.array([step, step + 7])
+        found = [pending.due(table, leads, rows, at, *scale).value[0] for table in tables]
+        np.testing.assert_array_equal(*found)
+        for table in tables:
+            pending.push(table, leads, rows, at, last, None, None)
+    assert np.isfinite(found[0]).all()
+    if horizon > 1:
+        assert tables[0]["pending"].nbytes < tables[1]["pending"].nbytes
