@@ -198,9 +198,17 @@ def _correct_alerts(
     silence = {at: entry for at, entry in alerts.items() if at.kind == detect.SILENT}
     kept = {at: alerts[at] for at in _open_ones(made) & _open_ones(alerts)}
     detect.set_row(table, row, {**silence, **made, **kept})
-    was, now = _open_ones(alerts), _open_ones(made)
-    changed = sorted((was ^ now) - silence.keys())
-    return [detect.correct(table, at, order, time_ns, alerts[at] if at in was else None) for at in changed]
+    gone, come = _open_ones(alerts) - _open_ones(made) - silence.keys(), _open_ones(made) - _open_ones(alerts)
+    renamed = {at: old for at in come for old in gone if _is_same(alerts[old], made[at], old, at)}
+    told = [detect.rename(table, at, order, time_ns) for at in sorted(renamed)]
+    changed = sorted((gone - set(renamed.values())) | (come - renamed.keys()))
+    told += [detect.correct(table, at, order, time_ns, alerts[at] if at in gone else None) for at in changed]
+    return told
+
+
+def _is_same(before: detect.Entry, now: detect.Entry, old: detect.Place, at: detect.Place) -> bool:
+    """Tell whether two entries are one alert, which has another name by now."""
+    return old.channel == at.channel and (before.born, before.step) == (now.born, now.step)
 
 
 def _open_ones(entries: Mapping[detect.Place, detect.Entry]) -> set[detect.Place]:

@@ -169,6 +169,24 @@ def test_late_readings_correct_what_was_told() -> None:
     assert [(e.kind, e.event_type) for e in cleared] == [(AlertKind.SPIKE, "cleared")]
 
 
+def test_a_late_reading_may_give_an_alert_another_name() -> None:
+    """A spike that a late reading shows to be a shift stays the same alert."""
+    late = msgspec.structs.replace(PLAIN, lateness_steps=4)
+    usual = [10.0 + k % 5 + 0.05 * (7 * k % 11) for k in range(SHOWN_FROM)]
+    state = quick(late)
+    run(state, [message("t/a", 6000 + 60 * k, value) for k, value in enumerate(usual)])
+    at = 6000 + 60 * SHOWN_FROM
+    told = [e for e in run(state, [message("t/a", at, 25.0)]) if isinstance(e, AlertEvent)]
+    assert [(e.kind, e.event_type) for e in told] == [("spike", "opened")]
+    rest = [message("t/a", at + 120, 25.2), message("t/a", at + 180, 25.1)]
+    assert [e for e in run(state, rest) if isinstance(e, AlertEvent)] == []
+    (named,) = [e for e in run(state, [message("t/a", at + 60, 25.3)]) if isinstance(e, AlertEvent)]
+    assert (named.kind, named.event_type) == ("level_shift", "updated")
+    assert (named.opened_as, named.opened_step, named.seq) == ("spike", told[0].opened_step, 2)
+    described = [e for e in pipeline.describe(state) if isinstance(e, AlertEvent)]
+    assert plain(described) == plain([named])
+
+
 def test_a_channel_that_becomes_a_covariate_has_no_alerts() -> None:
     """What is no longer judged has nothing open, nor watched, after a start with another model."""
     state = quick()

@@ -79,7 +79,7 @@ from edgeseq.core.detect.silence import (
     wake,
 )
 from edgeseq.core.detect.stuck import RUN_LENGTHS
-from edgeseq.core.detect.telling import SEVERITIES, correct, severity, still_open
+from edgeseq.core.detect.telling import SEVERITIES, correct, rename, severity, still_open
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import I64, AlertEvent
 
@@ -117,6 +117,7 @@ __all__ = [
     "observe",
     "of_row",
     "p_value",
+    "rename",
     "rest",
     "resume",
     "score",

@@ -60,6 +60,14 @@ def correct(table: Table, at: Place, order: int, time_ns: int, before: Entry | N
     return event(table, at, entry, order, "opened", entry.opened_ns)
 
 
+def rename(table: Table, at: Place, order: int, time_ns: int) -> AlertEvent:
+    """Tell that an alert has another name, as readings out of order have shown."""
+    entry = ledger.entries(table)[at]
+    entry = entry._replace(seq=next_seq(table, at.row), is_update=1, told_ns=time_ns)
+    ledger.put(table, at, entry)
+    return event(table, at, entry, order, "updated", time_ns)
+
+
 def still_open(table: Table) -> list[AlertEvent]:
     """Repeat the newest event of each open alert, exactly as it was told."""
     found = sorted((at, entry) for at, entry in ledger.entries(table).items() if entry.level == OPEN)
