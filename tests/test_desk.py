@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import Deliveries
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import open_node
+from edgeseq.core import keeping
 from edgeseq.core.alerting import alert_id
+from edgeseq.core.asking import REQUESTS
+from edgeseq.core.bridge import bridge_response
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import Message, Outgoing, Tick
 from edgeseq.daemon import Daemon, read_config
 from edgeseq.desk import RETRY_S
+from edgeseq.requests import Gate, answer
 from tests.support.validate import validate
 
 S = 10**9
@@ -330,8 +337,8 @@ def test_history_comes_in_pages_and_holds_each_event_once(bench: Bench) -> None:
         ("snooze", {"stream": "a", "duration": "1h", "until": "2026-03-02"}, "wanted one of duration"),
         ("snooze", {"stream": "a", "duration": "soon"}, "no duration"),
         ("snooze", {"stream": "a", "until": "soon"}, "no time"),
-        ("snooze", {"stream": "a", "until": "2020-01-01"}, "would end at 2020"),
-        ("snooze", {"stream": "a", "duration": "500d"}, "next 366 days"),
+        ("snooze", {"stream": "a", "until": "2020-01-01"}, "not end within the next 366 days"),
+        ("snooze", {"stream": "a", "duration": "99999999999w"}, "next 366 days"),
         ("snooze", {"kind": "loud", "duration": "1h"}, "wanted one of spike"),
         ("snooze", {"table": "x", "duration": "1h"}, "wanted one of t/+"),
         ("maintenance", {"begin": "Sun 02:00"}, "wanted begin and end"),
@@ -409,3 +416,36 @@ def test_alert_id_of_the_list_is_that_of_the_event(bench: Bench) -> None:
     (payload,) = bench.told()
     assert bench.open_id() == json.loads(payload)["id"]
     assert len(alert_id("a", "b", "c", 1, "d")) == len(bench.open_id())
+
+
+JUNK: list[object] = [
+    None, True, -1, 0, 2**62, 2**70, 1e300, "", "x", "Sun 02:00", "Mon 02:00", "0001-01-01T00:00", "9999-12-31T23:59", "..",
+    "2026-03-01T10:00:00Z", "2026-03-08T10:00:00+23:59", "9" * 30 + "w", "1h", "Asia/Tokyo", "\x00", "spike", "t/+",
+    "*", [], ["*"], ["["] * 20, {}, "a" * 16, "real", "none", "\ud800",
+]  # fmt: skip
+
+
+def test_no_request_about_alerts_raises_or_moves_a_stream(bench: Bench) -> None:
+    """Whatever is asked, there is an answer as documented; nothing that follows from it breaks the node."""
+    bench.read(5, 50.0)
+    before = keeping.dump(bench.daemon.node.state)[1]
+    rng = random.Random(3)
+    node, gate = bench.daemon.node, Gate()
+    for _ in range(400):
+        verb = rng.choice(["alerts", "acknowledge", "snooze", "maintenance", "label"])
+        keys = [field.name for field in msgspec.structs.fields(REQUESTS[verb])]
+        asked = {key: rng.choice(JUNK) for key in rng.sample(keys, rng.randint(0, len(keys)))}
+        gate._tokens = 1.0
+        message = Message(f"{ROOT}/{verb}", json.dumps(asked).encode(), bench.now_ns)
+        told = answer(gate, node, message, bench.daemon.health, lambda: True, bench.daemon.send)
+        assert told is not None
+        out = bridge_response(node.context.root, told)
+        validate(out.topic, out.payload)
+    bench.tick()
+    assert keeping.dump(node.state)[1].keys() == before.keys()
+    assert all(
+        np.array_equal(a, before[k], equal_nan=a.dtype.kind == "f")
+        for k, a in keeping.dump(node.state)[1].items()
+    )
+    bench.kill()
+    bench.start()

@@ -16,6 +16,7 @@ from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.errors import InputError
 from edgeseq.watch import Broker
 from edgeseq.watch.asking import Node, asked_node
+from edgeseq.watch.terminal import printable
 
 FILE = click.Path(path_type=Path)
 
@@ -180,7 +181,7 @@ def _line(entry: dict[str, Any]) -> str:
     ]
     marked = ", ".join(mark for mark in marks if mark)
     text = f"{alert['time']}  {alert['id']}  {alert['event_type']:<12} {alert['message']}"
-    return f"{text}  [{marked}]" if marked else text
+    return printable(f"{text}  [{marked}]" if marked else text)
 
 
 def _list_muting(answer: dict[str, Any], *, as_json: bool) -> None:
@@ -191,7 +192,8 @@ def _list_muting(answer: dict[str, Any], *, as_json: bool) -> None:
         number = "-" if one["number"] is None else one["number"]
         who = f" by {one['by']}" if one["by"] else ""
         what = ", ".join(about) or "all alerts"
-        click.echo(f"{number:>4}  {one['purpose']:<11} {one['begin']} to {one['end']}  {what}{who}")
+        when = f"{one['begin']} to {one['end']}"
+        click.echo(printable(f"{number:>4}  {one['purpose']:<11} {when}  {what}{who}"))
 
 
 def _labelled(node: Node) -> Iterator[dict[str, Any]]:

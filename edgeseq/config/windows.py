@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 
-from edgeseq.core.instants import parse_instant
+from edgeseq.core.instants import LIMIT_NS, parse_instant
 from edgeseq.core.muting import FOR_EVER_NS, Mute
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -52,7 +52,8 @@ def fault_of(window: Window) -> str | None:
     if weekly[0]:
         return "it has no length" if window.begin == window.end else None
     begin_ns, end_ns = _instant(window.begin, zone), _instant(window.end, zone)
-    return "it ends before it begins" if begin_ns and end_ns and end_ns <= begin_ns else None
+    is_backward = begin_ns is not None and end_ns is not None and end_ns <= begin_ns
+    return "it ends before it begins" if is_backward else None
 
 
 def is_weekly(window: Window) -> bool:
@@ -100,12 +101,15 @@ def _minutes(text: str) -> timedelta:
 
 
 def _instant(text: str, zone: tzinfo) -> int | None:
-    """Read a time; one without an offset is the zone's."""
+    """Read a time; one without an offset is the zone's. None where it is none that edgeseq computes with."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            time_ns = _ns(moment, zone)
+            return time_ns if abs(time_ns) < LIMIT_NS else None
+    except (ValueError, OverflowError):
         return parse_instant(text)
-    return _ns(moment, zone) if moment.tzinfo is None else parse_instant(text)
+    return parse_instant(text)
 
 
 def _ns(local: datetime, zone: tzinfo) -> int:

@@ -32,7 +32,7 @@ class StreamsRequest(Asked, frozen=True, kw_only=True):
 class AlertsRequest(Asked, frozen=True, kw_only=True):
     """bridge/request/alerts: a page of the history, newest first."""
 
-    start: Annotated[int, Meta(ge=1)] | None = None
+    start: Annotated[int, Meta(ge=1, le=2**62)] | None = None
     """Number that the page begins before; the `next` of the page before, null for the newest."""
     limit: Annotated[int, Meta(ge=1)] = 20
     """Most to tell; never more than 50, nor more than 10 with readings."""

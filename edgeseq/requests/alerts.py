@@ -168,7 +168,8 @@ def _until_ns(asked: SnoozeRequest, now_ns: int) -> int:
             raise _Refused(f"{asked.until!r} is no time; wanted ISO 8601, such as 2026-03-01T10:00:00Z")
         until_ns = found
     if not now_ns < until_ns <= now_ns + LONGEST_SNOOZE_NS:
-        raise _Refused(f"it would end at {format_instant(until_ns)}; wanted a time of the next 366 days")
+        given = asked.duration or asked.until
+        raise _Refused(f"it would not end within the next 366 days: {given}; wanted a time that does")
     return until_ns
 
 
