@@ -104,6 +104,10 @@ bench-stream: .venv/.installed $(if $(or $(findstring peers,$(ONLY)),$(if $(ONLY
 fuzz: .venv/.installed .venv-fuzz/.installed ## all readers of bytes under atheris; damaged bundles and models: make fuzz [RUNS=1000000] [ONLY=payload]
 	$(BIN)/python -m tests.fuzz.run $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
 
+bench-alerts: .venv/.installed build/peers/.locked ## alerts on NAB, SKAB and injected faults beside peers: make bench-alerts DATA=folder [ONLY=nab,skab]
+	@test -n "$(DATA)" || { echo "say where the recordings are: make bench-alerts DATA=folder (it holds nab/, skab/, ett/ …)" >&2; exit 2; }
+	$(BIN)/python -m tests.bench.alerts --data "$(DATA)" $(if $(ONLY),--only "$(ONLY)")
+
 bench-flood: .venv/.installed ## 100,000 topics, ten times the load, then a soak: make bench-flood [SECONDS=300] [SOAK=30 minutes]
 	$(BIN)/python -m tests.bench.stream.flood $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SOAK),--soak $(SOAK))
 
