@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.detect import departure, drift, level_shift, novelty, profile, relation, variance
+from edgeseq.core.detect.kinds import (
+    BROKEN_PROFILE,
+    BROKEN_RELATION,
+    DRIFT,
+    LEVEL_SHIFT,
+    NOVELTY,
+    VARIANCE_CHANGE,
+    Closed,
+    Scores,
+)
 from edgeseq.core.table import Column, Table, Work
 
 
@@ -30,11 +40,15 @@ class Detector(NamedTuple):
     kind was open for as long as a new stream learns. None where `score` sees to that."""
 
 
-DETECTORS: list[Detector] = []
-"""In the order in which they are asked. A line each:
-
-    Detector(LEVEL_SHIFT, level_shift.columns, level_shift.score, ("level_sum",), level_shift.accept),
-"""
+DETECTORS: list[Detector] = [
+    Detector(LEVEL_SHIFT, level_shift.columns, level_shift.score, level_shift.PASSING, departure.accept),
+    Detector(DRIFT, drift.columns, drift.score, (), departure.accept),
+    Detector(VARIANCE_CHANGE, variance.columns, variance.score, variance.PASSING),
+    Detector(BROKEN_PROFILE, profile.columns, profile.score),
+    Detector(BROKEN_RELATION, relation.columns, relation.score, (), relation.accept),
+    Detector(NOVELTY, novelty.columns, novelty.score),
+]
+"""In the order in which they are asked; a line each. Columns are set back by the third part after a long gap."""
 
 
 def columns(channels: int) -> dict[str, Column]:

@@ -1,0 +1,41 @@
+"""Novelty: a reading, or where a channel has been lately, that this stream has not shown before.
+
+Two statistics against one threshold (`surprise`); the greater one counts.
+
+- Unseen: the distance of the point (reading, mean of the last dozen readings before it) from the nearest known one,
+  each axis in units of its range so far. Known points are marked on a map of 64 x 64 cells; a point is marked a
+  hundred readings late, so that an anomaly cannot explain itself.
+- Unusual for the hour (`hourly`).
+
+On 39 recordings the map scores as 256 stored points do, at half the memory and a fifth of the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.detect import hourly, surprise
+from edgeseq.core.detect import novelty_map as seen_map
+from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.table import Column, Table, Work
+
+TERMS = surprise.Terms(least=0.085, most_young=8.0, resting=seen_map.WAITING)
+"""From .08 to .09 of a range little changes on 39 recordings. An alarm rests until what is new may be known."""
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the map, the profile and the threshold."""
+    return seen_map.columns(channels) | hourly.columns(channels) | surprise.columns("novelty", (channels,))
+
+
+def score(table: Table, work: Work, closed: Closed) -> Scores:
+    """Score a closed step by what is new in it, then learn it."""
+    samples = closed.samples
+    unseen = seen_map.distance(table, work, samples.value, samples.observed)
+    unusual = hourly.excess(table, work, samples.value, samples.observed, samples.time_ns)
+    learned = samples.observed & (work["run_samples"] > closed.learning_steps)
+    age = work["run_samples"]
+    ratio = surprise.judge(
+        work, "novelty", np.maximum(unseen, unusual), TERMS, age, closed.period_ns, learned
+    )
+    return Scores(ratio)

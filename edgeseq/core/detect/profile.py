@@ -1,0 +1,55 @@
+"""Broken profile: a day that does not go as the channel's days go.
+
+The readings of about a day are regressed on the slow daily profile: the slope is near 1 on an ordinary day, whatever
+its level, and falls to 0 and below on one that runs backwards, comes late or does not come.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.detect import record
+from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.table import Column, Table, Work
+from edgeseq.core.types import F64, Bool
+
+LEARNING_DAYS = 3
+"""Of two days one cannot tell which is the ordinary one."""
+
+LEAST = 0.5
+"""A day that keeps half of its profile is none that is broken, however regular the others were."""
+
+MOST = 3.0
+"""Bound of the lack: where the profile is nearly flat the slope has no bounds."""
+
+PARTS = ("profile_mean", "profile_expected", "profile_cross", "profile_square")
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare running means of the reading and of its profile, of their product and of the profile's square."""
+    return {**{part: Column((channels,)) for part in PARTS}, **record.columns("profile", channels)}
+
+
+def score(table: Table, work: Work, closed: Closed) -> Scores:
+    """Score how much of its profile the day up to a closed step lacks; `level_shift` has measured the departure."""
+    value, age = closed.samples.value, work["run_samples"]
+    seen = np.isfinite(work["departure"])
+    day = record.DAY_NS / closed.period_ns
+    _follow(
+        work, value, value - work["departure"], np.maximum(min(2 / day, 0.5), 1 / np.maximum(age, 1)), seen
+    )
+    cross, square = work["profile_cross"], work["profile_square"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lack = np.clip(1 - cross / square, 0.0, MOST)
+    found = np.where(seen & (square > 0) & (age > day), lack, np.nan)
+    learning = age <= max(closed.learning_steps, LEARNING_DAYS * day)
+    ratio = record.judge(work, "profile", found, closed.period_ns, learning, LEAST)
+    return Scores(np.where(learning, np.nan, ratio), expected=value - work["departure"])
+
+
+def _follow(work: Work, value: F64, expected: F64, rate: F64, seen: Bool) -> None:
+    """Move the running means, the moments by the means before."""
+    mean, profile, cross, square = (work[part] for part in PARTS)
+    off, turned = value - mean, expected - profile
+    for kept, new in ((cross, off * turned), (square, turned * turned), (mean, value), (profile, expected)):
+        np.copyto(kept, kept + rate * (new - kept), where=seen)

@@ -1,0 +1,50 @@
+"""Variance change: a channel scatters around its forecasts as it never did."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeseq.core.detect import record
+from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.table import Column, Table, Work
+
+APART = 3
+"""A residual counts by the lesser of it and the one so many readings before: a spike makes two large ones in a row
+(the reading, and the one after it, forecast by it), noise makes them at any distance."""
+
+RATE = 1 / 16
+"""Of the mean: 16 readings, a quarter of an hour of minutes. Longer ones see less change, but later."""
+
+PASSING = ("variance_before",)
+"""Columns that a gap longer than the history makes worthless."""
+
+
+def columns(channels: int) -> dict[str, Column]:
+    """Declare the last residuals, their mean and its record."""
+    return {
+        "variance_before": Column((APART, channels), init=np.nan),
+        "variance_mean": Column((channels,)),
+        **record.columns("variance", channels),
+    }
+
+
+def score(table: Table, work: Work, closed: Closed) -> Scores:
+    """Score the scatter of the residuals of lead 1 up to a closed step."""
+    residual = np.abs(closed.samples.value - closed.band.expected)
+    before, mean = work["variance_before"], work["variance_mean"]
+    both = np.minimum(residual, before[0])
+    before[:-1] = before[1:].copy()
+    before[-1] = residual
+    known = np.isfinite(both)
+    np.copyto(mean, mean + RATE * (both - mean), where=known)
+    learning = work["run_samples"] <= closed.learning_steps
+    found = np.where(known, mean, np.nan)
+    least = record.ROUNDING * np.abs(closed.samples.value)
+    ratio = record.judge(work, "variance", found, closed.period_ns, learning, least)
+    return Scores(
+        np.where(learning, np.nan, ratio),
+        observed=found,
+        expected=np.full_like(found, np.nan),
+        lower=np.zeros_like(found),
+        upper=found / np.maximum(ratio, 1e-9),
+    )
