@@ -211,6 +211,8 @@ class StreamConfig(_Table, frozen=True):
     alerts: bool | list[AlertKind] = True
     """Whether anomalies of these streams raise alerts, or a list of the kinds that do: spike, out_of_range, stuck,
     silent, limit_ahead, level_shift, drift, variance_change, broken_profile, broken_relation, novelty."""
+    crossing_probability: Annotated[float, Meta(ge=0.05, le=0.95)] = 0.5
+    """Probability that a forecast crosses one of `limits` from which limit_ahead alerts, 0.05 to 0.95."""
     sensitivity: Annotated[float, Meta(gt=0, le=100)] = 1.0
     """How easily anomalies raise alerts: 2 at half the deviation, 0.5 at twice the deviation. Limits and silence, which
     have settings of their own, and stuck values are as ever."""

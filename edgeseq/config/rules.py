@@ -146,6 +146,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         units=stream.unit if isinstance(stream.unit, dict) else {},
         horizon=_horizon(stream, period_ns, place),
         coverage=stream.coverage,
+        crossing_probability=stream.crossing_probability,
         season_steps=_season_steps(stream, period_ns, place),
         time_field=stream.time,
         id_field=stream.id,

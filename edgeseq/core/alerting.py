@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -19,7 +20,7 @@ from edgeseq.core.decimals import significant
 from edgeseq.core.forecast_payload import BASELINE
 from edgeseq.core.instants import format_instant
 from edgeseq.core.muting import Subject, is_muted, told_from
-from edgeseq.core.payloads import AlertPayload, EventPayload, OpenAlert
+from edgeseq.core.payloads import AlertPayload, Crossing, EventPayload, OpenAlert
 from edgeseq.core.told import (
     Acknowledgement,
     Recorded,
@@ -302,7 +303,25 @@ def _payload(
         duration_s=_duration_s(event),
         is_normal_now=event.is_normal_now,
         acknowledged=taken is not None and taken.time_ns <= event.time_ns,
-        message=sentence(event, label, unit, rule.limits.get(name, Limits()), parts),
+        crossing=crossing_of(event, rule),
+        message=sentence(event, label, unit, rule.limits.get(name, Limits()), parts, rule.period_ns),
+    )
+
+
+def crossing_of(event: AlertEvent, rule: StreamRule) -> Crossing | None:
+    """Say when a limit is crossed."""
+    if event.crossing_steps is None or event.event_type == "cleared":
+        return None
+    time, earliest, latest = (
+        None if steps is None else format_instant(event.time_ns + round(steps * rule.period_ns))
+        for steps in event.crossing_steps
+    )
+    probability = event.score * rule.crossing_probability * rule.alerting.sensitivity
+    return Crossing(
+        time=time,
+        earliest=earliest,
+        latest=latest,
+        probability=round(probability, 3) if math.isfinite(probability) else None,
     )
 
 

@@ -129,6 +129,8 @@ def _settings(rule: StreamRule, limits: F64 | None, learning_steps: int) -> dete
         least=np.array(least) if said.min_deviation else None,
         above=said.direction != "below",
         below=said.direction != "above",
+        coverage=rule.coverage,
+        crossing_probability=rule.crossing_probability,
         sensitivity=said.sensitivity,
         min_steps=(min_steps,) * len(detect.KINDS),
         refractory_steps=tuple(steps if given is None else given for steps in usual),

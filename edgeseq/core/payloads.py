@@ -161,6 +161,19 @@ class ClassPayload(Payload, frozen=True, kw_only=True):
     """The estimator's name and digest."""
 
 
+class Crossing(msgspec.Struct, frozen=True, kw_only=True):
+    """When a forecast crosses a limit."""
+
+    time: Time | None
+    """When it does with the configured probability; null where that is not within the horizon."""
+    earliest: Time | None
+    """Begin of the interval of that time, of the forecast's coverage; null where beyond the horizon."""
+    latest: Time | None
+    """Its end; null where beyond the horizon."""
+    probability: float | None
+    """That it lies beyond the limit at some lead within the horizon."""
+
+
 class AlertPayload(Payload, frozen=True, kw_only=True):
     """<stream>/alert: an event, delivered at least once; the same id and seq is the same event."""
 
@@ -216,6 +229,8 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     """Time from `since` to this event (s)."""
     is_normal_now: bool = False
     """Of a clearing: what was unusual has lasted as long as a new stream learns, and counts as normal from now on."""
+    crossing: Crossing | None = None
+    """limit_ahead: when the limit is crossed, as seen from `time`; null for other kinds and when it is cleared."""
     acknowledged: bool = False
     """Whether a person has taken note."""
     message: str

@@ -130,11 +130,24 @@ def due(
 
     What was forecast l steps before stands in the slot after that of `step` itself.
     """
-    at = _slots(table, leads, rows, step + 1)
+    origins = step[:, None] - _back(leads)
+    return _made(table, rows, origins, _slots(table, leads, rows, step + 1), anchor, unit)
+
+
+def ahead(
+    table: Table, leads: tuple[int, ...], rows: I64, step: I64, anchor: F64, unit: F64
+) -> Waiting:  # fmt: skip
+    """Give the forecasts made at `step` (n,), the newest pushed: their targets lie `leads` ahead. Else as `due`."""
+    origins = np.broadcast_to(step[:, None], (len(step), len(leads)))
+    return _made(table, rows, origins, _slots(table, leads, rows, step), anchor, unit)
+
+
+def _made(table: Table, rows: I64, origins: I64, at: I64, anchor: F64, unit: F64) -> Waiting:
+    """Give the forecasts made at `origins` (n, K), which wait in the slots `at` (n, K)."""
     n, K = at.shape
     C = table.columns["pending"].shape[1]
     value = np.empty((len(FORECASTERS), C, K, n))
-    value[BASELINE] = _baseline_due(table, leads, rows, step, at)
+    value[BASELINE] = _baseline_made(table, rows, origins, at)
     said = table["pending_model"].reshape(-1, C * 4).take(at, axis=0)
     said = said.reshape(n, K, C, 4).transpose(3, 2, 1, 0)
     model: F64 = np.empty((3, C, K, n))
@@ -148,14 +161,14 @@ def due(
     return Waiting(value, mixed[LOWER], mixed[UPPER], offset)
 
 
-def _baseline_due(table: Table, leads: tuple[int, ...], rows: I64, step: I64, at: I64) -> F64:
-    """Give what the baseline said of `step` (n,) → (C, K, n); `at` are the slots of each lead (n, K)."""
+def _baseline_made(table: Table, rows: I64, origins: I64, at: I64) -> F64:
+    """Give what the baseline said at `origins` (n, K) → (C, K, n); `at` are the slots of each lead (n, K)."""
     said = table["pending"].reshape(-1, table.columns["pending"].shape[1])
     if _says_one_value(table):
         slots = _slots_of(table, "pending")
-        at = (step[:, None] - _back(leads)) % slots + (rows * slots)[:, None]
-    due: F64 = said.take(at, axis=0).transpose(2, 1, 0)
-    return due
+        at = origins % slots + (rows * slots)[:, None]
+    made: F64 = said.take(at, axis=0).transpose(2, 1, 0)
+    return made
 
 
 def blend(baseline: F64, model: F64, share: F64) -> F64:

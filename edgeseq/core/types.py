@@ -174,6 +174,8 @@ class StreamRule(msgspec.Struct, frozen=True):
     """Forecast steps of the baseline; a bundle brings its own."""
     coverage: float = COVERAGE
     """Share of the readings that the interval of a forecast is to hold."""
+    crossing_probability: float = 0.5
+    """Probability of crossing a limit from which limit_ahead alerts."""
     season_steps: int = 0
     """Season of the baseline in steps; 0 means none."""
     time_field: str | None = None
@@ -502,6 +504,9 @@ class AlertEvent(msgspec.Struct, frozen=True):
     """Channels that have their part in it; empty: the channel alone."""
     is_normal_now: bool = False
     """Cleared because what was unusual has lasted as long as a new stream learns."""
+    crossing_steps: tuple[float | None, float | None, float | None] | None = None
+    """Of limit_ahead: steps from `time_ns` until the limit is crossed, at the earliest, and at the latest; None where
+    that does not lie within the horizon."""
 
 
 class StreamStatus(msgspec.Struct, frozen=True):

@@ -26,11 +26,17 @@ _STATES = {
 
 
 def sentence(
-    event: AlertEvent, label: str, unit: str | None, limits: Limits, channels: Sequence[str] = ()
+    event: AlertEvent,
+    label: str,
+    unit: str | None,
+    limits: Limits,
+    channels: Sequence[str] = (),
+    period_ns: int = 0,
 ) -> str:
     """Say what happened: "flow is 12.4 l/s, 3.1 above the expected 9.3 (band 8.7 to 9.9), since 2026-03-01 14:05 UTC".
 
     channels: names of those that have their part in it.
+    period_ns: time between two steps.
     """
     since_ns = event.opened_ns if event.since_ns is None else event.since_ns
     if event.event_type == "cleared":
@@ -38,6 +44,9 @@ def sentence(
     since, observed = _moment(since_ns), quantity(event.observed, unit)
     if event.kind is AlertKind.OUT_OF_RANGE:
         return f"{label} is {observed}, allowed {_range(limits, unit)}, since {since}"
+    if event.kind is AlertKind.LIMIT_AHEAD:
+        ahead = _ahead(event, period_ns)
+        return f"{label} is {observed}, allowed {_range(limits, unit)}, heading for its limit{ahead}"
     if event.kind is AlertKind.STUCK:
         return f"{label} stuck at {observed}, noticed at {_moment(event.opened_ns)}"
     if event.kind is AlertKind.SILENT:
@@ -45,6 +54,21 @@ def sentence(
     told = f"is {observed}" if event.kind is AlertKind.SPIKE else f"{_STATES[event.kind]}: {observed}"
     others = f" (with {', '.join(channels)})" if channels else ""
     return f"{label}{others} {told}{_deviation(event)}, since {since}"
+
+
+def _ahead(event: AlertEvent, period_ns: int) -> str:
+    """Say when a limit is crossed: ": about 2026-03-01 16:40 UTC, 16:30 to 16:50", or as far as that is known."""
+    times = (
+        None if steps is None else event.time_ns + round(steps * period_ns)
+        for steps in event.crossing_steps or ()
+    )
+    crossing, earliest, latest = (*times, None, None, None)[:3]
+    if crossing is None:
+        return ""
+    since = "" if earliest is None else _moment(earliest, crossing).removesuffix(" UTC")
+    until = "" if latest is None else _moment(latest, crossing).removesuffix(" UTC")
+    span = f"{since} to {until}" if since and until else f"not before {since}" if since else ""
+    return f" about {_moment(crossing)}" + (f" ({span})" if span else "")
 
 
 def _cleared(event: AlertEvent, label: str, since_ns: int) -> str:

@@ -77,4 +77,9 @@ def _evidence(closed: Closed, said: Scores, i: int, channel: int) -> Evidence:
         is_model=float(band.is_model[i]),
         score=float(said.score[channel, i]),
         channels=0.0 if said.channels is None else float(said.channels[channel, i]),
+        **{
+            name: float(steps[channel, i])
+            for name in ("crossing", "earliest", "latest")
+            if (steps := getattr(said, name)) is not None
+        },
     )

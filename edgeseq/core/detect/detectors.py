@@ -10,12 +10,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core.detect import departure, drift, level_shift, novelty, profile, relation, variance
+from edgeseq.core.detect import (
+    departure,
+    drift,
+    level_shift,
+    limit_ahead,
+    novelty,
+    profile,
+    relation,
+    variance,
+)
 from edgeseq.core.detect.kinds import (
     BROKEN_PROFILE,
     BROKEN_RELATION,
     DRIFT,
     LEVEL_SHIFT,
+    LIMIT_AHEAD,
     NOVELTY,
     VARIANCE_CHANGE,
     Closed,
@@ -47,6 +57,7 @@ DETECTORS: list[Detector] = [
     Detector(BROKEN_PROFILE, profile.columns, profile.score),
     Detector(BROKEN_RELATION, relation.columns, relation.score, (), relation.accept),
     Detector(NOVELTY, novelty.columns, novelty.score),
+    Detector(LIMIT_AHEAD, limit_ahead.columns, limit_ahead.score),
 ]
 """In the order in which they are asked; a line each. Columns are set back by the third part after a long gap."""
 

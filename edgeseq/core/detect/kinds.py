@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core.types import F64, I64, AlertKind, Bool
+from edgeseq.core.types import COVERAGE, F64, I64, AlertKind, Bool
 
 KINDS = (
     AlertKind.SPIKE,
@@ -89,6 +89,10 @@ class Settings:
     above: bool = True
     below: bool = True
     """On which sides of what is expected deviations count."""
+    coverage: float = COVERAGE
+    """Of the intervals."""
+    crossing_probability: float = 0.5
+    """Probability of crossing a limit from which an alert tells of it."""
     sensitivity: float = 1.0
     """What scores are multiplied by."""
     min_steps: tuple[int, ...] = (0,) * len(KINDS)
@@ -141,6 +145,11 @@ class Scores(NamedTuple):
     """The range that raises no alert."""
     channels: I64 | None = None
     """Bit c is set where channel c has its part in it; None is the channel itself."""
+    crossing: F64 | None = None
+    """Steps until a limit is crossed, and the interval of that; NaN where it is not within the horizon. None for other
+    kinds than limit_ahead."""
+    earliest: F64 | None = None
+    latest: F64 | None = None
 
 
 class Place(NamedTuple):
@@ -165,6 +174,10 @@ class Evidence(NamedTuple):
     """1 where the kind's threshold lies; NaN where it has none."""
     channels: float = 0.0
     """Bit c is set where channel c has its part in it; 0 is the channel itself."""
+    crossing: float = float("nan")
+    """Steps until a limit is crossed, and the interval of that; NaN where it is not, or not within the horizon."""
+    earliest: float = float("nan")
+    latest: float = float("nan")
 
 
 NOTHING_EXPECTED = Evidence(*(float("nan"),) * 4, is_model=0.0)

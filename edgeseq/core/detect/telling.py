@@ -9,6 +9,7 @@ from edgeseq.core.detect import ledger
 from edgeseq.core.detect.kinds import (
     BEHAVIOUR,
     KINDS,
+    LIMIT_AHEAD,
     OUT_OF_RANGE,
     SPIKE,
     Evidence,
@@ -111,7 +112,7 @@ def event(
         expected=shown.expected,
         lower=shown.lower,
         upper=shown.upper,
-        p_value=p_value(shown.score) if math.isfinite(shown.score) else float("nan"),
+        p_value=p_value(shown.score) if math.isfinite(shown.score) and at.kind != LIMIT_AHEAD else math.nan,
         seq=entry.seq if seq is None else seq,
         source="model" if shown.is_model else "baseline",
         opened_as=KINDS[entry.born],
@@ -121,7 +122,15 @@ def event(
         signs=_named(entry.signs),
         channels=_bits(int(shown.channels)),
         is_normal_now=is_normal_now,
+        crossing_steps=_crossing(shown) if at.kind == LIMIT_AHEAD else None,
     )
+
+
+def _crossing(shown: Evidence) -> tuple[float | None, float | None, float | None]:
+    crossing, earliest, latest = (
+        steps if math.isfinite(steps) else None for steps in (shown.crossing, shown.earliest, shown.latest)
+    )
+    return crossing, earliest, latest
 
 
 def _named(signs: int) -> tuple[AlertKind, ...]:
