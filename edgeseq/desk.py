@@ -85,6 +85,7 @@ class Desk:
         self._rows: list[ReadingsRow] = []
         self._since_prune = PRUNE_EVERY
         self._exceeded: set[str] = set()
+        self._is_loaded = False
         self._is_settled = True
         self._next_ns = self._looked_ns = -(2**62)
         self._mutes_of_day = lru_cache(maxsize=8)(self._mutes)
@@ -92,20 +93,35 @@ class Desk:
     # --- beginning and ending
 
     def load(self) -> None:
-        """Read what was kept. Where that fails nothing is muted but by the configuration, and it is told."""
+        """Read what was kept. Where that fails nothing is muted but by the configuration, and it is tried again."""
         try:
             kept = self.ledger.load()
         except StorageError as fault:
             self._failed(fault)
             return
-        self.acknowledged = {name: Acknowledgement(*taken) for name, taken in kept.acknowledged.items()}
-        self.told_late, self.outbox = kept.told_late, kept.outbox
-        self.around = {row.id: from_row(row) for row in kept.readings}
-        self.rates = {name: msgspec.json.decode(text, type=Rate) for name, text in kept.rates.items()}
+        self._is_loaded = True
+        # In place: rendering has the same objects.
+        self.acknowledged.update({name: Acknowledgement(*taken) for name, taken in kept.acknowledged.items()})
+        self.told_late |= kept.told_late
+        self.outbox = kept.outbox
+        self.around |= {row.id: from_row(row) for row in kept.readings}
+        self.rates |= {name: msgspec.json.decode(text, type=Rate) for name, text in kept.rates.items()}
         self._is_settled = not kept.outbox
         for number, purpose, text, by in kept.asked:
             window = msgspec.json.decode(text, type=Window)
             self.wishes[number] = Wish(number, "snooze" if purpose == "snooze" else "maintenance", window, by)
+        self._changed()
+
+    def _load_late(self, render_state: RenderState) -> list[Outgoing]:
+        """Try again to read what was kept → what is to be told of it."""
+        if self._clock_s() < self._retry_s:
+            return []
+        self.load()
+        if not self._is_loaded:
+            return []
+        for name, taken in list(self.acknowledged.items()):
+            acknowledge(render_state, name, taken)
+        return self.outbox
 
     def attach(self, render_state: RenderState) -> None:
         """Let rendering ask what is muted, and tell what it tells. Before anything is rendered."""
@@ -147,9 +163,9 @@ class Desk:
         self, context: RenderContext, render_state: RenderState, state: State, now_ns: int
     ) -> list[Outgoing]:
         """Tell what is muted no longer, note what is; keep the readings that have come around alerts."""
-        outgoing: list[Outgoing] = []
+        outgoing = [] if self._is_loaded else self._load_late(render_state)
         if now_ns >= self._next_ns or now_ns < self._looked_ns:  # the clock may have been set back
-            outgoing = review(context, render_state, now_ns)
+            outgoing = [*outgoing, *review(context, render_state, now_ns)]
             # A week around a day is known: look again at least once a day, for windows that come every week.
             self._next_ns = min(next_change_ns(self.mutes_at(now_ns), now_ns), now_ns + DAY_NS)
         self._looked_ns = now_ns

@@ -384,6 +384,32 @@ def test_ledger_that_cannot_be_written_stops_nothing(bench: Bench) -> None:
     assert bench.ask("acknowledge", alert=name).get("error") is None
 
 
+def test_ledger_that_cannot_be_read_at_a_start_is_read_later(bench: Bench) -> None:
+    """The node starts without; once the disk works what people had said holds again."""
+    bench.read(5, 50.0)
+    bench.ask("acknowledge", alert=bench.open_id(), by="anna")
+    bench.ask("snooze", kind="out_of_range", duration="1d")
+    bench.read(6, 50.0)
+    bench.kill()
+    path = bench.path.parent / "s" / "ledger.sqlite"
+    path.rename(path.with_name("away"))
+    path.mkdir()
+    bench.start()
+    bench.tick()
+    assert bench.daemon.health().ledger_faults >= 1
+    assert bench.last("t-a-v/anomaly") == "ON"
+    path.rmdir()
+    path.with_name("away").rename(path)
+    desk = bench.daemon.node.desk
+    assert desk
+    desk._retry_s = 0.0
+    bench.tick()
+    (alert,) = bench.last("bridge/alerts")["alerts"]
+    assert (alert["muted"], alert["acknowledged_by"]) == (True, "anna")
+    assert bench.last("t-a-v/anomaly") == "OFF"
+    assert len(bench.ask("maintenance")["muting"]) == 1
+
+
 def test_alerts_a_week_are_told_with_the_budget_and_an_excess_is_logged(bench: Bench) -> None:
     """Not before a week has been seen; then decayed, and logged once when it is beyond 1.5 times the budget."""
     week = 7 * 8640
@@ -419,9 +445,9 @@ def test_alert_id_of_the_list_is_that_of_the_event(bench: Bench) -> None:
 
 
 JUNK: list[object] = [
-    None, True, -1, 0, 2**62, 2**70, 1e300, "", "x", "Sun 02:00", "Mon 02:00", "0001-01-01T00:00", "9999-12-31T23:59", "..",
-    "2026-03-01T10:00:00Z", "2026-03-08T10:00:00+23:59", "9" * 30 + "w", "1h", "Asia/Tokyo", "\x00", "spike", "t/+",
-    "*", [], ["*"], ["["] * 20, {}, "a" * 16, "real", "none", "\ud800",
+    None, True, -1, 0, 2**62, 2**70, 1e300, "", "x", "Sun 02:00", "Mon 02:00", "0001-01-01T00:00", "9999-12-31T23:59",
+    "2026-03-01T10:00:00Z", "2026-03-08T10:00:00+23:59", "9" * 30 + "w", "1h", "Asia/Tokyo", "\x00", "..", "spike",
+    "t/+", "*", [], ["*"], ["["] * 20, {}, "a" * 16, "real", "none", "\ud800",
 ]  # fmt: skip
 
 
