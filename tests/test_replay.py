@@ -93,7 +93,7 @@ def test_replay_shows_what_the_scenario_holds(config: Path) -> None:
     tally = r.Tally()
     out = list(r.replay(node, messages(), tally))
     kinds = {json.loads(o.payload)["kind"] for o in out if r.kind_of(o.topic) == "alert"}
-    assert kinds == {"spike", "stuck", "silent"}
+    assert kinds >= {"spike", "stuck", "silent"}
     assert tally.published["forecast"] > 900
     assert {str(reason) for reason in node.state.counts.rejected} == {"malformed_json", "unknown_topic"}
     assert node.state.counts.duplicate > 0

@@ -5,6 +5,7 @@ One switch holds for all streams of a rule. What it says counts from its place i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,8 @@ def meaning(raw: Any, equals: str | None) -> float | Fault:
         return Fault(Reason.WRONG_TYPE, f"a switch is {type_name(raw)}")
     text = str(raw).strip().casefold()
     number = _number(text)
+    if number is not None and math.isnan(number):
+        return Fault(Reason.NOT_FINITE, "a switch is NaN")
     if equals is not None:
         wanted = equals.casefold()
         return float(text == wanted or (number is not None and number == _number(wanted)))

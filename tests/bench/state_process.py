@@ -30,7 +30,7 @@ PARTS = {
     "values to warm a model from": ("history",),
     "forecasts that wait for their outcome": ("pending", "pending_model"),
     "identities of recent readings": ("recent_ids",),
-    "alerts": ("alert_open", "alert_seq", "good", "run_reached"),
+    "alerts": ("alert_open", "alert_level", "alert_seq", "good", "run_reached"),
 }
 """Columns of the table by what they are for; the rest stands side by side."""
 

@@ -78,7 +78,7 @@ def day() -> list[Message]:
     [
         ("on", None, 1.0), ("Off", None, 0.0), (True, None, 1.0), (False, None, 0.0), (" 3 ", None, 1.0),
         ("0.0", None, 0.0), ("", None, 0.0), ("auto", "auto", 1.0), ("manual", "auto", 0.0), (1, "1", 1.0),
-        (True, "true", 1.0), (2.0, "2", 1.0), ("nan", None, 1.0),
+        (True, "true", 1.0), (2.0, "2", 1.0), ("-inf", None, 1.0),
     ],
 )  # fmt: skip
 def test_a_value_means_on_or_off(raw: object, equals: str | None, value: float) -> None:
@@ -87,10 +87,11 @@ def test_a_value_means_on_or_off(raw: object, equals: str | None, value: float) 
 
 
 def test_what_is_no_switch_is_rejected() -> None:
-    """An object, a list and null say nothing, and count as rejected."""
-    odd: list[object] = [{}, [], None]
+    """An object, a list, null and NaN say nothing, and count as rejected."""
+    odd: list[object] = [{}, [], None, "NaN"]
     faults = [meaning(raw, None) for raw in odd]
-    assert [fault.reason for fault in faults if isinstance(fault, Fault)] == [Reason.WRONG_TYPE] * 3
+    found = [fault.reason for fault in faults if isinstance(fault, Fault)]
+    assert found == [*[Reason.WRONG_TYPE] * 3, Reason.NOT_FINITE]
     by_path = msgspec.structs.replace(MACHINE, active_when=SwitchSource(RUN, "state.run"))
     state = node(by_path)
     payloads = [b'{"state": {"run": null}}', b'{"state": 1}', b"on", b"\xff"]

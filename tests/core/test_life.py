@@ -169,14 +169,16 @@ def test_a_spike_that_begins_a_shift_is_one_alert_with_another_name() -> None:
 
 @pytest.mark.usefixtures("told_what_to_say")
 def test_of_two_kinds_of_behaviour_the_first_stays() -> None:
-    """What else speaks for an open alert is a sign of it, not another alert; a symptom gives no name."""
+    """What else speaks for an open alert is a sign of it, not another alert; told again where it is more severe."""
     bench = Bench()
     bench.scores |= {DRIFT: 1.1}
     assert bench.take(10.0) == ["drift opened"]
-    bench.scores |= {LEVEL_SHIFT: 9.0, NOVELTY: 9.0}
-    assert bench.take(20.0, 10.0) == []
+    bench.scores |= {LEVEL_SHIFT: 1.2, NOVELTY: 1.2}
+    assert bench.take(14.0) == []
+    assert bench.see(20.0) == ["drift updated"]
+    assert (bench.told[0].severity, bench.told[0].observed) == ("warning", 20.0)
     bench.scores |= {DRIFT: 4.5}
-    assert bench.take(9.0) == ["drift updated"]
+    assert bench.close() == ["drift updated"]
     (event,) = bench.told
     assert set(event.signs) == {AlertKind.SPIKE, AlertKind.LEVEL_SHIFT, AlertKind.DRIFT, AlertKind.NOVELTY}
     assert (event.severity, event.opened_as) == ("critical", AlertKind.DRIFT)

@@ -114,12 +114,15 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
     """Count a bad sample to an alert that is open by another kind, which gives it its name where that says more."""
     entry = ledger.entries(table)[other]
     entry = entry._replace(signs=entry.signs | 1 << at.kind)
+    shown = max(entry.shown, severity(at.kind, sample.evidence.score))
+    if other.kind in SYMPTOMS and at.kind not in SYMPTOMS:
+        ledger.put(table, other, None)
+        table["good"][at] = table["good_now"][at] = 0
+        return [_update(table, at, entry, sample, shown)]
+    if shown > entry.shown:
+        return [_update(table, other, entry, sample, shown)]
     ledger.put(table, other, entry)
-    if other.kind not in SYMPTOMS or at.kind in SYMPTOMS:
-        return []
-    ledger.put(table, other, None)
-    table["good"][at] = table["good_now"][at] = 0
-    return [_update(table, at, entry, sample, max(entry.shown, severity(at.kind, sample.evidence.score)))]
+    return []
 
 
 def _update(table: Table, at: Place, entry: Entry, sample: Sample, shown: int) -> AlertEvent:
