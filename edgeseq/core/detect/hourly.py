@@ -61,8 +61,8 @@ def excess(table: Table, work: Work, value: F64, seen: Bool, time_ns: I64) -> F6
     residual = x - np.where(error[0] <= error[1], by_day, by_week)
     for mine, expected in zip(error, (by_day, by_week), strict=True):
         np.copyto(mine, mine + ERROR_RATE * (np.abs(x - expected) - mine), where=seen)
-    _learn(table, work, "hourly_day", at, x, seen, DAY_RATE)
-    _learn(table, work, "hourly_week", in_week, x, seen, WEEK_RATE)
+    _learn(table, work, "hourly_day", at, (day, known), x, np.where(seen, DAY_RATE, 0.0))
+    _learn(table, work, "hourly_week", in_week, (week, known_week), x, np.where(seen, WEEK_RATE, 0.0))
     return _beyond(work, _mean_of_three(work, residual, seen), seen)
 
 
@@ -72,10 +72,10 @@ def _profile(table: Table, work: Work, name: str, at: I64) -> tuple[F64, I64]:
     return table[name][where].T.astype(np.float64), table[f"{name}_count"][where].T.astype(np.int64)
 
 
-def _learn(table: Table, work: Work, name: str, at: I64, x: F64, seen: Bool, least_rate: float) -> None:
-    mean, count = _profile(table, work, name, at)
-    rate = np.where(seen, np.maximum(least_rate, 1 / (count + 1)), 0.0)
-    where = (work.rows, slice(None), at)
+def _learn(table: Table, work: Work, name: str, at: I64, old: tuple[F64, I64], x: F64, rate: F64) -> None:
+    """Move what `_profile` gave (C, n), faster while it is young, not at all where the rate is 0."""
+    (mean, count), seen, where = old, rate > 0, (work.rows, slice(None), at)
+    rate = np.where(seen, np.maximum(rate, 1 / (count + 1)), 0.0)
     table[name][where] = (mean + rate * (x - mean)).T
     table[f"{name}_count"][where] = np.minimum(count + seen, 255).T
 
