@@ -58,7 +58,7 @@ def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
         faulted = [_series(recording, f, k) for k, f in enumerate(here)]
         plain = _clean(recording, here, plan)
         played = play([*faulted, *(c.series for c in plain)])
-        trials += [_judge(f, s, played) for f, s in zip(here, faulted, strict=True)]
+        trials += [judge(f, s, played) for f, s in zip(here, faulted, strict=True)]
         clean += [_alarms(c, played) for c in plain]
         peers.take(recording, here, faulted, [(c.series, recording.test - c.first) for c in plain])
         _pictures(album, trials[-len(here) :], faulted, plain, played)
@@ -120,7 +120,7 @@ def _clean(recording: Recording, here: Sequence[Placed], plan: dict[str, Any]) -
     ]
 
 
-def _judge(at: Placed, series: Series, played: Played) -> Trial:
+def judge(at: Placed, series: Series, played: Played) -> Trial:
     """Tell what became of a fault."""
     begin, stop = (row - at.first for row in at.fault.window)
     alerts = played.alerts[series.name]

@@ -59,7 +59,7 @@ def summed(trials: Sequence[Trial]) -> Row:
         "named_right": _share(sum(t.is_named for t in found), len(found)),
         "median_delay": float(np.median([t.delay or 0 for t in found])) if found else None,
         "masked": sum(t.is_masked for t in trials),
-        "alerts_after": round(sum(t.after for t in trials) / len(trials), 3),
+        "alerts_after": _share(sum(t.after for t in trials), len(trials)),
         "called": ", ".join(f"{others.count(n)} {n}" for n in sorted(set(others))),
     }
 

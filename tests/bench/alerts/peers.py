@@ -24,6 +24,8 @@ SHRINK = 1e-4
 EWMA_RATE = 0.02
 FIRST_ROWS = 100
 """Readings that a fixed threshold takes its unit from."""
+LEAST_UNIT = 1e-9
+"""Of a channel that stood still over those: any movement is then an alarm."""
 RIVER = Path("build/peers/bin/python")
 RIVER_SCRIPT = Path(__file__).with_name("peers_river.py")
 NORMAL_ROWS = 50
@@ -43,7 +45,7 @@ def windowed_gaussian(x: F64) -> F64:
     mean = (sums[stop] - sums[start]) / count
     spread = np.sqrt(np.maximum((squares[stop] - squares[start]) / count - mean**2, 0))
     score: F64 = np.abs(shifted - mean) / np.maximum(spread, 1e-6)
-    score[0] = 0.0
+    score[:NORMAL_ROWS] = 0.0
     return score
 
 
@@ -77,8 +79,7 @@ def ewma_z(x: F64) -> F64:
 def fixed_residual(x: F64) -> F64:
     """Measure the error of the last value as a forecast, in units of what it was over the first 100 readings."""
     errors = np.abs(np.diff(x, prepend=x[0]))
-    unit = float(errors[1:FIRST_ROWS].std()) or float(errors[1:].max(initial=0.0)) or 1.0
-    scores: F64 = errors / unit
+    scores: F64 = errors / max(float(errors[1:FIRST_ROWS].std()), LEAST_UNIT)
     scores[:FIRST_ROWS] = 0.0
     return scores
 
