@@ -13,7 +13,7 @@ from tests.bench.alerts.play import play
 WEEK_S = 7 * datasets.DAY_S
 
 
-def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
+def run(data: Path, album: Album) -> Found:
     """Play the first week of each recording, each channel as a stream and (more than one) all as one."""
     rows: list[Row] = []
     streams = 0

@@ -42,7 +42,7 @@ class Clean:
     """Row of the recording that the copy begins with; what is scored begins with the recording's test part."""
 
 
-def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
+def run(data: Path, album: Album) -> Found:
     """Inject, play and score, recording by recording."""
     plan, trials, rows = read_plan(), [], list[Row]()
     clean: list[Row] = []

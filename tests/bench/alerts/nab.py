@@ -36,7 +36,7 @@ PEER_QUANTILES = 1 - np.geomspace(1e-4, 0.03, 24)
 """Thresholds to choose among for peers: quantiles of their scores over all series."""
 
 
-def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
+def run(data: Path, album: Album) -> Found:
     """Score ourselves and the peers."""
     folder = data / "nab"
     if not folder.is_dir():
@@ -47,7 +47,7 @@ def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
     rows += [{"part": "nab", "series": name, "not_available": "no such file"} for name in absent]
     alerts, usable = {}, sensitivities()
     for sensitivity in usable:
-        settings = Settings(sensitivity=float(sensitivity), bundle=bundle)
+        settings = Settings(float(sensitivity))
         alerts[sensitivity] = play([as_stream(s) for s in series], settings).alerts
     counted = {
         key: {s.name: count(s, values[s.name], [a.row for a in found[s.name]]) for s in series}

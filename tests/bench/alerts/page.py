@@ -25,6 +25,8 @@ TITLES = {
     "first_week": "The first week of new streams",
     "limit_ahead": "Limits ahead",
     "coverage": "Intervals",
+    "switch": "The live switch between model and baseline",
+    "budget": "Alert budgets",
 }
 NOTES = {
     "nab": "An alarm is the opening of any alert. Shaded: the labelled windows.",
@@ -56,7 +58,8 @@ def page(rows: Sequence[Mapping[str, Any]], figures: Mapping[str, Any], pictures
     """Write the page."""
     css = resources.files("edgeseq.demo").joinpath("page.css").read_text()
     own = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    parts = [p for p in TITLES if any(r["part"] == p for r in rows)]
+    told = {r["part"]: None for r in rows}
+    parts = [*(p for p in TITLES if p in told), *(p for p in told if p not in TITLES)]
     body = [
         "<header><h1>edgeseq alerts</h1></header>",
         f"<p>{INTRODUCTION}</p>",
@@ -85,7 +88,7 @@ def _part(part: str, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Pictu
         groups.setdefault(tuple(row), []).append(row)
     tables = "".join(_table(columns, told) for columns, told in groups.items())
     albums = "".join(_album(verdict, pictures) for verdict in VERDICTS)
-    return f"<h2>{TITLES[part]}</h2><p>{NOTES.get(part, '')}</p>{tables}{albums}"
+    return f"<h2>{TITLES.get(part, part)}</h2><p>{NOTES.get(part, '')}</p>{tables}{albums}"
 
 
 FEW_ROWS = 14

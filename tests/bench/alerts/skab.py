@@ -65,7 +65,7 @@ def _read(folder: Path, path: Path) -> Experiment | None:
     return Experiment(name, time_ns, values, names, table["anomaly"].to_numpy() > 0, changes)
 
 
-def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
+def run(data: Path, album: Album) -> Found:
     """Score ourselves and the peers."""
     folder = data / "skab"
     experiments = read_experiments(folder) if folder.is_dir() else []
