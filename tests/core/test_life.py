@@ -185,6 +185,21 @@ def test_of_two_kinds_of_behaviour_the_first_stays() -> None:
 
 
 @pytest.mark.usefixtures("told_what_to_say")
+def test_an_alert_goes_on_while_anything_speaks_for_it() -> None:
+    """One incident is one alert: it clears when all of its kinds have been good for as long as it takes."""
+    bench = Bench()
+    bench.scores |= {LEVEL_SHIFT: 1.2, DRIFT: 1.2}
+    assert bench.take(10.0) == ["level_shift opened"]
+    bench.scores |= {LEVEL_SHIFT: 0.1}
+    assert bench.take(*changing(2 * CLEAR_AFTER)) == []
+    bench.scores |= {DRIFT: 0.1}
+    assert bench.take(*changing(3)) == []
+    assert bench.take(13.5) == []
+    assert bench.take(*changing(CLEAR_AFTER)) == ["level_shift cleared"]
+    assert bench.all[-1].signs == (AlertKind.SPIKE, AlertKind.LEVEL_SHIFT, AlertKind.DRIFT)
+
+
+@pytest.mark.usefixtures("told_what_to_say")
 def test_scores_of_detectors_are_watched_near_their_threshold() -> None:
     """From 0.9 on watched, an alert at 1, good from 0.8 down; what is not judged changes nothing."""
     bench = Bench()
@@ -199,11 +214,12 @@ def test_scores_of_detectors_are_watched_near_their_threshold() -> None:
 def test_what_lasts_as_long_as_a_new_stream_learns_is_the_new_normal() -> None:
     """The alert ends and says so, its detector accepts the present, and it does not open again."""
     bench = Bench()
-    bench.scores[DRIFT] = 1.2
+    bench.scores |= {DRIFT: 1.2, NOVELTY: 1.2}
     assert bench.take(*changing(LEARNING)) == ["drift opened", *["drift updated"] * 4]
     assert bench.take(10.5) == ["drift cleared"]
     assert bench.told[0].is_normal_now
-    assert int(bench.table[f"scripted_{DRIFT}_accepted"][0, 0]) == 1
+    accepted = [int(bench.table[f"scripted_{kind}_accepted"][0, 0]) for kind in (DRIFT, NOVELTY, LEVEL_SHIFT)]
+    assert accepted == [1, 1, 0]
     assert not bench.all[0].is_normal_now
 
 

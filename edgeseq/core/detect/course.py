@@ -114,6 +114,8 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
     """Count a bad sample to an alert that is open by another kind, which gives it its name where that says more."""
     entry = ledger.entries(table)[other]
     entry = entry._replace(signs=entry.signs | 1 << at.kind)
+    # It has not ended while anything speaks for it.
+    table["good_now"][other] = 0
     shown = max(entry.shown, severity(at.kind, sample.evidence.score))
     if other.kind in SYMPTOMS and at.kind not in SYMPTOMS:
         ledger.put(table, other, None)

@@ -4,7 +4,8 @@
   to bad is watched, too. A good sample ends a watch.
 - Six good samples clear an alert; for some steps after it none of its kind opens (`refractory`).
 - While it is open it is told again as it becomes more severe, and after 24, 48, 96, … steps of it.
-- Of the kinds that say how a channel behaves one is open at a time: what else speaks for it is noted with it (`signs`).
+- Of the kinds that say how a channel behaves one is open at a time: what else speaks for it is noted with it (`signs`),
+  and it does not clear before all of them are good.
   One that began as a mere spike or novelty takes the name of what it proves to be.
 - What has been open for as long as a new stream learns, and was learned, is the new normal: cleared, and said so.
 
@@ -20,10 +21,12 @@ import numpy as np
 
 from edgeseq.core.detect import ledger
 from edgeseq.core.detect.course import Sample, clear, go_on, goes_on, watch, worsen
-from edgeseq.core.detect.kinds import KINDS, SILENT, Evidence, Place, Settings
+from edgeseq.core.detect.kinds import BEHAVIOUR, KINDS, SILENT, Evidence, Place, Settings
 from edgeseq.core.detect.ledger import BAD, GOOD, NEAR, OPEN, QUIET, UNJUDGED, WATCH, Entry
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import I64, AlertEvent, Bool
+
+_BEHAVIOUR = sorted(BEHAVIOUR)
 
 CLEAR_AFTER = 6
 """Good samples that clear an alert (DESIGN.md, Alerts)."""
@@ -78,7 +81,7 @@ def turn(
     when: Moment,
     settings: Settings,
     show: Callable[[int, int, int], Evidence],
-    accept: Callable[[int, int, int], None] | None = None,
+    accept: Callable[[int, int, int], None] = lambda *_: None,
 ) -> list[AlertEvent]:
     """Let the alerts of different rows (m,) live on.
 
@@ -88,37 +91,69 @@ def turn(
     """
     bad, good, _, near = verdict
     moving, clearing = _count(table, rows, verdict)
-    events = []
+    events: list[AlertEvent] = []
     kept, orders, steps, times = ledger.entries(table), *(part.tolist() for part in when)
+    normal: set[tuple[int, int]] = set()
     for i, channel, kind in np.argwhere(moving).tolist():
         at = Place(int(rows[i]), channel, kind)
         entry = kept.get(at)
+        is_clearing = bool(clearing[i, channel, kind])
         # In a storm nearly all alerts just go on, and nothing is to be shown.
-        if entry is not None and not clearing[i, channel, kind] and goes_on(at, entry, steps[i], settings):
+        if entry is not None and not is_clearing and goes_on(at, entry, steps[i], settings):
+            continue
+        if kind in BEHAVIOUR and (i, channel) in normal:
             continue
         sample = Sample(orders[i], steps[i], times[i], show(i, channel, kind))
+        is_bad, is_near = bool(bad[i, channel, kind]), near is not None and bool(near[i, channel, kind])
         if entry is not None and entry.level == OPEN:
-            if clearing[i, channel, kind]:
-                events.append(clear(table, at, sample, settings.refractory_steps[kind]))
-            elif told := go_on(table, at, entry, sample, settings, is_bad=bool(bad[i, channel, kind])):
-                events.append(told)
-                if told.is_normal_now and accept is not None:
-                    accept(i, channel, kind)
-        elif bad[i, channel, kind]:
-            events += worsen(table, at, entry, sample, settings)
-        elif near is not None and near[i, channel, kind]:
-            watch(table, at, entry, sample, NEAR)
-        elif entry is not None and entry.level == WATCH:
-            ended = bool(good[i, channel, kind])
-            ledger.put(
-                table, at, entry._replace(level=QUIET if ended else WATCH, now=GOOD if ended else NEAR)
+            told = _while_open(table, at, entry, sample, settings, is_bad=is_bad, is_clearing=is_clearing)
+        elif is_bad:
+            told = worsen(table, at, entry, sample, settings)
+        else:
+            told = _while_watched(
+                table, at, entry, sample, is_near=is_near, is_good=bool(good[i, channel, kind])
             )
+        events += told
+        if told and told[0].is_normal_now:
+            normal.add((i, channel))
+            for sign in told[0].signs:
+                accept(i, channel, KINDS.index(sign))
     return events
+
+
+def _while_open(
+    table: Table,
+    at: Place,
+    entry: Entry,
+    sample: Sample,
+    settings: Settings,
+    *,
+    is_bad: bool,
+    is_clearing: bool,
+) -> list[AlertEvent]:
+    """Clear an alert, or let it go on."""
+    if is_clearing:
+        return [clear(table, at, sample, settings.refractory_steps[at.kind])]
+    told = go_on(table, at, entry, sample, settings, is_bad=is_bad)
+    return [told] if told else []
+
+
+def _while_watched(
+    table: Table, at: Place, entry: Entry | None, sample: Sample, *, is_near: bool, is_good: bool
+) -> list[AlertEvent]:
+    """Watch what is close to bad; what is good ends a watch."""
+    if is_near:
+        watch(table, at, entry, sample, NEAR)
+    elif entry is not None and entry.level == WATCH:
+        level, now = (QUIET, GOOD) if is_good else (WATCH, NEAR)
+        ledger.put(table, at, entry._replace(level=level, now=now))
+    return []
 
 
 def _count(table: Table, rows: I64, verdict: Verdict) -> tuple[Bool, Bool]:
     """Count good samples → (where something may happen, where an alert clears), (m, C, G) each."""
     bad, good, judged, near = verdict
+    good[..., _BEHAVIOUR] &= ~bad[..., _BEHAVIOUR].any(axis=-1, keepdims=True)
     was_open, level = table["alert_open"][rows], table["alert_level"][rows]
     before = table["good"][rows]
     counted = np.where(bad, 0, np.minimum(before + good, CLEAR_AFTER))
