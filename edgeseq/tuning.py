@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgeseq.compose import Node
-from edgeseq.core.alerting import group_id, group_span_ns
+from edgeseq.core.alert_payload import group_id, group_span_ns
 from edgeseq.core.budget import WEEK_NS
 from edgeseq.core.pipeline import Batch, State, accept, new_state, recover
 from edgeseq.core.types import AlertEvent, Message, StreamRule

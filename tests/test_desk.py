@@ -17,7 +17,7 @@ from edgeseq.adapters.mqtt import Deliveries
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import open_node
 from edgeseq.core import keeping
-from edgeseq.core.alerting import alert_id
+from edgeseq.core.alert_payload import alert_id
 from edgeseq.core.asking import REQUESTS
 from edgeseq.core.bridge import bridge_response
 from edgeseq.core.instants import format_instant

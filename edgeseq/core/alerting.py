@@ -7,20 +7,15 @@ clearing is told where its opening was.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Iterator
 
 import msgspec
-import numpy as np
 
+from edgeseq.core.alert_payload import describe, open_alert, with_acknowledgement
 from edgeseq.core.bridge import SMALLEST_GROUP, bridge_alerts, bridge_event, listed
-from edgeseq.core.decimals import significant
-from edgeseq.core.forecast_payload import BASELINE
 from edgeseq.core.instants import format_instant
 from edgeseq.core.muting import Subject, is_muted, told_from
-from edgeseq.core.payloads import AlertPayload, Crossing, EventPayload, OpenAlert
+from edgeseq.core.payloads import AlertPayload, EventPayload
 from edgeseq.core.told import (
     Acknowledgement,
     Recorded,
@@ -32,14 +27,7 @@ from edgeseq.core.told import (
     retained,
     switches,
 )
-from edgeseq.core.types import AlertEvent, AlertKind, Limits, Outgoing, StreamRule
-from edgeseq.core.wording import sentence
-
-ID_CHARS = 16
-
-GROUP_STEPS, SHORTEST_GROUP_NS = 4, 120 * 10**9
-"""Alerts of one table and kind that open in the same so many periods, two minutes at least, have one cause: sensors
-behind a gateway that is gone fall silent within a period of each other."""
+from edgeseq.core.types import AlertEvent, AlertKind, Outgoing
 
 GROUP_GROWTH = SMALLEST_GROUP
 """A group is told when it has so many alerts, and whenever it has so many times as many."""
@@ -47,40 +35,12 @@ GROUP_GROWTH = SMALLEST_GROUP
 _encode = msgspec.json.Encoder().encode
 
 
-def alert_id(stream: str, channel: str, kind: str, opened_step: int, bundle: str) -> str:
-    """Identify an alert: the same readings give the same id, on any machine, so that repeating is harmless.
-
-    >>> alert_id("pump1", "vibration", "spike", 17, "baseline")
-    'wkot55bcez6yq2kb'
-    """
-    return _digest(stream, channel, kind, str(opened_step), bundle)
-
-
-def group_id(rule: StreamRule, kind: str, opened_ns: int) -> str:
-    """Identify the alerts that open together. Spans of time are laid on a fixed grid, so that order decides nothing.
-
-    >>> rule, minute = StreamRule("pumps", 10**9), 60 * 10**9
-    >>> group_id(rule, "silent", minute) == group_id(rule, "silent", 0) != group_id(rule, "silent", 2 * minute)
-    True
-    """
-    return _digest("group", rule.key, kind, str(opened_ns // group_span_ns(rule)))
-
-
-def group_span_ns(rule: StreamRule) -> int:
-    """Give the length of the spans of time whose alerts are a group."""
-    return max(GROUP_STEPS * rule.period_ns, SHORTEST_GROUP_NS)
-
-
-def _digest(*parts: str) -> str:
-    return base64.b32encode(hashlib.sha256("\0".join(parts).encode()).digest()).decode().lower()[:ID_CHARS]
-
-
 def tell_alert(context: RenderContext, render_state: RenderState, event: AlertEvent) -> Iterator[Outgoing]:
     """Publish an alert event, and the anomaly switches that it turns."""
     rule, view = context.rule_of(event.stream), render_state.view(event.stream)
     # Silence is the whole stream's; the core keeps it with the first channel.
     channel = None if event.kind is AlertKind.SILENT or not rule.channels else event.channel
-    payload = _payload(context, render_state, rule, event, channel)
+    payload = describe(context, render_state, rule, event, channel)
     subject = Subject(payload.stream, rule.key, event.kind)
     before = switches(context, event.stream, view)
     topic = f"{base(context, event.stream, channel)}/alert"
@@ -96,7 +56,7 @@ def tell_alert(context: RenderContext, render_state: RenderState, event: AlertEv
     if event.event_type == "cleared":
         _forget(render_state, view, payload)
     else:
-        alert = _open_alert(payload, render_state.acknowledged.get(payload.id), is_muted=is_silenced)
+        alert = open_alert(payload, render_state.acknowledged.get(payload.id), is_muted=is_silenced)
         view.put(payload.id, Standing(channel, alert, out, subject, is_known))
         if not is_silenced:
             yield from _grouped(context, render_state, payload)
@@ -144,7 +104,7 @@ def acknowledge(render_state: RenderState, name: str, taken: Acknowledgement) ->
     render_state.acknowledged[name] = taken
     for view in render_state.views.values():
         if standing := view.open.get(name):
-            view.put(name, standing._replace(alert=_with_acknowledgement(standing.alert, taken)))
+            view.put(name, standing._replace(alert=with_acknowledgement(standing.alert, taken)))
 
 
 def _standing(render_state: RenderState, name: str) -> Standing | None:
@@ -244,7 +204,7 @@ def _is_power(number: int, of: int) -> bool:
     return number == 1
 
 
-# --- payloads ---------------------------------------------------------------------------------------------------
+# --- the history -------------------------------------------------------------------------------------------------
 
 
 def _record(
@@ -254,93 +214,3 @@ def _record(
     render_state.newest_alert_ns = max(render_state.newest_alert_ns, event.time_ns)
     if render_state.record is not None:
         render_state.record.append(Recorded(payload, event, table, is_muted))
-
-
-def _payload(
-    context: RenderContext,
-    render_state: RenderState,
-    rule: StreamRule,
-    event: AlertEvent,
-    channel: int | None,
-) -> AlertPayload:
-    """Describe an alert event."""
-    stream = context.infos[event.stream].id
-    name = rule.channel_names[event.channel]
-    unit = context.infos[event.stream].unit or rule.unit_of(name)
-    label = stream if channel is None else f"{stream} {name}"
-    bundle = context.bundles.get(rule.key, BASELINE)
-    parts = [rule.channel_names[c] for c in event.channels]
-    residual = event.observed - event.expected
-    shown = (event.observed, event.expected, event.lower, event.upper, event.p_value, residual, event.score)
-    observed, expected, lower, upper, p_value, residual, score = significant(np.array(shown)).tolist()
-    # What it is called may change, what it is may not.
-    first = event.opened_as or event.kind
-    identity = alert_id(stream, name, first, event.opened_step, bundle)
-    taken = render_state.acknowledged.get(identity)
-    return AlertPayload(
-        event_type=event.event_type,
-        id=identity,
-        seq=event.seq,
-        stream=stream,
-        channel=None if channel is None else name,
-        kind=event.kind,
-        severity=event.severity,
-        group=group_id(rule, first, event.opened_ns),
-        opened=format_instant(event.opened_ns),
-        time=format_instant(event.time_ns),
-        cleared=None if event.cleared_ns is None else format_instant(event.cleared_ns),
-        observed=observed,
-        expected=expected,
-        lower=lower,
-        upper=upper,
-        unit=unit,
-        p_value=p_value,
-        residual=residual,
-        score=score,
-        signs=list(event.signs or (event.kind,)),
-        channels=parts,
-        since=format_instant(event.opened_ns if event.since_ns is None else event.since_ns),
-        duration_s=_duration_s(event),
-        is_normal_now=event.is_normal_now,
-        acknowledged=taken is not None and taken.time_ns <= event.time_ns,
-        crossing=crossing_of(event, rule),
-        message=sentence(event, label, unit, rule.limits.get(name, Limits()), parts, rule.period_ns),
-    )
-
-
-def crossing_of(event: AlertEvent, rule: StreamRule) -> Crossing | None:
-    """Say when a limit is crossed."""
-    if event.crossing_steps is None or event.event_type == "cleared":
-        return None
-    time, earliest, latest = (
-        None if steps is None else format_instant(event.time_ns + round(steps * rule.period_ns))
-        for steps in event.crossing_steps
-    )
-    probability = event.score * rule.crossing_probability * rule.alerting.sensitivity
-    return Crossing(
-        time=time,
-        earliest=earliest,
-        latest=latest,
-        probability=round(probability, 3) if math.isfinite(probability) else None,
-    )
-
-
-def _duration_s(event: AlertEvent) -> int | float:
-    """Say how long the deviation has lasted at the time of the event, whole where possible."""
-    since_ns = event.opened_ns if event.since_ns is None else event.since_ns
-    whole, rest = divmod(max(event.time_ns - since_ns, 0), 10**9)
-    return whole + rest / 1e9 if rest else whole
-
-
-def _open_alert(payload: AlertPayload, taken: Acknowledgement | None, *, is_muted: bool) -> OpenAlert:
-    """Shorten an alert for the list of open ones."""
-    own = ("muted", "acknowledged", "acknowledged_by")
-    shared = {name: getattr(payload, name) for name in OpenAlert.__struct_fields__ if name not in own}
-    return _with_acknowledgement(OpenAlert(muted=is_muted, **shared), taken)
-
-
-def _with_acknowledgement(alert: OpenAlert, taken: Acknowledgement | None) -> OpenAlert:
-    if taken is None:
-        return alert
-    since = format_instant(taken.time_ns)
-    return msgspec.structs.replace(alert, acknowledged=since, acknowledged_by=taken.by)

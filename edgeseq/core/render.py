@@ -24,7 +24,8 @@ from zlib import crc32
 
 import msgspec
 
-from edgeseq.core.alerting import alert_id, open_alerts, tell_alert
+from edgeseq.core.alert_payload import alert_id
+from edgeseq.core.alerting import open_alerts, tell_alert
 from edgeseq.core.bridge import bridge_event
 from edgeseq.core.estimated import class_payload, estimate_payload
 from edgeseq.core.forecast_payload import Template, Texts, make_template, tell_forecast, write_forecasts

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgeseq.core.alerting import acknowledge, acknowledgement, group_id, review
+from edgeseq.core.alert_payload import group_id
+from edgeseq.core.alerting import acknowledge, acknowledgement, review
 from edgeseq.core.muting import Mute
 from edgeseq.core.render import RenderContext, RenderState, announce, render
 from edgeseq.core.told import Acknowledgement

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeseq.core import pipeline
-from edgeseq.core.alerting import crossing_of
+from edgeseq.core.alert_payload import crossing_of
 from edgeseq.core.detect import limit_ahead, trend
 from edgeseq.core.types import F64, AlertEvent, AlertKind, Limits
 from edgeseq.core.wording import sentence
