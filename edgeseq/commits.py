@@ -66,7 +66,7 @@ class GroupCommit:
 
     def take_batch(self, batch: Batch, deliveries: Iterable[Deliveries], now_s: float) -> None:
         """Add a batch and the messages that it came from."""
-        if self.mode != "none" and (len(batch.readings) or batch.created):
+        if self.mode != "none" and (len(batch.readings) or batch.created or batch.heard):
             self._begin(now_s)
             self._run.append(batch)
             self._readings += len(batch.readings)
@@ -121,7 +121,8 @@ class GroupCommit:
     def _close_run(self) -> None:
         if self._run:
             created = [info for batch in self._run for info in batch.created]
-            self._records.append(record_of(created, join([batch.readings for batch in self._run])))
+            heard = [told for batch in self._run for told in batch.heard]
+            self._records.append(record_of(created, join([batch.readings for batch in self._run]), heard))
             self._run = []
 
     def _look_for_window(self, now_s: float) -> None:

@@ -203,7 +203,8 @@ class Daemon:
         """
         session = self.node.state.session + 1 if is_new_session else None
         self.group.take_moment(Record(resumed_ns=now_ns, session=session), time.monotonic())
-        if is_new_session:
+        # Nor may a start take what decoders knew at rest for what they know after messages that nobody kept.
+        if is_new_session or self.node.state.registry.memories:
             self.commit_all()
         self.commit_if_strict()
         resume(self.node.state, now_ns, session)

@@ -80,6 +80,8 @@ def restore(node: Node, found: Found, log: Log) -> None:
         lost += [info.id for info in created if node.state.registry.index_of(info.id) is None]
     for out in node.render(newest.values()):
         waiting[_identity(out)] = out
+    for record in found.records:
+        pipeline.recall(node.state, record.heard)
     tell_dropped(lost, log)
     node.replayed = readings, time.monotonic() - begun_s
     node.backlog = list(waiting.values())

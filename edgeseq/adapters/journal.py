@@ -31,7 +31,7 @@ from zlib import crc32
 import msgspec
 
 from edgeseq.core.packing import Packed, is_sound, pack, unpack
-from edgeseq.core.types import Readings, StreamInfo
+from edgeseq.core.types import Heard, Readings, StreamInfo
 from edgeseq.disk import Disk, storage_faults
 from edgeseq.failpoint import reach
 
@@ -63,6 +63,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     resumed_ns: int | None = None
     session: int | None = None
     """Number of the broker's session that begins with a resumption."""
+    heard: list[Heard] = []
+    """Messages that said what others mean."""
 
     @property
     def count(self) -> int:
@@ -74,9 +76,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         return Readings.empty() if self.packed is None else unpack(self.packed)
 
 
-def record_of(created: Sequence[StreamInfo], readings: Readings) -> Record:
+def record_of(created: Sequence[StreamInfo], readings: Readings, heard: Sequence[Heard] = ()) -> Record:
     """Make the record of a batch."""
-    return Record(list(created), pack(readings))
+    return Record(list(created), pack(readings), heard=list(heard))
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -70,6 +70,8 @@ def read_families(
         if listener.memory.is_changed:
             registry.forget_listeners()
             listener.memory.is_changed = False
+            if listener.tells and listener.family.is_lasting:
+                registry.heard.append((message.topic, message.payload))
         if said.points and not (message.retained and not listener.rule.use_retained):
             _hear(registry, options, message, listener, said, rows, faults)
     if not rows and not faults:

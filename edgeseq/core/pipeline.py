@@ -44,6 +44,7 @@ from edgeseq.core.types import (
     Bool,
     Counts,
     Event,
+    Heard,
     Message,
     Options,
     Outgoing,
@@ -94,6 +95,8 @@ class Batch:
     created: list[StreamInfo]
     asks: tuple[Outgoing, ...] = ()
     """What decoders ask of devices, where the configuration lets them."""
+    heard: tuple[Heard, ...] = ()
+    """Messages that said what others mean, to be journaled."""
 
 
 def new_state(
@@ -139,19 +142,31 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
     for i in duplicate.nonzero()[0]:
         index = int(readings.message_index[i])
         rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
-    asks = _take_from_decoders(state) if state.registry.memories else ()
-    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created, asks)
+    told = _take_from_decoders(state) if state.registry.memories else ((), ())
+    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created, *told)
 
 
-def _take_from_decoders(state: State) -> tuple[Outgoing, ...]:
-    """Count the messages that decoders ignored, and give what they ask of devices."""
+def _take_from_decoders(state: State) -> tuple[tuple[Outgoing, ...], tuple[Heard, ...]]:
+    """Count the messages that decoders ignored, and give what they ask of devices and what is to be kept."""
     registry = state.registry
+    heard = tuple(registry.heard)
+    registry.heard.clear()
     state.counts.ignored += registry.ignored
     registry.ignored = 0
     asks = tuple(ask for memory in registry.memories.values() for ask in memory.asks)
     for memory in registry.memories.values():
         memory.asks.clear()
-    return asks
+    return asks, heard
+
+
+def recall(state: State, heard: Sequence[Heard]) -> None:
+    """Let decoders hear again what said what other messages mean; no reading comes of it."""
+    registry = state.registry
+    for topic, payload in heard:
+        for listener in registry.audience(topic).listeners:
+            listener.family.read(listener.memory, Message(topic, payload, 0, retained=True))
+            listener.memory.is_changed = False
+    registry.forget_listeners()
 
 
 def distrust(state: State) -> None:

@@ -20,7 +20,7 @@ from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.listeners import MAX_NAMES, NOBODY, Audience, Listener, audience_of, is_wanted, memories_of
 from edgeseq.core.room import doors, rules_for
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
-from edgeseq.core.types import I64, KnownSource, StreamInfo, StreamRule
+from edgeseq.core.types import I64, Heard, KnownSource, StreamInfo, StreamRule
 
 CHANNEL_BITS = 15
 """Channels are numbers of 16 bits with a sign."""
@@ -115,6 +115,8 @@ class Registry:
         """Key of a rule with a decoder → what that knows beyond one message."""
         self.ignored = 0
         """Messages without a reading, as is normal for their family, since somebody took the number."""
+        self.heard: list[Heard] = []
+        """Messages that said what others mean, and are to be kept, since somebody took them."""
         self.conversions: dict[int, tuple[float, float]] = {}
         """Place → factor and offset, where a rule without a decoder converts units."""
         self.audiences: dict[str, Audience] = {}

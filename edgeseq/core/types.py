@@ -277,6 +277,10 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Unit that its decoder knew when it was made, or converted to; None where its rule says it, if anything does."""
 
 
+Heard = tuple[str, bytes]
+"""Topic and payload of a message that said what others mean (a description), and is kept for that."""
+
+
 # --- columns ------------------------------------------------------------------------------------------------
 
 

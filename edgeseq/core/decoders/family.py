@@ -79,6 +79,8 @@ class Family:
     """Whether messages of a topic are never read: commands, availability."""
     tells: Callable[[str], bool] = _no
     """Whether messages of a topic say what others mean (births, descriptions): retained ones are read, too."""
+    is_lasting: bool = False
+    """Whether such messages come but once, retained, so that they are kept in the journal where they bring news."""
     source: Callable[[str, Name], tuple[str, str | None]] = _own
     """Names a quantity's stream by topic and field, whichever topic it came on; no field: the payload is the number."""
     unit: Callable[[Memory, str, Name], str | None] = _unitless

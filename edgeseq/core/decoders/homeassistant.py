@@ -80,6 +80,7 @@ FAMILY = Family(
     read=_read,
     passes_by=_passes_by,
     tells=_tells,
+    is_lasting=True,
     source=_source,
     unit=_unit,
     is_bookkeeping=_is_bookkeeping,
