@@ -169,7 +169,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "strict tells before the commit": (
         Edit(DAEMON, "        self.commit_if_strict()\n        late =", "        late ="),
     ),
-    "readings not committed": (Edit(COMMITS, "(len(batch.readings) or batch.created):", "batch.created:"),),
+    "readings not committed": (
+        Edit(COMMITS, "(len(batch.readings) or batch.created or batch.heard):", "batch.created:"),
+    ),
     "ticks not committed": (
         Edit(DAEMON, "            self.group.take_moment(Record(tick_ns=now_ns), time.monotonic())\n", ""),
     ),
