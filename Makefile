@@ -111,10 +111,10 @@ bench-alerts: .venv/.installed build/peers/.locked ## alerts on NAB, SKAB and in
 bench-flood: .venv/.installed ## 100,000 topics, ten times the load, then a soak: make bench-flood [SECONDS=300] [SOAK=30 minutes]
 	$(BIN)/python -m tests.bench.stream.flood $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SOAK),--soak $(SOAK))
 
-test-systemd: deb ## install the package on a real systemd (nspawn; needs root) and try it: make test-systemd [KILLS=50]
+test-systemd: .venv/.installed deb ## install the package on a real systemd (nspawn; needs root) and try it: make test-systemd [KILLS=50]
 	@test "$$(id -u)" -eq 0 || { echo "systemd-nspawn needs root: sudo make test-systemd" >&2; exit 2; }
 	@.ci/need "mmdebstrap=command -v mmdebstrap" "systemd-container=command -v systemd-nspawn"
-	$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' tests/systemd
+	@$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' tests/systemd$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
 
 reproducible: .venv-package/.installed ## build package and wheel twice, in two places: the same digests?
 	deploy/package/twice
