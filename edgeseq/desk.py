@@ -14,47 +14,34 @@ oldest are lost and counted), and requests that would have to be kept are refuse
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import msgspec
 
 from edgeseq.adapters.ledger import EventRow, Ledger, ReadingsRow
 from edgeseq.adapters.log import Log
 from edgeseq.around import MOST_AT_ONCE, Around, begin, from_row, go_on, is_due, to_row
-from edgeseq.config.windows import Window, end_ns, mutes_of
+from edgeseq.config.windows import Window
 from edgeseq.core.alerting import acknowledge, acknowledgement, open_alerts, review
-from edgeseq.core.budget import EXCEEDED, Rate, counted, per_week
-from edgeseq.core.muting import Mute, next_change_ns
-from edgeseq.core.payloads import AlertRate
+from edgeseq.core.muting import next_change_ns
 from edgeseq.core.pipeline import State
 from edgeseq.core.told import Acknowledgement, Recorded, RenderContext, RenderState
 from edgeseq.core.types import Outgoing
 from edgeseq.errors import StorageError
 from edgeseq.failpoint import reach
+from edgeseq.rates import Rates
+from edgeseq.wishes import Purpose, Wish, Wishes
 
 MOST_UNWRITTEN = 1000
 RETRY_S = 10.0
 DAY_NS = 86_400 * 10**9
-FORGOTTEN_NS = 90 * DAY_NS
-"""A snooze that ended so long ago mutes nothing that a journal could bring back."""
 
 MOST_ASKED = 200
 PRUNE_EVERY = 200
 """Events between two looks at the ledger's bounds."""
 
 _encode = msgspec.json.encode
-
-
-class Wish(NamedTuple):
-    """A snooze or maintenance that somebody asked for."""
-
-    number: int
-    purpose: Literal["snooze", "maintenance"]
-    window: Window
-    by: str | None
 
 
 class Desk:
@@ -68,14 +55,13 @@ class Desk:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
-        self.maintenance = tuple(maintenance)
-        self.wishes: dict[int, Wish] = {}
+        self.wishes = Wishes(maintenance)
         self.acknowledged: dict[str, Acknowledgement] = {}
         self.told_late: set[str] = set()
         self.outbox: list[Outgoing] = []
         """What was told by the desk alone and may not have reached the broker; told again at a start."""
         self.around: dict[str, Around] = {}
-        self.rates: dict[str, Rate] = {}
+        self.rates = Rates(log)
         self.faults = self.lost = self.muted = 0
         self.log = log
         self._clock_s = clock_s
@@ -84,11 +70,9 @@ class Desk:
         self._late: list[tuple[str, int, Outgoing]] = []
         self._rows: list[ReadingsRow] = []
         self._since_prune = PRUNE_EVERY
-        self._exceeded: set[str] = set()
         self._is_loaded = False
         self._is_settled = True
         self._next_ns = self._looked_ns = -(2**62)
-        self._mutes_of_day = lru_cache(maxsize=8)(self._mutes)
 
     # --- beginning and ending
 
@@ -105,12 +89,10 @@ class Desk:
         self.told_late |= kept.told_late
         self.outbox = kept.outbox
         self.around |= {row.id: from_row(row) for row in kept.readings}
-        self.rates |= {name: msgspec.json.decode(text, type=Rate) for name, text in kept.rates.items()}
+        self.rates.load(kept.rates)
         self._is_settled = not kept.outbox
-        for number, purpose, text, by in kept.asked:
-            window = msgspec.json.decode(text, type=Window)
-            self.wishes[number] = Wish(number, "snooze" if purpose == "snooze" else "maintenance", window, by)
-        self._changed()
+        self.wishes.load(kept.asked)
+        self._next_ns = -(2**62)
 
     def _load_late(self, render_state: RenderState) -> list[Outgoing]:
         """Try again to read what was kept → what is to be told of it."""
@@ -125,15 +107,15 @@ class Desk:
 
     def attach(self, render_state: RenderState) -> None:
         """Let rendering ask what is muted, and tell what it tells. Before anything is rendered."""
-        render_state.mutes = self.mutes_at
+        render_state.mutes = self.wishes.mutes_at
         render_state.acknowledged, render_state.told_late = self.acknowledged, self.told_late
         render_state.record = []
         self._next_ns = -(2**62)
 
     def follow(self, maintenance: Iterable[Window]) -> None:
         """Take another configuration's windows into force."""
-        self.maintenance = tuple(maintenance)
-        self._changed()
+        self.wishes.follow(maintenance)
+        self._next_ns = -(2**62)
 
     def close(self, state: State, now_ns: int) -> None:
         """Keep what is still gathered, and let go of the file."""
@@ -142,20 +124,6 @@ class Desk:
         self._rows += [to_row(around) for around in self.around.values()]
         self._write(state, now_ns, ())
         self.ledger.close()
-
-    # --- muting
-
-    def mutes_at(self, time_ns: int) -> Sequence[Mute]:
-        """Give all mutes that hold at a time, and those of some days around it."""
-        return self._mutes_of_day(time_ns // DAY_NS)
-
-    def _mutes(self, day: int) -> list[Mute]:
-        windows = [*self.maintenance, *(wish.window for wish in self.wishes.values())]
-        return [mute for window in windows for mute in mutes_of(window, day * DAY_NS)]
-
-    def _changed(self) -> None:
-        self._mutes_of_day.cache_clear()
-        self._next_ns = -(2**62)
 
     # --- as time goes on
 
@@ -167,12 +135,11 @@ class Desk:
         if now_ns >= self._next_ns or now_ns < self._looked_ns:  # the clock may have been set back
             outgoing = [*outgoing, *review(context, render_state, now_ns)]
             # A week around a day is known: look again at least once a day, for windows that come every week.
-            self._next_ns = min(next_change_ns(self.mutes_at(now_ns), now_ns), now_ns + DAY_NS)
+            self._next_ns = min(next_change_ns(self.wishes.mutes_at(now_ns), now_ns), now_ns + DAY_NS)
         self._looked_ns = now_ns
         for around in [around for around in self.around.values() if is_due(state, around)]:
             self._keep_readings(around)
-        for rule in context.rules.values():
-            self.rates.setdefault(rule.key, Rate(now_ns, now_ns))
+        self.rates.begin(context.rules, now_ns)
         self.note(context, render_state, state, now_ns)
         return outgoing
 
@@ -187,9 +154,8 @@ class Desk:
             render_state.late = []
         if not (self._unwritten or self._late or self._rows):
             return
-        budgets = {rule.key: rule.alerts_per_week for rule in context.rules.values()}
         if self._write(state, now_ns, (name for view in render_state.views.values() for name in view.open)):
-            self._tell_exceeded(budgets, now_ns)
+            self.rates.tell_exceeded(context.rules.values(), now_ns)
             reach("ledger.written")
 
     def settle(self) -> None:
@@ -212,9 +178,8 @@ class Desk:
             self._since_prune += len(new)
             for recorded in new:
                 self._take_in(state, recorded)
-            rates = {name: _encode(rate).decode() for name, rate in self.rates.items()}
             rows = [_event_row(recorded) for recorded in new]
-            self.ledger.record(rows, self._late, self._rows, rates)
+            self.ledger.record(rows, self._late, self._rows, self.rates.dump())
             self._is_settled = self._is_settled and not self._late
             self._unwritten, self._late, self._rows = [], [], []
             if self._since_prune >= PRUNE_EVERY:
@@ -242,10 +207,7 @@ class Desk:
         if payload.event_type != "opened" or payload.id in self.around:
             return
         self.muted += recorded.is_muted
-        table = recorded.table
-        self.rates[table] = counted(
-            self.rates.get(table, Rate(event.time_ns, event.time_ns)), payload.group, event.time_ns
-        )
+        self.rates.count(recorded.table, payload.group, event.time_ns)
         if len(self.around) >= MOST_AT_ONCE:
             return
         if around := begin(state, payload.id, event.stream, event.channel, event.opened_step):
@@ -259,10 +221,7 @@ class Desk:
 
     def _prune(self, now_ns: int, open_ids: Iterable[str]) -> None:
         self.ledger.prune(now_ns, [*open_ids, *self.around])
-        gone = [n for n, wish in self.wishes.items() if end_ns(wish.window) < now_ns - FORGOTTEN_NS]
-        self.ledger.forget(gone)
-        for number in gone:
-            del self.wishes[number]
+        self.ledger.forget(self.wishes.forget(now_ns))
 
     def _bound(self) -> None:
         self.lost += max(0, len(self._unwritten) - MOST_UNWRITTEN)
@@ -292,25 +251,25 @@ class Desk:
         acknowledge(render_state, name, taken)
         return [out, open_alerts(context, render_state)]
 
-    def wish(self, purpose: Literal["snooze", "maintenance"], window: Window, by: str | None) -> Wish:
-        """Keep a snooze or maintenance. Raises StorageError."""
+    def wish(self, purpose: Purpose, window: Window, by: str | None) -> int:
+        """Keep a snooze or maintenance → its number. Raises StorageError."""
         number = self.ledger.ask(purpose, _encode(window).decode(), by)
         reach("ledger.asked")
-        self.wishes[number] = Wish(number, purpose, window, by)
-        self._changed()
-        return self.wishes[number]
+        self.wishes.put(Wish(number, purpose, window, by))
+        self._next_ns = -(2**62)
+        return number
 
-    def end(self, number: int, now_ns: int) -> Wish | None:
-        """End a snooze or maintenance; None where there is none of this number. Raises StorageError."""
-        wish = self.wishes.get(number)
+    def end(self, number: int, now_ns: int) -> bool:
+        """End a snooze or maintenance; False where there is none of this number. Raises StorageError."""
+        wish = self.wishes.asked.get(number)
         if wish is None:
-            return None
+            return False
         window = msgspec.structs.replace(wish.window, not_after_ns=min(now_ns, wish.window.not_after_ns))
         self.ledger.change(number, _encode(window).decode())
         reach("ledger.asked")
-        self.wishes[number] = wish._replace(window=window)
-        self._changed()
-        return self.wishes[number]
+        self.wishes.put(wish._replace(window=window))
+        self._next_ns = -(2**62)
+        return True
 
     def label(self, name: str, label: str | None, note: str | None, by: str | None, now_ns: int) -> bool:
         """Keep what an alert was, in hindsight; False where there are too many labels. Raises StorageError."""
@@ -325,37 +284,6 @@ class Desk:
             return self.ledger.readings(name)
         go_on(state, around)
         return to_row(around)
-
-    def current(self, now_ns: int) -> list[Wish]:
-        """List the snoozes and maintenance that hold or are to come."""
-        return [wish for wish in self.wishes.values() if end_ns(wish.window) > now_ns]
-
-    # --- what is told of it
-
-    def alert_rates(self, context: RenderContext, now_ns: int) -> list[AlertRate]:
-        """Tell how many alerts each table raises in a week."""
-        told = []
-        for rule in context.rules.values():
-            rate = self.rates.get(rule.key)
-            found = None if rate is None else per_week(rate, now_ns)
-            told.append(
-                AlertRate(
-                    table=rule.key,
-                    per_week=None if found is None else round(found, 3),
-                    budget=rule.alerts_per_week or None,
-                )
-            )
-        return told
-
-    def _tell_exceeded(self, budgets: dict[str, float], now_ns: int) -> None:
-        for table, budget in budgets.items():
-            rate = self.rates.get(table)
-            found = per_week(rate, now_ns) if rate and budget else None
-            if found is None or found <= EXCEEDED * budget:
-                self._exceeded.discard(table)
-            elif table not in self._exceeded:
-                self._exceeded.add(table)
-                self.log("budget.exceeded", table=table, per_week=round(found, 2), budget=budget)
 
 
 def _event_row(recorded: Recorded) -> EventRow:

@@ -87,7 +87,7 @@ def _desk_fields(node: Node) -> dict[str, Any]:
         "alerts_muted": desk.muted,
         "ledger_faults": desk.faults,
         "history_lost": desk.lost,
-        "alert_rates": desk.alert_rates(node.context, node.now_ns()),
+        "alert_rates": desk.rates.told(node.context.rules.values(), node.now_ns()),
     }
 
 

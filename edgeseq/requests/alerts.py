@@ -149,9 +149,9 @@ def _snooze(node: Node, desk: Desk, asked: SnoozeRequest, now_ns: int, send: Sen
         not_before_ns=now_ns,
     )
     _check(node, desk, window, now_ns)
-    wish = desk.wish("snooze", window, asked.by)
+    number = desk.wish("snooze", window, asked.by)
     send(*look(node))
-    return {"number": wish.number, "muting": _muting(desk, now_ns)}
+    return {"number": number, "muting": _muting(desk, now_ns)}
 
 
 def _until_ns(asked: SnoozeRequest, now_ns: int) -> int:
@@ -191,9 +191,9 @@ def _maintain(node: Node, desk: Desk, asked: MaintenanceRequest, now_ns: int, se
         not_before_ns=now_ns,
     )
     _check(node, desk, window, now_ns)
-    wish = desk.wish("maintenance", window, asked.by)
+    number = desk.wish("maintenance", window, asked.by)
     send(*look(node))
-    return {"number": wish.number, "muting": _muting(desk, now_ns)}
+    return {"number": number, "muting": _muting(desk, now_ns)}
 
 
 def _check(node: Node, desk: Desk, window: Window, now_ns: int) -> None:
@@ -205,21 +205,20 @@ def _check(node: Node, desk: Desk, window: Window, now_ns: int) -> None:
         found = getattr(window, key)
         if found is not None and found not in names:
             raise _Refused(f"there is no {key} {found!r}; wanted one of {', '.join(names)}")
-    if len(desk.current(now_ns)) >= MOST_ASKED:
+    if len(desk.wishes.current(now_ns)) >= MOST_ASKED:
         raise _Refused(f"there are {MOST_ASKED} already; cancel some")
 
 
 def _cancel(node: Node, desk: Desk, number: int, now_ns: int, send: Send) -> dict[str, Any]:
-    wish = desk.end(number, now_ns)
-    if wish is None:
+    if not desk.end(number, now_ns):
         raise _Refused(f"none has the number {number}; bridge/request/maintenance without a begin lists all")
     send(*look(node))
     return {"number": number, "muting": _muting(desk, now_ns)}
 
 
 def _muting(desk: Desk, now_ns: int) -> list[WishEntry]:
-    configured = [(None, "maintenance", window, None) for window in desk.maintenance]
-    asked = [(wish.number, wish.purpose, wish.window, wish.by) for wish in desk.current(now_ns)]
+    configured = [(None, "maintenance", window, None) for window in desk.wishes.maintenance]
+    asked = [(wish.number, wish.purpose, wish.window, wish.by) for wish in desk.wishes.current(now_ns)]
     return [
         WishEntry(
             number=number,
