@@ -213,9 +213,9 @@ def an_alert(kind: str, row: int, cleared_row: int | None = None) -> play.Alert:
 
 
 def test_skab_rows_are_alarmed_from_an_opening_to_the_clearing() -> None:
-    """An alert that is never cleared alarms to the end."""
-    marked = skab.is_alarmed([an_alert("spike", 2, 4), an_alert("drift", 8)], 10)
-    assert np.flatnonzero(marked).tolist() == [2, 3, 8, 9]
+    """An alert that is never cleared alarms to the end, one that clears at once for its own row."""
+    marked = skab.is_alarmed([an_alert("spike", 2, 4), an_alert("silent", 6, 6), an_alert("drift", 8)], 10)
+    assert np.flatnonzero(marked).tolist() == [2, 3, 6, 8, 9]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Alerts on recordings: how much is found, how it is called, and how often without a cause.
 
-    make bench-alerts DATA=folder [ONLY=nab,skab,injected,first_week,limit_ahead,coverage,switch,budget]
+    make bench-alerts DATA=folder [ONLY=nab,nab_bundle,skab,injected,first_week,limit_ahead,coverage,switch,budget]
 
 Scores are taken from what `edgeseq.replay` publishes with the thresholds as shipped, on any folder laid out like NAB's
 and SKAB's and the others of the benches. Tables, build/bench/alerts.json and alerts.html; parts that did not run keep
@@ -26,7 +26,7 @@ from edgeseq import __version__
 from tests.bench.alerts.page import page
 from tests.bench.alerts.parts import Album, Found, Picture
 
-PARTS = ("nab", "skab", "injected", "first_week", "limit_ahead", "coverage", "switch", "budget")
+PARTS = ("nab", "nab_bundle", "skab", "injected", "first_week", "limit_ahead", "coverage", "switch", "budget")
 """Modules of this folder with `run(data)`, or `run(data, album)` where they draw; both give rows and figures."""
 OUTPUT = Path("build/bench/alerts.json")
 PAGE = Path("build/bench/alerts.html")
@@ -65,7 +65,7 @@ def run_part(part: str, data: Path, album: Album) -> Found:
         return Found([{"part": part, "not_available": f"there is no {name}"}], {})
     run = importlib.import_module(name).run
     rows, figures = run(data, album) if "album" in inspect.signature(run).parameters else run(data)
-    return Found([{"part": part} | row for row in rows], figures)
+    return Found([row | {"part": part} for row in rows], figures)
 
 
 def _keep(kept: dict[str, Any], part: str, album: Album) -> None:

@@ -45,10 +45,8 @@ def run(data: Path, album: Album) -> Found:
     costs, values = read_profiles(folder), {s.name: worth(s) for s in series}
     rows: list[Row] = [{"part": "nab", "series": len(series), "windows": sum(len(s.windows) for s in series)}]
     rows += [{"part": "nab", "series": name, "not_available": "no such file"} for name in absent]
-    alerts, usable = {}, sensitivities()
-    for sensitivity in usable:
-        settings = Settings(float(sensitivity))
-        alerts[sensitivity] = play([as_stream(s) for s in series], settings).alerts
+    streams = [as_stream(s) for s in series]
+    alerts = {s: play(streams, Settings(float(s))).alerts for s in SENSITIVITIES}
     counted = {
         key: {s.name: count(s, values[s.name], [a.row for a in found[s.name]]) for s in series}
         for key, found in alerts.items()
@@ -60,13 +58,6 @@ def run(data: Path, album: Album) -> Found:
     for s in series:
         _picture(album, s, alerts[SHIPPED][s.name], values[s.name])
     return Found(rows, figures)
-
-
-def sensitivities() -> tuple[str, ...]:
-    """List the settings that the streams' tables know; only the shipped one where there is no such key yet."""
-    from edgeseq.config import StreamConfig
-
-    return SENSITIVITIES if "sensitivity" in StreamConfig.__struct_fields__ else (SHIPPED,)
 
 
 def _figures(
@@ -109,11 +100,12 @@ def _rows(
     rows: list[Row] = []
     for category in sorted({s.category for s in series}):
         mine = [counted[s.name] for s in series if s.category == category]
-        rows.append(_row("edgeseq, shipped", category, mine, costs))
-    return [*rows, _row("edgeseq, shipped", "all", list(counted.values()), costs)]
+        rows.append(row_of("edgeseq, shipped", category, mine, costs))
+    return [*rows, row_of("edgeseq, shipped", "all", list(counted.values()), costs)]
 
 
-def _row(detector: str, category: str, counted: Sequence[Counted], costs: Mapping[str, Costs]) -> Row:
+def row_of(detector: str, category: str, counted: Sequence[Counted], costs: Mapping[str, Costs]) -> Row:
+    """Score some series together."""
     delays = [d for c in counted for d in c.delays]
     return {
         "part": "nab", "detector": detector, "category": category,
@@ -166,7 +158,7 @@ def _peers(series: Sequence[Labelled], values: Mapping[str, Worth], costs: Mappi
             }
         found, chosen = leave_one_out(counted, category, costs["standard"])
         kept = [counted[chosen[s.category]][s.name] for s in series]
-        row = _row(f"{name}, leave one category out", "all", kept, costs)
+        row = row_of(f"{name}, leave one category out", "all", kept, costs)
         rows.append(row | {"standard": _rounded(found)})
     return rows
 

@@ -20,6 +20,7 @@ INTRODUCTION = (
 )
 TITLES = {
     "nab": "Numenta Anomaly Benchmark",
+    "nab_bundle": "NAB with bundles trained on other data",
     "skab": "SKAB: a water circulation testbed",
     "injected": "Injected faults",
     "first_week": "The first week of new streams",

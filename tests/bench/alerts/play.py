@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,14 @@ class Settings:
     """What the streams' tables say beside the period: as shipped, or for a comparison."""
 
     sensitivity: float = 1.0
-    bundle: Path | None = None
+    bundles: Mapping[int, Path] = field(default_factory=dict)
+    """Period (ns) → what serves streams of it; others have the baseline."""
 
-    @property
-    def lines(self) -> list[str]:
+    def lines(self, period_ns: int) -> list[str]:
         """Write them as lines of a [[streams]] table; what is as shipped is left unsaid."""
         told = [] if self.sensitivity == 1.0 else [f"sensitivity = {self.sensitivity:g}"]
-        return told if self.bundle is None else [*told, f'bundle = "{self.bundle.absolute()}"']
+        bundle = self.bundles.get(period_ns)
+        return told if bundle is None else [*told, f'bundle = "{bundle.absolute()}"']
 
 
 @dataclass(slots=True)
@@ -122,6 +123,8 @@ def write_config(path: Path, series: Sequence[Series], settings: Settings) -> li
     """Write a configuration with a table for each sort of series → the topic of each."""
     tables: dict[tuple[Any, ...], str] = {}
     lines = ["[node]", 'clock = "readings"', f"max_streams = {max(1, len(series))}"]
+    if settings.bundles:
+        lines += ["", "[bundles]", "allow_unsigned = true"]
     topics = []
     for number, s in enumerate(series):
         if s.channels:
@@ -140,7 +143,7 @@ def write_config(path: Path, series: Sequence[Series], settings: Settings) -> li
 
 
 def _settings(s: Series, settings: Settings) -> list[str]:
-    lines = [f'every = "{format_duration(s.period_ns)}"', "path = false", *settings.lines]
+    lines = [f'every = "{format_duration(s.period_ns)}"', "path = false", *settings.lines(s.period_ns)]
     return (
         lines
         if s.limits is None

@@ -91,10 +91,10 @@ def run(data: Path, album: Album) -> Found:
 
 
 def is_alarmed(alerts: Sequence[Alert], rows: int) -> Bool:
-    """Mark the rows at which an alert is open (rows,)."""
+    """Mark the rows at which an alert is open, that of its opening at least (rows,)."""
     marked = np.zeros(rows, dtype=np.bool_)
     for a in alerts:
-        marked[a.row : rows if a.cleared_row is None else a.cleared_row] = True
+        marked[a.row : rows if a.cleared_row is None else max(a.cleared_row, a.row + 1)] = True
     return marked
 
 
