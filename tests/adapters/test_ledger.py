@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from edgeseq.adapters import ledger as ledgers
-from edgeseq.adapters.ledger import NAME, EventRow, Ledger, ReadingsRow
+from edgeseq.adapters.ledger import EventRow, Ledger, ReadingsRow
+from edgeseq.adapters.ledger import file as ledger_file
+from edgeseq.adapters.ledger.file import NAME
 from edgeseq.core.types import Outgoing
 from edgeseq.errors import StorageError
 
@@ -193,7 +195,7 @@ def test_ledger_without_a_folder_is_a_storage_fault_and_works_again_later(
 
 def test_ledger_on_a_full_disk_keeps_what_it_had(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that finds no room is a fault and leaves nothing half done."""
-    monkeypatch.setattr(ledgers, "MOST_BYTES", 40 * 4096)
+    monkeypatch.setattr(ledger_file, "MOST_BYTES", 40 * 4096)
     ledger.record([event("a")], [], [], {})
     with pytest.raises(StorageError, match="ledger"):
         ledger.record([event(f"{n}")._replace(payload=b"x" * 4000) for n in range(100)], [], [], {})
