@@ -19,7 +19,7 @@ from tests.fuzz.payload import Books
 from tests.support.families import EVERY_NS, HOUSEHOLDS, START_NS
 
 S = 10**9
-OPTIONS = Options(max_streams=40, max_payload_bytes=4096)
+OPTIONS = Options(max_streams=40, max_payload_bytes=1024)
 MOST_FACTS_BYTES = 4_000_000
 LOOK_EVERY = 500
 

@@ -125,8 +125,8 @@ def _source(topic: str, name: str) -> tuple[str, str]:
 def _parted(name: str) -> tuple[str, str]:
     r"""Part series and field at the last space that is not escaped.
 
-    >>> _parted("cpu,host=a\\ b usage_idle")
-    ('cpu,host=a\\\\ b', 'usage_idle')
+    >>> _parted(r"cpu,host=a\ b usage_idle")
+    ('cpu,host=a\\ b', 'usage_idle')
     """
     at = next(i for i in range(len(name) - 1, 0, -1) if name[i] == " " and name[i - 1] != "\\")
     return name[:at], name[at + 1 :]
