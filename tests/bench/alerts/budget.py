@@ -8,7 +8,6 @@ more where the rest is so short that it would raise fewer than 40; what is asked
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,13 +47,13 @@ def run(data: Path, album: Album, bundle: Path | None = None) -> Found:
     return Found(rows, {"budget_worst_factor": max(factors), "budget_sets": len(factors)})
 
 
-def factor(achieved: float, asked: float) -> float:
-    """Compare two rates: 1 where they are equal, infinite where nothing was achieved.
+def factor(alerts: float, asked: float) -> float:
+    """Compare counts: 1 where they are equal; no alert at all counts as half of one.
 
-    >>> factor(3.0, 2.0), factor(1.0, 2.0)
-    (1.5, 2.0)
+    >>> factor(3.0, 2.0), factor(1.0, 2.0), factor(0.0, 40.0)
+    (1.5, 2.0, 80.0)
     """
-    return math.inf if achieved <= 0 else max(achieved / asked, asked / achieved)
+    return max(alerts / asked, asked / max(alerts, 0.5))
 
 
 def _row(found: DataSet) -> Row:
@@ -87,7 +86,7 @@ def _row(found: DataSet) -> Row:
         "rest_per_week": achieved,
         "rest_weeks": round(rest_weeks, 2),
         "rest_alerts": round(achieved * rest_weeks),
-        "factor": round(factor(achieved, asked), 3),
+        "factor": round(factor(achieved * rest_weeks, asked * rest_weeks), 3),
     }
 
 
