@@ -50,11 +50,6 @@ def _disturbances(world: World) -> dict[str, Callable[[], None]]:
         if world.inbox is not None:
             world.inbox.put(item)
 
-    def forget() -> None:
-        if world.faults.has("EIO") and rng.random() < 0.5:  # what waits then is of a session that is gone
-            fail(errno.EIO)
-        broker.restart(rng.uniform(0.1, 20.0), broker.forget_session)
-
     found: dict[str, Callable[[], None]] = {
         "stop": lambda: put(Stop("SIGTERM")),
         "EIO": lambda: fail(errno.EIO),
@@ -65,9 +60,24 @@ def _disturbances(world: World) -> dict[str, Callable[[], None]]:
         "connection cut": broker.cut,
         "partition": lambda: broker.partition(rng.uniform(0.1, 60.0)),
         "broker restart": lambda: broker.restart(rng.uniform(0.1, 20.0), lambda: None),
-        "broker amnesia": forget,
+        "broker amnesia": lambda: _forget(world, fail),
         "clock step": lambda: world.clock.step_wall_clock(rng.choice((0.0, -200.0, 3600.0, 86_400.0))),
     }
     if all(rule.key != "packet" for rule in world.plant.rules):
         found["broker rollback"] = lambda: broker.restart(rng.uniform(0.1, 20.0), broker.roll_back)
     return found
+
+
+def _forget(world: World, fail: Callable[[int], None]) -> None:
+    """Let the broker come back without our session, and the new one have losses of its own."""
+    rng, broker = world.rng, world.broker
+    if world.faults.has("EIO") and rng.random() < 0.5:  # what waits then is of a session that is gone
+        fail(errno.EIO)
+    broker.restart(rng.uniform(0.1, 20.0), broker.forget_session)
+
+    def cut() -> None:
+        if not world.is_calm:
+            broker.cut()
+
+    if rng.random() < 0.5:  # what the new session sent first is lost on its way, and comes again
+        world.clock.after(rng.uniform(20.0, 60.0 + 3 * world.plant.period_s), cut)

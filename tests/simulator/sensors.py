@@ -131,7 +131,7 @@ def _one(
 
 def _payload(rule: StreamRule, number: int, at_s: float, rng: random.Random) -> bytes:
     value = rng.choice((1.0, 2.0, 5.0, round(rng.uniform(0, 8), 2), round(rng.uniform(9.5, 30), 2)))
-    if rule.key == "packet":
-        return str(value).encode()
+    if rule.key == "packet":  # as a switch: mostly what was said before
+        return str(1.0 if rng.random() < 0.5 else value).encode()
     document = {"v": value, "w": value + 1, "n": number, "t": round(START_S + at_s, 6)}
     return json.dumps(document).encode()

@@ -23,6 +23,7 @@ QUICKLY_CAUGHT = (
     "acknowledged before the commit",
     "duplicates not recognised",
     "identities not in the commit",
+    "packet ids of all sessions alike",
 )
 
 

@@ -85,7 +85,7 @@ class World:
         self.resolved = self._resolved()
         self.promises: Promises
         self._rotten = ""
-        self._is_calm = False
+        self.is_calm = False
         self._calm_since_s = 0.0
         self._starts = 0
         self.left = 0
@@ -178,13 +178,13 @@ class World:
     def _cut_power(self) -> None:
         """Cut the power; once in a seed, a byte of the medium changes meanwhile."""
         self.disk.cut_power()
-        if self.faults.has("bit rot") and not self.faults.seen["bit rot"] and not self._is_calm:
+        if self.faults.has("bit rot") and not self.faults.seen["bit rot"] and not self.is_calm:
             self._rotten = self.disk.rot()
             self.faults.seen["bit rot"] += bool(self._rotten)
 
     def _process(self) -> None:
         """One life of the daemon."""
-        if not self._is_calm:
+        if not self.is_calm:
             self.faults.lay_fuse()
         node = compose.open_node(self.resolved, state_dir=self.folder, log=self.log, disk=self.disk)
         self.promises.after_start(node, self._rotten)
@@ -211,7 +211,7 @@ class World:
 
     def go_on(self, timeout_s: float, sink: Any) -> None:
         """Let time pass, until the daemon has something to do."""
-        if self._is_calm and not len(sink):
+        if self.is_calm and not len(sink):
             self._settle()
         self.clock.advance(timeout_s, lambda: len(sink) > 0)
         # What comes a moment later comes into the same batch.
@@ -230,7 +230,7 @@ class World:
 
     def disturb(self, kind: str, begin: Callable[[], None]) -> None:
         """Let a fault begin, unless there are to be no more."""
-        if not self._is_calm:
+        if not self.is_calm:
             self.faults.seen[kind] += 1
             self.note("fault", kind)
             begin()
@@ -245,7 +245,7 @@ class World:
 
     def calm_down(self) -> None:
         """Let there be no fault from here on."""
-        self._is_calm = True
+        self.is_calm = True
         self._calm_since_s = self.clock.monotonic()
         self.disk.failing = Folder.read_errors = 0
         self.faults.fuse = None
@@ -270,7 +270,7 @@ class World:
         self.faults.seen[POWER_CUT] += 1
         self.disk.cut_power()
         self._starts += 1
-        self._is_calm = True
+        self.is_calm = True
         try:
             self._process()
         except Settled:
