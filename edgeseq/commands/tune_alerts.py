@@ -11,11 +11,12 @@ import click
 
 from edgeseq import replay as r
 from edgeseq import tuning
+from edgeseq.adapters.ledger import read_labels
 from edgeseq.capture import read_capture
 from edgeseq.commands.replay import FILE, column
 from edgeseq.config.sample import toml
 from edgeseq.core.instants import parse_instant
-from edgeseq.errors import ConfigError, InputError
+from edgeseq.errors import ConfigError, InputError, StorageError
 from edgeseq.tuning import Label, Tuned
 
 
@@ -29,7 +30,11 @@ from edgeseq.tuning import Label, Tuned
     type=click.FloatRange(0, min_open=True),
     help="Budget of each table; default: the configuration's.",
 )
-@click.option("--labels", type=FILE, help="What `edgeseq alerts export` wrote, as .jsonl.")
+@click.option(
+    "--labels",
+    type=FILE,
+    help="What `edgeseq alerts export` wrote, as .jsonl; default: the ledger in the state folder.",
+)
 @click.option(
     "--column", "columns", multiple=True, metavar="NAME=TOPIC[#FIELD]", help="Where a CSV column goes."
 )
@@ -62,7 +67,8 @@ def alerts(
     targets = dict(column(text) for text in columns)
     messages = read_capture(recording, node.resolved.rules, targets, lambda text: click.echo(text, err=True))
     read = tuning.read(node, messages)
-    tables = tuning.tune(node, read, budgets, list(_labels(labels)), lambda text: click.echo(text, err=True))
+    said = list(_labels(labels)) if labels else _kept_labels(node.resolved.state_dir)
+    tables = tuning.tune(node, read, budgets, said, lambda text: click.echo(text, err=True))
     lines = list(_lines(tables))
     if as_json:
         click.echo(json.dumps([_told(one) for one in tables]))
@@ -74,10 +80,19 @@ def alerts(
         output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _labels(path: Path | None) -> Iterator[Label]:
+def _kept_labels(state_dir: Path) -> list[Label]:
+    """Read the labels of this machine's node, if it has one that does not run."""
+    try:
+        return [
+            Label(stream, opened_ns, label == "real") for stream, opened_ns, label in read_labels(state_dir)
+        ]
+    except StorageError as fault:
+        click.echo(f"{fault}", err=True)
+        return []
+
+
+def _labels(path: Path) -> Iterator[Label]:
     """Read what people said of alerts."""
-    if path is None:
-        return
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             entry = json.loads(line)

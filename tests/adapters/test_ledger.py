@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgeseq.adapters import ledger as ledgers
-from edgeseq.adapters.ledger import EventRow, Ledger, ReadingsRow
+from edgeseq.adapters.ledger import EventRow, Ledger, ReadingsRow, read_labels
 from edgeseq.adapters.ledger import file as ledger_file
 from edgeseq.adapters.ledger.file import NAME
 from edgeseq.core.types import Outgoing
@@ -217,3 +217,19 @@ def test_ledger_belongs_to_one_thread(ledger: Ledger) -> None:
     thread.start()
     thread.join()
     assert found
+
+
+def test_labels_are_read_without_touching_the_file(ledger: Ledger, tmp_path: Path) -> None:
+    """Of a node that does not run; one that runs holds its ledger, which is said."""
+    assert read_labels(tmp_path / "nowhere") == []
+    ledger.record([event(), event(seq=2, event_type="cleared"), event("b")], [], [], {})
+    ledger.label("a", "real", None, None, NOW_NS)
+    with pytest.raises(StorageError, match="labels") as fault:
+        read_labels(tmp_path)
+    assert "--labels" in str(fault.value)
+    ledger.close()
+    assert read_labels(tmp_path) == [("s-a", NOW_NS, "real")]
+    (tmp_path / NAME).write_bytes(b"x" * 5000)
+    with pytest.raises(StorageError, match="labels"):
+        read_labels(tmp_path)
+    assert (tmp_path / NAME).read_bytes() == b"x" * 5000

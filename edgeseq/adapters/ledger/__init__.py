@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from edgeseq.adapters.ledger.file import LedgerFile
+from edgeseq.adapters.ledger.file import NAME, LedgerFile
 from edgeseq.adapters.ledger.rows import HISTORY, Asked, EventRow, Kept, ReadingsRow
 from edgeseq.core.types import Outgoing
+from edgeseq.errors import StorageError
 
-__all__ = ["MOST_LABELS", "Asked", "EventRow", "Kept", "Ledger", "ReadingsRow"]
+__all__ = ["MOST_LABELS", "Asked", "EventRow", "Kept", "Ledger", "ReadingsRow", "read_labels"]
 
 MOST_EVENTS = 20_000
 MOST_WINDOWS = 1000
@@ -184,3 +186,27 @@ def _outgoing(row: tuple[str, str, bytes]) -> Outgoing:
 def _readings(row: tuple[Any, ...]) -> ReadingsRow:
     found = ReadingsRow(*row)
     return found._replace(is_complete=bool(found.is_complete), values=bytes(found.values))
+
+
+def read_labels(folder: Path) -> list[tuple[str, int, str]]:
+    """Read what people have said of alerts → stream, time of the opening, label; nothing is changed.
+
+    Raises StorageError: a running node holds the file, or it cannot be read.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return []
+    query = (
+        "SELECT stream, event.time_ns, label FROM event JOIN label ON label.id = event.id"
+        " WHERE event_type = 'opened' ORDER BY number"
+    )
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=0.0, uri=True)) as db:
+            return [(stream, time_ns, label) for stream, time_ns, label in db.execute(query)]
+    except sqlite3.Error as fault:
+        raise StorageError(
+            "the labels in the ledger cannot be read",
+            where=str(path),
+            found=str(fault),
+            do="a running node holds it: write them with `edgeseq alerts export -o labels.jsonl`, and give --labels",
+        ) from fault
