@@ -83,6 +83,12 @@ class Audience(NamedTuple):
 NOBODY = Audience()
 
 
+def is_of_use(decoder: str, topic: str) -> bool:
+    """Tell whether a topic's messages are of use, or of no harm, where none of its numbers finds room."""
+    family = FAMILIES[decoder]
+    return family.passes_by(topic) or family.tells(topic)
+
+
 def is_wanted(rule: StreamRule, family: Family, name: str) -> bool:
     """Tell whether a rule wants a name: one of its `fields`, or without any whatever is no bookkeeping."""
     if rule.fields:

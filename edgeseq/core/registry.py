@@ -17,7 +17,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edgeseq.core.decoders import FAMILIES
-from edgeseq.core.listeners import MAX_NAMES, NOBODY, Audience, Listener, audience_of, is_wanted, memories_of
+from edgeseq.core.listeners import (
+    MAX_NAMES,
+    NOBODY,
+    Audience,
+    Listener,
+    audience_of,
+    is_of_use,
+    is_wanted,
+    memories_of,
+)
 from edgeseq.core.room import doors, rules_for
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
 from edgeseq.core.types import I64, Heard, KnownSource, StreamInfo, StreamRule
@@ -184,8 +193,7 @@ class Registry:
             return None
         told = None
         for rule in rules_for(self._doors, topic):
-            family = FAMILIES.get(rule.decoder or "")
-            if family is not None and (family.passes_by(topic) or family.tells(topic)):
+            if rule.decoder is not None and is_of_use(rule.decoder, topic):
                 return None
             lack = self.lack_of_room(rule, max_streams)
             if lack is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
@@ -50,10 +51,11 @@ def test_page_names_the_default_topics() -> None:
 def test_decoder_of_the_extend_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of the example, with the line that it asks for, decodes what its text says."""
     (code,) = re.findall(r"```python\n(.*?)```", EXTEND, re.DOTALL)
-    scope: dict[str, Any] = {"__name__": "sensorhub"}
-    exec(compile(code, "sensorhub.py", "exec"), scope)
-    family: Family = scope["FAMILY"]
-    monkeypatch.setitem(decoders.FAMILIES, family.name, family)
+    module = ModuleType("sensorhub")
+    exec(compile(code, "sensorhub.py", "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, "edgeseq.core.decoders.sensorhub", module)
+    monkeypatch.setattr(decoders.FAMILIES, "names", (*decoders.NAMES, "sensorhub"))
+    family: Family = decoders.FAMILIES["sensorhub"]
     rule = StreamRule("hub", 10**9, topics=family.topics, decoder=family.name)
     state = pipeline.new_state((rule,), {}, Options())
     payloads = (b"temp=21.5;hum=40;rssi=-60", b"temp=-;hum=41", b"temp=warm", b"\xff")

@@ -7,8 +7,9 @@ A decoder is chosen by the configuration, by topic; no bytes are ever guessed fr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import msgspec
 
 from edgeseq.core.parsing import Fault
 from edgeseq.core.types import Message, Outgoing
@@ -35,17 +36,16 @@ NOTHING = Said()
 """A message without numbers, as is normal for the family: it is ignored, and counted as that."""
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(msgspec.Struct):
     """What a decoder knows beyond one message, of one rule."""
 
     may_ask: bool = False
     """Whether the configuration lets it ask devices for something (`rebirth`)."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = {}
     """Bounded, of JSON's types: kept in snapshots."""
     is_changed: bool = False
     """Set where names, units or aliases mean something else from here on: what was looked up is looked up anew."""
-    asks: list[Outgoing] = field(default_factory=list)
+    asks: list[Outgoing] = []
     """What devices are to be asked; taken and published by whoever decodes."""
 
 
@@ -65,8 +65,7 @@ def _unitless(memory: Memory, topic: str, name: Name) -> str | None:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(msgspec.Struct, frozen=True, kw_only=True):
     """A decoder. Only `name`, `topics` and `read` are a must."""
 
     name: str
