@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from edgeseq import failpoint
 from edgeseq.cli import edgeseq
-from edgeseq.errors import BrokerError
+from edgeseq.errors import BrokerError, InputError
 from edgeseq.watch import asking
 from tests.support.broker import Broker, Peer, peer, running_broker, wait_until
 from tests.support.node import STRICT, Node, node_in
@@ -112,6 +112,7 @@ def test_alerts_by_the_command_line_over_kills_and_restarts(
         )
         command(broker.port, "label", alert["id"], "false_alarm", "--note", "cleaning")
         check_history(tmp_path, broker.port, alert["id"])
+        check_maintenance(broker.port)
         assert node.stop() == 0, node.text()
         for topic, text in user.last().items():
             validate(topic, text.encode())
@@ -136,6 +137,19 @@ def check_history(folder: Path, port: int, alert: str) -> None:
     assert table["value"].to_list() == [float(row["value"]) if row["value"] else None for row in rows]
     command(port, "export", "-o", str(folder / "labels.jsonl"))
     assert json.loads((folder / "labels.jsonl").read_text(encoding="utf-8"))["alert"]["id"] == alert
+
+
+def check_maintenance(port: int) -> None:
+    """Plan, list and end a window; what the node refuses is told."""
+    planned = command(port, "maintenance", "--begin", "Sun 02:00", "--end", "Sun 04:00", "--stream", "p-*")
+    assert "Sun 02:00 to Sun 04:00  p-*" in planned
+    number = planned.split()[1]
+    assert number in command(port, "maintenance")
+    command(port, "maintenance", "--cancel", number)
+    assert "Sun 02:00" not in command(port, "maintenance")
+    with pytest.raises(InputError, match="refuses") as fault:
+        command(port, "maintenance", "--begin", "soon", "--end", "later")
+    assert "no time" in str(fault.value)
 
 
 def test_alerts_of_a_node_that_answers_nothing_are_an_error(
