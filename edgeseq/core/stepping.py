@@ -45,8 +45,9 @@ RETRY_STEPS = 8
 SERVE_AFTER = 24
 """Outcomes that model and baseline are compared on before the model may serve."""
 
-SERVE_BELOW, DROP_ABOVE = 1.0, 1.1
-"""The model serves once its error is below the baseline's, until it is 10 % above: hysteresis against flapping."""
+SERVE_BELOW, DROP_ABOVE = 0.99, 1.02
+"""The model serves once its error is 1 % below the baseline's, until it is 2 % above: hysteresis against flapping, and
+no stream is to be worse off for long."""
 
 _LOG_SERVE, _LOG_DROP = math.log(SERVE_BELOW), math.log(DROP_ABOVE)
 

@@ -1,10 +1,10 @@
 """The straight line that a stream's last readings follow, where they do: for streams whose forecast sees no ramp.
 
-A line is fitted by least squares to the last 12, 24 and 48 readings; the shortest of them counts whose slope chance
-gives a flat stream once in a thousand windows, by Student's t: a longer one would begin before the ramp. Residuals that
-follow one another say less than as many independent ones: errors are widened by sqrt((1 + r) / (1 - r)), r their
-correlation at lag 1. Where the newer half has another slope, by so much more is the slope uncertain from there on: the
-window may hold a bend. A line is believed for twice its length, no further.
+Lines are fitted by least squares to the last 8, 12, 24 and 48 readings. One counts where chance gives a flat stream
+such a slope once in 200 windows, by Student's t. Each is believed for twice its length; at each lead the shortest
+counts that reaches so far, since a longer one may begin before the ramp. Residuals that follow one another say less
+than as many independent ones: errors are widened by sqrt((1 + r) / (1 - r)), r their correlation at lag 1. Where the
+newer half has another slope, by so much more is the slope uncertain from there on: the window may hold a bend.
 
 Axes: C channels, n rows, W readings of a window.
 """
@@ -17,13 +17,13 @@ import numpy as np
 
 from edgeseq.core.types import F64
 
-WINDOWS = (12, 24, 48)
+WINDOWS = (8, 12, 24, 48)
 """Readings that a line is fitted to."""
 
-LEAST_SLOPE = (4.59, 3.79, 3.51)
-"""Errors of the slope that it must at least be: quantile 0.9995 of Student's t for each window's degrees of freedom."""
+LEAST_SLOPE = (4.32, 3.58, 3.12, 2.95)
+"""Errors of the slope that it must at least be: quantile 0.9975 of Student's t for each window's degrees of freedom."""
 
-REACH = (24, 48, 96)
+REACH = (16, 24, 48, 96)
 """Steps ahead for which a line is believed: twice its length."""
 
 LEAST_KNOWN = 0.75
@@ -43,30 +43,24 @@ class Line(NamedTuple):
     """Standard deviation about the line."""
     level_error: F64
     slope_error: F64
-    reach: F64
-    """Steps ahead for which it is believed."""
 
 
-def fit(values: F64) -> Line:
-    """Fit lines to values (n, C, W), the newest last, NaN where missing."""
-    shape = values.shape[1], values.shape[0]
-    line = Line(*(np.full(shape, np.nan) for _ in Line._fields))
-    for window, least, reach in zip(WINDOWS, LEAST_SLOPE, REACH, strict=True):
+def fit(values: F64) -> list[Line]:
+    """Fit a line to each window of values (n, C, W), the newest last, NaN where missing."""
+    lines = []
+    for window, least in zip(WINDOWS, LEAST_SLOPE, strict=True):
         if window > values.shape[2]:
             break
-        found = _fit(values[:, :, -window:], float(reach))
-        better = np.isnan(line.slope) & (np.abs(found.slope) >= least * found.slope_error)
-        if not np.count_nonzero(better):
-            continue
-        newer = _fit(values[:, :, -window // 2 :], float(reach))
-        bend = np.where(np.isfinite(newer.slope), newer.slope - found.slope, 0.0)
-        found = found._replace(slope_error=np.hypot(found.slope_error, bend))
-        for kept, new in zip(line, found, strict=True):
-            np.copyto(kept, new, where=better)
-    return line
+        line = _fit(values[:, :, -window:])
+        newer = _fit(values[:, :, -window // 2 :])
+        bend = np.where(np.isfinite(newer.slope), newer.slope - line.slope, 0.0)
+        is_line = np.abs(line.slope) >= least * line.slope_error
+        line = line._replace(slope_error=np.hypot(line.slope_error, bend))
+        lines.append(Line(*(np.where(is_line, part, np.nan) for part in line)))
+    return lines
 
 
-def _fit(values: F64, reach: float) -> Line:
+def _fit(values: F64) -> Line:
     """Fit one window (n, C, W)."""
     W = values.shape[2]
     known = np.isfinite(values)
@@ -92,14 +86,19 @@ def _fit(values: F64, reach: float) -> Line:
         level_error = np.sqrt(widened * (1 / count + mean_t**2 / spread))
     level = origin[..., 0] + mean_y - slope * mean_t
     usable = (count >= LEAST_KNOWN * W) & known[:, :, -1] & (slope != 0)
-    parts = (level, slope, np.sqrt(variance), level_error, slope_error, np.full_like(slope, reach))
+    parts = (level, slope, np.sqrt(variance), level_error, slope_error)
     return Line(*(np.where(usable, part, np.nan).T for part in parts))
 
 
-def ahead(line: Line, leads: F64) -> tuple[F64, F64]:
-    """Follow lines to leads (K,) → mean and standard deviation (C, K, n); NaN beyond their reach."""
+def ahead(lines: list[Line], leads: F64) -> tuple[F64, F64]:
+    """Follow lines to leads (K,) → mean and standard deviation (C, K, n); NaN where none reaches."""
     lead = leads[:, None]
-    level, slope, scatter, level_error, slope_error, reach = (part[:, None] for part in line)
-    mean = np.where(lead <= reach, level + slope * lead, np.nan)
-    deviation = np.sqrt(scatter**2 + level_error**2 + (lead * slope_error) ** 2)
+    shape = len(lines[0].level), len(leads), lines[0].level.shape[1]
+    mean, deviation = np.full(shape, np.nan), np.full(shape, np.nan)
+    # The longest first: shorter ones take the place of it as far as they reach.
+    for line, reach in reversed(list(zip(lines, REACH, strict=False))):
+        level, slope, scatter, level_error, slope_error = (part[:, None] for part in line)
+        reached = (lead <= reach) & np.isfinite(slope)
+        np.copyto(mean, level + slope * lead, where=reached)
+        np.copyto(deviation, np.sqrt(scatter**2 + level_error**2 + (lead * slope_error) ** 2), where=reached)
     return mean, deviation
