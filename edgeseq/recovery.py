@@ -5,7 +5,8 @@ what the older one may hold of the same commit is not applied twice. A later jou
 may have been made and never used.
 
 A snapshot that the disk cannot give is passed over where the one before it and its journals lead to the same state;
-where they do not, nothing is begun anew behind an operator's back.
+where they do not, nothing is begun anew behind an operator's back. It stays where it is, since the next start may read
+it: so what follows goes into no journal older than it.
 """
 
 from __future__ import annotations
@@ -60,12 +61,13 @@ def files(folder: Path) -> set[tuple[str, int]]:
 def recover(folder: Path, notify: Notify, disk: Disk) -> Found:
     """Read the folder, and keep aside what is damaged. Raises StorageError."""
     found = Found()
-    found.base, found.snapshot = _newest_snapshot(folder, notify, disk)
-    _read_journals(folder, found, notify, disk)
+    found.base, found.snapshot, passed_over = _newest_snapshot(folder, notify, disk)
+    _read_journals(folder, found, passed_over, notify, disk)
     return found
 
 
-def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Snapshot | None]:
+def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Snapshot | None, int]:
+    """Read the newest snapshot that checks → its generation, itself, and the generation of one passed over, or 0."""
     seen = files(folder)
     generations = sorted((g for kind, g in seen if kind == "snapshot"), reverse=True)
     for generation in generations:
@@ -73,12 +75,11 @@ def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Sna
         try:
             good = snapshot.read(path, generation)
         except StorageError as fault:
-            found = _before_unreadable(folder, generation, generations, fault)
+            older, good = _before_unreadable(folder, generation, generations, fault)
             notify("snapshot.rejected", path=str(path), is_older_tried=True, reason=fault.found)
-            _set_aside(path, notify, disk)
-            return found
+            return older, good, generation
         if good:
-            return generation, good
+            return generation, good, 0
         notify("snapshot.rejected", path=str(path), is_older_tried=generation != generations[-1])
         _set_aside(path, notify, disk)
     if generations and ("journal", 0) not in seen:
@@ -90,7 +91,7 @@ def _newest_snapshot(folder: Path, notify: Notify, disk: Disk) -> tuple[int, Sna
         if (spare := folder / journal.SPARE).exists():
             with storage_faults("an old journal cannot be removed", spare):
                 disk.remove(spare)
-    return 0, None
+    return 0, None, 0
 
 
 def _before_unreadable(
@@ -130,10 +131,10 @@ def _leads_to(folder: Path, older: int, generation: int) -> bool:
     return begun is not None and begun.length_bytes > 0 and begun.first == following
 
 
-def _read_journals(folder: Path, found: Found, notify: Notify, disk: Disk) -> None:
+def _read_journals(folder: Path, found: Found, passed_over: int, notify: Notify, disk: Disk) -> None:
     """Read the chain from the snapshot's generation on, as far as it is whole."""
     found.generation = found.base
-    left = _chain(folder, found.base)
+    left = _chain(folder, found.base, passed_over)
     while left:
         generation, contents = next(iter(left.items()))
         is_next = generation == found.base
@@ -162,13 +163,16 @@ def _read_journals(folder: Path, found: Found, notify: Notify, disk: Disk) -> No
         found.journal = None
 
 
-def _chain(folder: Path, base: int) -> dict[int, Contents]:
-    """Read the journals from `base` on that say something: generation → contents, each up to where the next begins."""
+def _chain(folder: Path, base: int, passed_over: int = 0) -> dict[int, Contents]:
+    """Read the journals from `base` on that say something: generation → contents, each up to where the next begins.
+
+    That of a snapshot that was passed over says where to go on.
+    """
     generations = sorted((g for kind, g in files(folder) if kind == "journal" and g >= base), reverse=True)
     chain: dict[int, Contents] = {}
     for generation in generations:
         contents = journal.read(path_of(folder, "journal", generation), generation)
-        if not contents.frames and not contents.corrupt_bytes and generation != base:
+        if not contents.frames and not contents.corrupt_bytes and generation not in (base, passed_over):
             continue
         taken_over = [later.first for later in chain.values() if later.frames]
         chain[generation] = contents.until(min(taken_over)) if taken_over else contents

@@ -237,18 +237,42 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, name: str, error: int = errn
 def test_store_unreadable_snapshot_previous_gives_same_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the disk does not give the newest snapshot, the one before and its journals do; it is told and kept."""
+    """Where the disk does not give the newest snapshot, the one before and its journals do, and it is told.
+
+    The file stays: whether the next starts can read it or not, they find the same, and what was committed meanwhile.
+    """
     scenario(tmp_path, Disk(), [])
-    log = Log()
+    expected = [float(value) for value in range(12)]
+    for is_readable in (False, False, True, False):
+        log = Log()
+        with monkeypatch.context() as patch:
+            if not is_readable:
+                refuse_to_read(patch, "snapshot-4.bin")
+            store, found = open_store(tmp_path, is_journaling=True, notify=log)
+        assert values(found) == expected
+        assert log.names == ([] if is_readable else ["snapshot.rejected"])
+        expected.append(77.0 + len(expected))
+        commit(store, expected[-1])
+        store.close()
+    store, found = open_store(tmp_path, is_journaling=True, notify=Log())
+    for _ in range(2):
+        rotate(store, values(found))
+    store.close()
+    assert reopen(tmp_path) == expected
+    assert not (tmp_path / "snapshot-4.bin").exists()
+
+
+def test_store_unreadable_snapshot_may_be_read_again_when_the_older_one_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that did not give a snapshot once has not cost it: it is the one that counts, should the other go bad."""
+    scenario(tmp_path, Disk(), [])
     with monkeypatch.context() as patch:
         refuse_to_read(patch, "snapshot-4.bin")
-        assert reopen(tmp_path, log) == list(range(12))
-        assert log.names == ["snapshot.rejected", "file.rejected"]
-    assert (tmp_path / "snapshot-4.corrupt").exists()
-    store, found = open_store(tmp_path, is_journaling=True, notify=Log())
+        store, _ = open_store(tmp_path, is_journaling=True, notify=Log())
     commit(store, 77)
-    rotate(store, [*values(found), 77])
     store.close()
+    (tmp_path / "snapshot-3.bin").write_bytes(b"damaged")
     assert reopen(tmp_path) == [*range(12), 77]
 
 
