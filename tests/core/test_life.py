@@ -185,6 +185,15 @@ def test_of_two_kinds_of_behaviour_the_first_stays() -> None:
 
 
 @pytest.mark.usefixtures("told_what_to_say")
+def test_a_spike_that_is_novel_too_is_no_more_severe_for_it() -> None:
+    """What joins a spike without giving it a name makes it no worse than a spike can be."""
+    bench = Bench()
+    bench.scores |= {NOVELTY: 90.0}
+    assert bench.take(20.0, 10.0) == ["spike opened"]
+    assert bench.all[-1].severity == "warning"
+
+
+@pytest.mark.usefixtures("told_what_to_say")
 def test_an_alert_goes_on_while_anything_speaks_for_it() -> None:
     """One incident is one alert: it clears when all of its kinds have been good for as long as it takes."""
     bench = Bench()

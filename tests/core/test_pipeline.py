@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.types import (
+    Alerting,
     AlertKind,
     Forecast,
     Limits,
@@ -164,7 +165,8 @@ def test_late_reading_counted_and_state_untouched() -> None:
 
 def test_spike_opens_at_once_and_clears_after_six_good_samples() -> None:
     """One reading outside the band opens a spike; six inside clear it; the season raises nothing."""
-    state = node(msgspec.structs.replace(PLAIN, season_steps=0))
+    only_spikes = Alerting(kinds=(AlertKind.SPIKE,))
+    state = node(msgspec.structs.replace(PLAIN, season_steps=0, alerting=only_spikes))
     messages = wave(500)
     messages[400] = message("t/a", 60 * 400, 60.0)
     # The reading after a spike is judged against the spike itself, and so is the first of the six that is bad.

@@ -12,7 +12,16 @@ import pytest
 
 from edgeseq.core import pipeline
 from edgeseq.core.forecast import RecurrentState
-from edgeseq.core.types import F32, AlertKind, Message, Options, StreamReset, StreamRule, StreamSwitched
+from edgeseq.core.types import (
+    F32,
+    Alerting,
+    AlertKind,
+    Message,
+    Options,
+    StreamReset,
+    StreamRule,
+    StreamSwitched,
+)
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.support.streams import (
     MODEL,
@@ -116,7 +125,8 @@ def test_coarse_sensor_still_shows_a_real_spike() -> None:
 def test_constant_stream_that_begins_to_switch_raises_one_spike() -> None:
     """The first move of a stream that was constant is a spike; moves of that size are known from then on."""
     values = [5.0] * 400 + [6.0 if k // 20 % 2 == 0 else 5.0 for k in range(600)]
-    events = run(node(UNSEASONAL), [message("t/a", 60 * k, v) for k, v in enumerate(values)])
+    only_spikes = msgspec.structs.replace(UNSEASONAL, alerting=Alerting(kinds=(AlertKind.SPIKE,)))
+    events = run(node(only_spikes), [message("t/a", 60 * k, v) for k, v in enumerate(values)])
     spikes = alerts(events, AlertKind.SPIKE)
     assert [e.event_type for e in spikes] == ["opened", "cleared"]
     assert spikes[0].time_ns == 400 * PERIOD

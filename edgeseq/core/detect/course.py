@@ -121,8 +121,8 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
         ledger.put(table, other, None)
         table["good"][at] = table["good_now"][at] = 0
         return [_update(table, at, entry, sample, shown)]
-    if shown > entry.shown:
-        return [_update(table, other, entry, sample, shown)]
+    if min(shown, worst(other.kind)) > entry.shown:
+        return [_update(table, other, entry, sample, min(shown, worst(other.kind)))]
     ledger.put(table, other, entry)
     return []
 
