@@ -383,7 +383,7 @@ class Daemon:
             self.schedule.stop()
             self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
             self.schedule.start()
-        self.send(info(node), *announce(node.context, node.render_state))
+        self.send(*look(node), info(node), *announce(node.context, node.render_state))
 
     def finish(self) -> None:
         """Take the messages that still wait: of QoS 0 nobody would send them again. Raises StorageError."""

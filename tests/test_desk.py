@@ -80,9 +80,9 @@ class Bench:
         """Let it end without a word, as a crash would."""
         node = self.daemon.node
         assert node.store
-        assert node.desk
         node.store.close()
-        node.desk.ledger.close()
+        if node.desk:
+            node.desk.ledger.close()
         self.daemon.link.close()
         self.daemon.inbox.close()
 
@@ -434,6 +434,21 @@ def test_reload_keeps_what_people_have_said(bench: Bench) -> None:
     bench.read(5, 50.0)
     assert bench.kinds() == []
     assert bench.last("bridge/alerts")["alerts"][0]["muted"] is True
+    bench.read(6, 50.0, "t/b")
+    bench.ask("snooze", stream="t-b-v", duration="1d")
+    bench.read(7, 50.0)
+    bench.tick()
+    assert bench.last("t-b-v/anomaly") == "OFF"
+    sent = len(bench.sent)
+    bench.daemon.reload()
+    assert [out.payload for out in bench.sent[sent:] if out.topic.endswith("t-b-v/anomaly")][-1] == b"OFF"
+    assert b"ON" not in {out.payload for out in bench.sent[sent:]}
+    bench.path.write_text(text.replace("requests = true", "requests = false"), encoding="utf-8")
+    bench.daemon.reload()
+    assert bench.daemon.node.desk is None
+    views = bench.daemon.node.render_state.views.values()
+    assert [one.alert.muted for view in views for one in view.open.values()] == [False, False]
+    bench.daemon.link.unacknowledged = list  # type: ignore[method-assign]
 
 
 def test_alert_id_of_the_list_is_that_of_the_event(bench: Bench) -> None:
