@@ -54,7 +54,9 @@ def _rule(
         yield f"publish:   {root}/{stream.id}/#{f' for {source}' if source else ''}"
         channels = [name for name in rule.channels if name not in covariates]
         yield from (f"           {root}/{stream.id}/{slug(name)}/# for {name}" for name in channels)
-    if any(has_wildcard(topic) for topic in rule.topics):
+    if rule.decoder is not None:
+        yield f"publish:   {root}/+/# for each number that comes, by the decoder {rule.decoder}"
+    elif any(has_wildcard(topic) for topic in rule.topics):
         yield f"publish:   {root}/+/# for each topic{' and field' if rule.fields else ''} that comes"
 
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from edgeseq.core import keeping, pipeline
+from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.families import MAX_NAME_CHARS
 from edgeseq.core.rows import MAX_DETAIL_CHARS
 from edgeseq.core.types import Message, Options, StreamRule
@@ -19,6 +20,8 @@ from tests.fuzz.payload import Books
 from tests.support.families import EVERY_NS, HOUSEHOLDS, START_NS
 
 S = 10**9
+DECODERS = dict(FAMILIES)
+"""Imported here, so that they are traced."""
 OPTIONS = Options(max_streams=40, max_payload_bytes=1024)
 MOST_FACTS_BYTES = 4_000_000
 LOOK_EVERY = 500

@@ -16,7 +16,7 @@ from edgeseq.bundle.archive import pack
 from edgeseq.core.decode import decode
 from edgeseq.core.registry import Registry
 from edgeseq.core.types import Message, Options, StreamRule
-from tests.fuzz import bundle, packet, snapshot
+from tests.fuzz import bundle, influx, packet, snapshot
 from tests.fuzz.damage import offer
 from tests.fuzz.run import TARGETS
 from tests.support.tiny_bundle import tiny_bundle_path
@@ -89,6 +89,7 @@ FOUND: dict[str, tuple[ModuleType, bytes]] = {
     ),
     "variant's file not listed": (bundle, bytes([bundle.DESCRIPTION]) + unlisted()),
     "refusal that MQTT does not know": (packet, b"\x86\0\x40\3\4\0\x82"),
+    "series that ends in a backslash": (influx, b"\0\0a,b\\\\ c=1"),
     "snapshot of no text": (
         snapshot,
         b'\1{"generation":4,"fingerprint":{"\xff":"1"},"arrays":[],"content":{}}',

@@ -26,6 +26,7 @@ _LINE = re.compile(
 _FIELD = re.compile(rf'(?P<key>(?:[^\\,= "]|\\.)+)=(?P<value>{_TEXT}|[^\\,= "]+)(?:,|$)')
 _SUFFIXES = ("i", "u")
 _BOOLEANS = frozenset({"t", "T", "true", "True", "TRUE", "f", "F", "false", "False", "FALSE"})
+_SERIES = re.compile(r"(?:[^\\ ]|\\.)+")
 _COMMA = re.compile(r"(?<!\\),")
 _MALFORMED = Fault(Reason.MALFORMED, "no line of the line protocol")
 
@@ -123,12 +124,13 @@ def _source(topic: str, name: str) -> tuple[str, str]:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    r"""Part series and field at the last space that is not escaped.
+    r"""Part series and field at the first space that is not escaped.
 
     >>> _parted(r"cpu,host=a\ b usage_idle")
     ('cpu,host=a\\ b', 'usage_idle')
     """
-    at = next(i for i in range(len(name) - 1, 0, -1) if name[i] == " " and name[i - 1] != "\\")
+    match = _SERIES.match(name)
+    at = match.end() if match else 0
     return name[:at], name[at + 1 :]
 
 
