@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from edgeseq.commands.replay import replay
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import F64, Outgoing
-from tests.bench.alerts import nab, nab_files, peers, play, skab
+from tests.bench.alerts import global_bundles, nab, nab_files, peers, play, skab
 from tests.bench.alerts.faults import Fault
 from tests.bench.alerts.injected import judge
 from tests.bench.alerts.injected_peers import once_a_week
@@ -31,6 +31,7 @@ from tests.bench.alerts.nab_score import (
 from tests.bench.alerts.page import page
 from tests.bench.alerts.parts import Album, Mark, Span
 from tests.bench.alerts.plan import Placed
+from tests.bench.datasets import DataSet
 
 STANDARD = Costs(tp=1.0, fp=0.11, fn=1.0)
 HOUR_NS = 3600 * 10**9
@@ -128,6 +129,35 @@ def test_nab_part_scores_any_folder_laid_out_like_nab_and_says_what_is_absent(
     hit = next(m for m in picture.marks if m.verdict == "hit")
     assert hit.row == 420
     assert nab.run(tmp_path / "nab", Album()).rows[0]["not_available"]
+
+
+def a_set(name: str, rows: int, period_s: int, start_ns: int = 0) -> DataSet:
+    """Make a data set that tells its rows by number."""
+    values = np.arange(float(rows))[:, None]
+    return DataSet(name, values, ("x",), values[:, :0], (), period_s, start_ns, rows, rows, rows, counts=True)
+
+
+def test_global_bundles_train_on_sets_of_the_period_or_a_part_of_it() -> None:
+    """A finer set gives every so manieth reading from a midnight on, all the same rows; a much shorter one none."""
+    hour = 3600
+    fine = a_set("fine", 12_000, 600, start_ns=20 * HOUR_NS)
+    table, names = global_bundles.together(
+        [a_set("long", 2500, hour), fine, a_set("short", 900, hour)], hour * 10**9
+    )
+    assert names == ["long", "fine"]
+    assert table is not None
+    assert table.columns == ["time", "long x", "fine x"]
+    assert len(table) == 2000
+    assert table["fine x"][:3].to_list() == [24, 30, 36]
+    assert global_bundles.together([], hour * 10**9) == (None, [])
+
+
+def test_settings_say_only_what_is_not_as_shipped() -> None:
+    """The shipped thresholds are applied by saying nothing of them."""
+    assert play.Settings().lines(HOUR_NS) == []
+    settings = play.Settings(2.0, {HOUR_NS: Path("/x.edgeseq")})
+    assert settings.lines(HOUR_NS) == ["sensitivity = 2", 'bundle = "/x.edgeseq"']
+    assert settings.lines(2 * HOUR_NS) == ["sensitivity = 2"]
 
 
 # --- play -------------------------------------------------------------------------------------------------------
