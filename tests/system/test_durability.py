@@ -25,6 +25,7 @@ pytestmark = pytest.mark.system
 
 STREAMS = 50
 STEPS = 60
+KILLS = 5
 T0_S = 1_760_000_000
 """A time in the past: nothing is refused as coming from the future."""
 
@@ -178,9 +179,9 @@ def test_daemon_killed_five_times_same_as_undisturbed(
         node.start()
         node.wait_for_event("broker.connected")
         wait_until(lambda: watcher.texts("edgeseq/n/bridge/state"), "online")
-        publish(sensor, range(STEPS))
-        for _ in range(5):
+        for part in range(KILLS):
             before = acknowledged(broker)
+            publish(sensor, range(STEPS * part // KILLS, STEPS * (part + 1) // KILLS))
             wait_until_acknowledged(broker, before + rng.randint(1, 400))
             node.kill()
             assert acknowledged(broker) > before
