@@ -20,6 +20,9 @@ WORD_BYTES = 8
 _PADDING = 8
 """Words between the quantities of a `Work`: at distances of 4096 bytes a processor's cache would hold few of them."""
 
+_FEW_ROWS = 8
+"""Of works that are kept to be used again."""
+
 
 class Column(msgspec.Struct, frozen=True):
     """One quantity of every stream: shape of a row's part, dtype, and the value of a new row."""
@@ -90,6 +93,7 @@ class Table:
         self.notes: dict[Any, Any] = {}
         """What only few rows have, by a key that begins with the row; `detect.ledger` says what."""
         self._pairs: dict[str, Pairs] = {}
+        self._idle: dict[int, Work] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Give the column as a writable view of its rows."""
@@ -129,8 +133,15 @@ class Table:
         return self.rows - 1
 
     def gather(self, rows: I64) -> Work:
-        """Copy the words of different rows (n,), to be worked on."""
-        return Work(self, rows)
+        """Copy the words of different rows (n,), to be worked on until they are put back."""
+        work = self._idle.pop(len(rows), None) or Work(self, len(rows))
+        work.take(rows)
+        return work
+
+    def release(self, work: Work) -> None:
+        """Use a work of few rows again: making its views anew costs a tenth of what is done to them."""
+        if len(work) <= _FEW_ROWS:
+            self._idle[len(work)] = work
 
     def reset(self, rows: NDArray[Any], names: Iterable[str]) -> None:
         """Set the named columns of some rows back to their initial values."""
@@ -179,16 +190,22 @@ class Table:
 
 
 class Work:
-    """Some rows' words, copied, quantity by quantity: the last axis of each column is the row. `put` keeps them."""
+    """Some rows' words, copied, quantity by quantity: the last axis of each column is the row. `put` keeps them.
 
-    def __init__(self, table: Table, rows: I64) -> None:
+    After that nothing may look at its views any more: another batch of as many rows may be worked on in them.
+    """
+
+    def __init__(self, table: Table, size: int) -> None:
         self.table = table
-        self.rows = rows
-        words = table.words
-        self._floats = np.empty((words.shape[1], len(rows) + _PADDING))[:, : len(rows)]
-        self._floats[...] = words.take(rows, axis=0).T
+        self.rows: I64 = np.zeros(size, dtype=np.int64)
+        self._floats = np.empty((table.words.shape[1], size + _PADDING))[:, :size]
         self._integers = self._floats.view(np.int64)
         self._views: dict[str, NDArray[Any]] = {}
+
+    def take(self, rows: I64) -> None:
+        """Copy the words of different rows, as many as it has."""
+        self.rows = rows
+        self._floats[...] = self.table.words.take(rows, axis=0).T
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -204,8 +221,9 @@ class Work:
         return view
 
     def put(self) -> None:
-        """Write the rows back."""
+        """Write the rows back, for good."""
         self.table.words[self.rows] = self._floats.T
+        self.table.release(self)
 
 
 def _side_by_side(columns: Mapping[str, Column]) -> dict[str, slice]:

@@ -90,3 +90,21 @@ def test_columns_beside_each_other_are_views_of_one_matrix_that_grows() -> None:
     assert table["s.count"][7].tolist() == [[1, 2, 3], [5, 6, 7]]
     table.reset(np.array([7]), beside)
     assert pairs.matrix[14:16].tolist() == [[0, 1, 2, 3]] * 2
+
+
+def test_a_work_that_is_put_back_is_used_again_and_two_at_a_time_are_apart() -> None:
+    """Small works are recycled, each for one batch at a time; what was put stays put."""
+    table = table_of(9)
+    first, second = table.gather(np.array([1, 2])), table.gather(np.array([3, 4]))
+    first["step"][...] = 10, 20
+    second["step"][...] = 30, 40
+    first.put()
+    again = table.gather(np.array([5, 1]))
+    assert again is first
+    assert again["step"].tolist() == [5, 10]
+    again["step"][...] = 50, 11
+    second.put()
+    again.put()
+    assert table["step"].tolist() == [0, 11, 20, 30, 40, 50, 6, 7, 8]
+    table.add_row()
+    assert table.gather(np.array([9, 1]))["step"].tolist() == [-1, 11]
