@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeseq.core.detect import record
 from edgeseq.core.detect.kinds import Closed
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64, I64, Bool
@@ -21,13 +22,15 @@ PROFILE_DAYS = 10.0
 
 MEAN_RATE = 1 / 12
 """Of the mean departure: twelve readings, beyond a single spike's reach (a twelfth of it) and within a shift's."""
-QUICK_RATE = 1 / 2
-"""Of the quick mean that it is compared with: its lead over the slow one is .58 of a jump, .14 of a ramp of 72."""
 JUMP_MEMORY = 0.99
-"""What is left of that lead after each reading: a jump is remembered for some hundred."""
+"""What is left of the greatest change from one reading to the next after each: it is remembered for some hundred."""
+
+MOST = 4.0
+"""Records of the mean departure that a single reading lies from it at most: it moves that mean by a third of one."""
 
 JUMP_SHARE = 0.35
-"""Least lead, as a share of the departure, that makes it a level shift; less is a drift: between .58 and .14."""
+"""Least change at once, as a share of the departure, that makes it a level shift: a ramp is below after three readings,
+a shift that takes more of them is a drift."""
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -38,12 +41,13 @@ def columns(channels: int) -> dict[str, Column]:
         "departure_count": Column((channels, BINS), "int32", 0),
         "departure": Column(c, init=np.nan),
         "departure_mean": Column(c),
-        "departure_quick": Column(c),
         "departure_jump": Column(c),
+        **record.columns("departure_mean", channels),
+        **record.columns("departure_change", channels),
     }
 
 
-PASSING = ("departure", "departure_mean", "departure_quick", "departure_jump")
+PASSING = ("departure", "departure_mean", "departure_jump")
 """Columns that a gap longer than the history makes worthless."""
 
 
@@ -52,14 +56,18 @@ def follow(table: Table, work: Work, closed: Closed) -> None:
     value, seen = closed.samples.value, closed.samples.observed
     at = (work.rows, slice(None), bins(closed.samples.time_ns))
     mean, count = table["departure_profile"][at].T, table["departure_count"][at].T
+    average, kept = work["departure_mean"], work["departure_mean_record"]
+    most = np.where(kept > 0, MOST * kept, np.inf)
     departure = np.where(count > 0, value - mean, 0.0)
     departure[~seen] = np.nan
+    moved = np.clip(departure - average, -most, most)
     slow = closed.period_ns / (PROFILE_DAYS * BIN_NS)
     rate = np.where(seen, np.maximum(min(slow, 1.0), 1 / (count + 1)), 0.0)
-    table["departure_profile"][at] = np.where(seen, mean + rate * (value - mean), mean).T
+    learned = np.where(count > 0, mean + rate * (average + moved), value)
+    table["departure_profile"][at] = np.where(seen, learned, mean).T
     table["departure_count"][at] = (count + seen).T
-    work["departure"][...] = departure
-    _smooth(work, departure, seen)
+    _jump(work, departure, closed)
+    np.copyto(average, average + MEAN_RATE * moved, where=seen)
 
 
 def bins(time_ns: I64) -> I64:
@@ -67,17 +75,19 @@ def bins(time_ns: I64) -> I64:
     return time_ns // BIN_NS % BINS
 
 
-def _smooth(work: Work, departure: F64, seen: Bool) -> None:
-    mean, quick, jump = (work[f"departure_{part}"] for part in ("mean", "quick", "jump"))
-    np.copyto(mean, mean + MEAN_RATE * (departure - mean), where=seen)
-    np.copyto(quick, quick + QUICK_RATE * (departure - quick), where=seen)
-    lead = np.abs(quick - mean)
-    np.copyto(jump, np.maximum(lead, JUMP_MEMORY * jump), where=seen)
+def _jump(work: Work, departure: F64, closed: Closed) -> None:
+    """Remember the greatest change from one reading to the next that is more than this stream's noise."""
+    before, jump = work["departure"], work["departure_jump"]
+    change = np.abs(departure - before)
+    learning = work["run_samples"] <= closed.learning_steps
+    ratio = record.judge(work, "departure_change", change, closed.period_ns, learning, 0.0)
+    jump[...] = np.maximum(np.where(ratio >= 1, change, 0.0), JUMP_MEMORY * jump)
+    before[...] = departure
 
 
-def jumped(work: Work, size: F64) -> Bool:
-    """Tell where a deviation of this size (C, n) came at once."""
-    sudden: Bool = work["departure_jump"] >= JUMP_SHARE * size
+def jumped(work: Work, size: F64, share: float = JUMP_SHARE) -> Bool:
+    """Tell where at least a share of a deviation of this size (C, n) came at once."""
+    sudden: Bool = work["departure_jump"] >= share * size
     return sudden
 
 

@@ -6,6 +6,7 @@ The package's docstring says what a detector is and how it is called.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgeseq.core.detect import (
     novelty,
     profile,
     relation,
+    spike,
     variance,
 )
 from edgeseq.core.detect.kinds import (
@@ -64,7 +66,8 @@ DETECTORS: list[Detector] = [
 
 def columns(channels: int) -> dict[str, Column]:
     """Declare the state of all detectors."""
-    return {name: column for one in DETECTORS for name, column in one.columns(channels).items()}
+    own = {name: column for one in DETECTORS for name, column in one.columns(channels).items()}
+    return own | spike.columns(channels)
 
 
 def worthless() -> tuple[str, ...]:
@@ -72,13 +75,30 @@ def worthless() -> tuple[str, ...]:
     return tuple(name for one in DETECTORS for name in one.worthless)
 
 
+MOST = 1e30
+"""No sensor measures more: the square of such a number is finite in float64, and the number itself in float32."""
+
+
 def scores(table: Table, work: Work, closed: Closed) -> dict[int, Scores]:
     """Ask all detectors → kind and what they say; only finite scores of observed targets are judged."""
-    said = {one.kind: one.score(table, work, closed) for one in DETECTORS}
+    bounded = _bounded(closed)
+    said = {one.kind: one.score(table, work, bounded) for one in DETECTORS}
+    spike.learn(work, bounded)
     judged = closed.samples.observed & (np.arange(len(closed.samples.observed)) < closed.targets)[:, None]
     return {
         kind: scored._replace(score=np.where(judged, scored.score, np.nan)) for kind, scored in said.items()
     }
+
+
+def _bounded(closed: Closed) -> Closed:
+    """Keep readings and forecasts beyond what any sensor measures from becoming infinite in what is learned."""
+    value, expected = np.clip(closed.samples.value, -MOST, MOST), np.clip(closed.band.expected, -MOST, MOST)
+    return replace(
+        closed,
+        samples=replace(closed.samples, value=value),
+        band=replace(closed.band, expected=expected),
+        forecasts=np.clip(closed.forecasts, -MOST, MOST),
+    )
 
 
 def accept(table: Table, work: Work, i: int, channel: int, kind: int) -> None:

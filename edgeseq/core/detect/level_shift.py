@@ -17,6 +17,13 @@ from edgeseq.core.types import F64
 LEAD = 8
 """Of the forecasts that are compared: beyond the three readings that show a shift, near enough to be narrow."""
 
+SCATTER = 2.0
+"""Times the nearest of the three that the farthest is away at most: of noise that has grown three may lie on one side,
+too, but seldom together."""
+
+SOON_SHARE = 0.7
+"""Least share of that distance that must have come with one reading; the noise of the last hundred may do for less."""
+
 PASSING = ("level_before", *departure.PASSING)
 """Columns that a gap longer than the history makes worthless."""
 
@@ -27,7 +34,6 @@ def columns(channels: int) -> dict[str, Column]:
         "level_before": Column((2, channels), init=np.nan),
         **departure.columns(channels),
         **record.columns("level", channels),
-        **record.columns("departure_mean", channels),
         "departure_ratio": Column((channels,)),
     }
 
@@ -49,7 +55,7 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
     sure = record.judge(work, "departure_mean", found, period_ns, still, least)
     sure = np.where(still, np.nan, sure)
     work["departure_ratio"][...] = sure
-    sudden = np.where(departure.jumped(work, off), soon, 0.0)
+    sudden = np.where(departure.jumped(work, off, SOON_SHARE), soon, 0.0)
     stays = np.where(departure.jumped(work, found), sure, 0.0)
     return Scores(np.where(learning, np.nan, np.fmax(sudden, stays)), expected=expected)
 
@@ -61,10 +67,10 @@ def _expected(closed: Closed) -> F64:
 
 
 def _same_side(work: Work, residual: F64) -> F64:
-    """Give the least distance of three residuals in a row, 0 where they are not on one side (C, n)."""
+    """Give the least distance of three residuals in a row, 0 where they are not on one side, or scatter (C, n)."""
     before = work["level_before"]
     least = np.minimum(np.minimum(before[0], before[1]), residual)
     most = np.maximum(np.maximum(before[0], before[1]), residual)
     before[0], before[1] = before[1], residual
-    distance: F64 = np.maximum(least, -most)
-    return np.maximum(distance, 0.0)
+    near, far = np.maximum(least, -most), np.maximum(most, -least)
+    return np.where(np.isnan(near), np.nan, np.where(far <= SCATTER * near, near, 0.0))

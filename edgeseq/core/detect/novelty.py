@@ -32,7 +32,9 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
     """Score a closed step by what is new in it, then learn it."""
     samples = closed.samples
     unseen = seen_map.distance(table, work, samples.value, samples.observed)
-    unusual = hourly.excess(table, work, samples.value, samples.observed, samples.time_ns)
+    unusual = hourly.excess(
+        table, work, seen_map.within(work, samples.value), samples.observed, samples.time_ns
+    )
     learned = samples.observed & (work["run_samples"] > closed.learning_steps)
     age = work["run_samples"]
     ratio = surprise.judge(

@@ -74,9 +74,17 @@ def distance(table: Table, work: Work, value: F64, seen: Bool) -> F64:
         _mark(table, work, point[:, channel, i], channel, i)
     _begin(work, seen, mapped)
     mean, n = work["novelty_mean"], work["novelty_seen"]
-    np.copyto(mean, mean + np.maximum(MEAN_RATE, 1 / (n + 2)) * (value - mean), where=seen)
+    # No further than the range goes by now: one wild number would move it for thousands of readings.
+    moved = within(work, value) - mean
+    np.copyto(mean, mean + np.maximum(MEAN_RATE, 1 / (n + 2)) * moved, where=seen)
     n += seen
     return found
+
+
+def within(work: Work, value: F64) -> F64:
+    """Bound readings (C, n) by the range that `distance` has just let grow."""
+    bounded: F64 = np.clip(value, work["novelty_low"][0], work["novelty_high"][0])
+    return bounded
 
 
 def _start(work: Work, value: F64, seen: Bool) -> None:
@@ -98,7 +106,8 @@ def _is_near(table: Table, work: Work, point: F64, channel: I64, i: I64) -> Bool
     words |= flat.take(first + np.maximum(at[1] - 1, 0))
     words |= flat.take(first + np.minimum(at[1] + 1, SIDE - 1))
     words |= (words << _ONE) | (words >> _ONE)
-    return inside & ((words >> at[0].astype(np.uint64)) & _ONE).astype(np.bool_)
+    inside &= (words >> at[0].astype(np.uint64)) & _ONE != 0
+    return inside
 
 
 def _nearest(table: Table, work: Work, point: F64, channel: I64, i: I64) -> F64:

@@ -11,6 +11,7 @@ the stream for good.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ eight weeks was 1.1 to 1.5 times that of two weeks of hours); Gaussian ones are 
 MARGIN = 1.25
 """What the record is stretched by however old it is: ties and near misses are no news."""
 
-FADE = 0.14 / 7
-"""Logarithm that a record loses a day: after seven weeks it has halved, so that a stream that grew calm is watched
-closely again."""
+FADE = math.log(MARGIN) / MEMORY_DAYS
+"""Logarithm that a record loses a day: an alarm raises it by the margin at least, MEMORY_DAYS without one undo that. So
+a stream that grew calm is watched closely again, yet by fading alone it alarms no more often than it should."""
 
 HELD = 100
 """Readings that what is new waits before it enters the record, at least; at most twice as many."""

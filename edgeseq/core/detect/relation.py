@@ -19,6 +19,9 @@ from edgeseq.core.types import F64, I64, Bool
 RATE = 0.1
 """Of the smoothed channels: ten readings, so that scatter of single ones does not hide what lasts."""
 
+MOST = 50.0
+"""Standard deviations that a single reading moves the smoothed channels towards: by five of them, whatever it says."""
+
 MEMORY = 8
 """Times of learning that mean and covariance remember."""
 
@@ -28,6 +31,9 @@ MOST_YOUNG = 2.0
 
 RIDGE = 1e-6
 """Share of each variance that is added to it: channels that follow from others exactly leave nothing to invert."""
+
+TINY = 1e-150
+"""Scatter of a channel that is always 0."""
 
 NONE = -1
 """Channel of a stream whose relations are as usual."""
@@ -58,7 +64,7 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
     if C < 2:
         return Scores(scores)
     whole = np.all(closed.samples.observed[:C], axis=0)
-    smooth = _smooth(work, value, whole)
+    smooth = _smooth(work, value, whole, closed.learning_steps)
     count = work["relation_count"]
     learned = whole & (count >= closed.learning_steps)
     distance, parts = np.zeros(len(whole)), np.zeros((C, len(whole)))
@@ -99,20 +105,25 @@ def _by_chance(channels: int) -> float:
     return float(np.sqrt(channels * (1 - spread + 2.326 * np.sqrt(spread)) ** 3))
 
 
-def _smooth(work: Work, value: F64, whole: Bool) -> NDArray[Any]:
+def _smooth(work: Work, value: F64, whole: Bool, learning_steps: int) -> NDArray[Any]:
     smooth, count = work["relation_smooth"], work["relation_count"]
-    np.copyto(smooth, np.where(count == 0, value, smooth + RATE * (value - smooth)), where=whole)
+    scatter = np.sqrt(np.einsum("ccn->cn", work["relation_covariance"]))
+    most = np.where(count >= learning_steps, MOST * scatter, np.inf)
+    moved = np.where(count == 0, value, smooth + RATE * np.clip(value - smooth, -most, most))
+    np.copyto(smooth, moved, where=whole)
     return smooth
 
 
 def _distance(work: Work, smooth: F64, channels: int, at: I64) -> tuple[F64, F64]:
     """Give the distance of the rows at `at` (m,), and how far each channel is from what the others say (C, m)."""
     off = (smooth - work["relation_mean"][:channels])[:, at]
-    covariance = work["relation_covariance"][:channels, :channels, at].transpose(2, 0, 1).copy()
-    least = (record.ROUNDING * work["relation_mean"][:channels, at]) ** 2
-    diagonal = np.arange(channels)
-    covariance[:, diagonal, diagonal] += (RIDGE * covariance[:, diagonal, diagonal].T + least + 1e-300).T
-    precision = np.linalg.inv(covariance).transpose(1, 2, 0)
+    covariance = work["relation_covariance"][:channels, :channels, at]
+    scatter = np.sqrt(np.einsum("ccn->cn", covariance)) + record.ROUNDING * np.abs(smooth[:, at]) + TINY
+    # As a correlation, whose elements are at most 1, and the ridge on its diagonal: it can always be inverted.
+    correlation = covariance / scatter[:, None] / scatter[None]
+    correlation[np.arange(channels), np.arange(channels)] = 1 + RIDGE
+    precision = np.linalg.inv(correlation.transpose(2, 0, 1)).transpose(1, 2, 0)
+    off /= scatter
     squared, pulls = np.zeros(len(at)), np.zeros_like(off)
     # One channel after the other: sums must not depend on the batch.
     for c in range(channels):

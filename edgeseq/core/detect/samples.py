@@ -39,8 +39,7 @@ def observe(
     """
     value, observed = samples.value, samples.observed
     same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps)
-    # 1 itself is within the band.
-    bad = [(scores > 1 / settings.sensitivity) & band.live & observed, is_stuck]
+    bad = [(scores > work["spike_threshold"] / settings.sensitivity) & band.live & observed, is_stuck]
     if (limits := settings.limits) is not None:
         bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
     # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.

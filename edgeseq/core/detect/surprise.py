@@ -47,6 +47,14 @@ def columns(name: str, shape: tuple[int, ...]) -> dict[str, Column]:
     }
 
 
+def threshold(work: Work, name: str, terms: Terms, age: I64, period_ns: int) -> F64:
+    """Give the thresholds of streams of some readings (…, n)."""
+    days = np.maximum(age, 1) * (period_ns / DAY_NS)
+    young = np.clip(BUDGET_NS / DAY_NS / days, 1.0, terms.most_young**TAIL) ** (1 / TAIL)
+    found: F64 = terms.least * young * np.exp(work[f"{name}_raised"])
+    return found
+
+
 def judge(
     work: Work, name: str, found: F64, terms: Terms, age: I64, period_ns: int, learned: Bool
 ) -> F64:  # fmt: skip
@@ -63,9 +71,7 @@ def judge(
     """
     raised, rest, alarms = (work[f"{name}_{part}"] for part in ("raised", "rest", "alarms"))
     np.maximum(raised - STEP * period_ns / BUDGET_NS, 0.0, out=raised)
-    days = np.maximum(age, 1) * (period_ns / DAY_NS)
-    young = np.clip(BUDGET_NS / DAY_NS / days, 1.0, terms.most_young**TAIL) ** (1 / TAIL)
-    ratio = found / (terms.least * young * np.exp(raised))
+    ratio = found / threshold(work, name, terms, age, period_ns)
     goes_on = (alarms != 0) & (ratio >= GOES_ON)
     begins = learned & (ratio >= 1) & (rest == 0) & ~goes_on
     told = np.where(goes_on | begins, ratio, np.minimum(ratio, np.nextafter(GOES_ON, 0)))

@@ -31,8 +31,9 @@ def columns(channels: int) -> dict[str, Column]:
 def score(table: Table, work: Work, closed: Closed) -> Scores:
     """Score the scatter of the residuals of lead 1 up to a closed step."""
     residual = np.abs(closed.samples.value - closed.band.expected)
-    before, mean = work["variance_before"], work["variance_mean"]
-    both = np.minimum(residual, before[0])
+    before, mean, kept = work["variance_before"], work["variance_mean"], work["variance_record"]
+    # Nor shall two wild readings move the mean by more than a record.
+    both = np.minimum(np.minimum(residual, before[0]), np.where(kept > 0, kept / RATE, np.inf))
     before[:-1] = before[1:].copy()
     before[-1] = residual
     known = np.isfinite(both)
