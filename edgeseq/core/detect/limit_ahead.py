@@ -6,8 +6,9 @@ of an alert is that of lying beyond the limit at some lead, the largest there is
 leads counts for nothing. The crossing lies where that probability reaches the configured one, its interval where it
 reaches the share of outcomes below the calibrated interval and its complement.
 
-Where persistence serves, which sees no ramp, and the last readings lie on a line (`trend`), the line is the forecast.
-A value beyond a limit is out_of_range and no longer ahead.
+Where persistence serves at all leads, which sees no ramp, and the last readings lie on a line (`trend`), the line is
+the forecast; where a season serves some leads, a line through half a day of it would be none. A value beyond a limit
+is out_of_range and no longer ahead.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def _ahead(table: Table, work: Work, closed: Closed, leads: F64) -> Ahead:
 def _follow_lines(table: Table, work: Work, closed: Closed, leads: F64, ahead: Ahead) -> None:
     """Put lines in the place of persistence, which repeats the last reading at each lead."""
     now = closed.samples.value
-    lazy = ((work["serving"] == pending.BASELINE) & (ahead.value[:, 0] == now)).any(axis=0).nonzero()[0]
+    persists = (work["serving"] == pending.BASELINE) & (ahead.value == now[:, None]).all(axis=1)
+    lazy = persists.any(axis=0).nonzero()[0]
     if len(lazy) == 0:
         return
     window = trend.WINDOWS[-1]
@@ -98,7 +100,7 @@ def _follow_lines(table: Table, work: Work, closed: Closed, leads: F64, ahead: A
     past = table["history"][work.rows[lazy][:, None, None], np.arange(len(now))[None, :, None], at[:, None]]
     past[:, :, -1] = now[:, lazy].T
     mean, deviation = trend.ahead(trend.fit(past), leads)
-    lined = np.isfinite(mean) & (ahead.value[:, :, lazy] == now[:, None, lazy])
+    lined = np.isfinite(mean) & persists[:, None, lazy]
     for part, put in zip(ahead, (mean, deviation, deviation), strict=True):
         part[:, :, lazy] = np.where(lined, put, part[:, :, lazy])
 
