@@ -23,13 +23,25 @@ from functools import lru_cache
 from typing import Any
 
 from edgeseq.core.decoders.family import NOTHING, Family, Memory, Point, Said
+from edgeseq.core.decoders.sparkplug_nodes import (
+    DEVICE_BIRTH,
+    DEVICE_DEATH,
+    NODE_BIRTH,
+    NODE_DEATH,
+    Metric,
+    Payload,
+    count,
+    forget,
+    forget_aliases,
+    learn,
+    node_of,
+)
 from edgeseq.core.instants import LIMIT_NS
 from edgeseq.core.parsing import Fault
 from edgeseq.core.types import Message, Outgoing, Reason
 
-_NODE_BIRTH, _DEVICE_BIRTH, _NODE_DEATH, _DEVICE_DEATH = "NBIRTH", "DBIRTH", "NDEATH", "DDEATH"
-_BIRTHS = frozenset({_NODE_BIRTH, _DEVICE_BIRTH})
-_DEATHS = frozenset({_NODE_DEATH, _DEVICE_DEATH})
+_BIRTHS = frozenset({NODE_BIRTH, DEVICE_BIRTH})
+_DEATHS = frozenset({NODE_DEATH, DEVICE_DEATH})
 _NODES, _DEVICES = frozenset({"NBIRTH", "NDATA", "NDEATH"}), frozenset({"DBIRTH", "DDATA", "DDEATH"})
 
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
@@ -38,18 +50,6 @@ _NUMBERS = frozenset(range(1, 11))
 
 _MS_NS = 10**6
 _ASK_EVERY_NS = 60 * 10**9
-_MOST_NODES, _MOST_ALIASES = 1000, 100_000
-_LONGEST_NAME, _LONGEST_UNIT = 256, 32
-
-_FACTS = {"seq": -1, "bd": -1, "aliases": {}, "units": {}, "asked_ns": 0}
-"""What is known of an edge node: newest seq, its session, alias → [device, name, data type], device/name → unit, when a
-rebirth was last asked for (ns)."""
-
-Metric = Any
-"""A metric of the generated bindings, …"""
-
-Payload = Any
-"""… and a payload."""
 
 
 @lru_cache(maxsize=1)
@@ -74,15 +74,15 @@ def _read(memory: Memory, message: Message) -> Said:
     _, group, kind, edge_node, *rest = message.topic.split("/")
     device = rest[0] if rest else ""
     path = f"{group}/{edge_node}"
-    node = _node(memory, path)
+    node = node_of(memory, path)
     if kind in _DEATHS:
-        _forget(memory, node, kind, device, payload)
+        forget(memory, node, kind, device, payload)
         return NOTHING
     if message.retained and node is not None and (kind not in _BIRTHS or node["seq"] >= 0):
         return NOTHING  # it may be older than what is known
-    is_due = node is not None and not message.retained and _count(memory, node, kind, payload)
+    is_due = node is not None and not message.retained and count(memory, node, kind, payload)
     if kind in _BIRTHS and node is not None:
-        _learn(memory, node, kind, device, payload)
+        learn(memory, node, kind, device, payload)
     points, faults, unknown = _metrics(node, device, payload)
     if unknown:
         why = (
@@ -98,82 +98,6 @@ def _read(memory: Memory, message: Message) -> Said:
 
 
 # --- what is known of a node ------------------------------------------------------------------------------------
-
-
-def _node(memory: Memory, path: str) -> dict[str, Any] | None:
-    """Find what is known of an edge node; None where there are too many to remember another."""
-    node: dict[str, Any] | None = memory.facts.get(path)
-    if node is None and len(memory.facts) < _MOST_NODES:
-        node = memory.facts[path] = {key: {} if value == {} else value for key, value in _FACTS.items()}
-    return node
-
-
-def _count(memory: Memory, node: dict[str, Any], kind: str, payload: Payload) -> bool:
-    """Follow the sequence → whether messages are missing, so that a rebirth is due."""
-    before: int = node["seq"]
-    if kind == _NODE_BIRTH:
-        node["seq"] = payload.seq % 256
-        return False
-    if not payload.HasField("seq"):
-        return False
-    seq = node["seq"] = payload.seq % 256
-    expected = (before + 1) % 256
-    if before < 0 or seq == expected:
-        return before < 0
-    if seq < expected or expected == 0:  # number 0, a birth, may be among those that are missing
-        memory.is_changed = memory.is_changed or bool(node["aliases"])
-        node["aliases"] = {}
-    return True
-
-
-def _learn(memory: Memory, node: dict[str, Any], kind: str, device: str, payload: Payload) -> None:
-    """Take names, types and units of a birth in place of those that were known."""
-    known = {} if kind == _NODE_BIRTH else _without(node["aliases"], device)
-    units = {} if kind == _NODE_BIRTH else {k: u for k, u in node["units"].items() if not _is_of(k, device)}
-    held = sum(len(other["units"]) for other in memory.facts.values())
-    for metric in payload.metrics[: max(0, _MOST_ALIASES - held)]:
-        name = metric.name
-        if type(name) is not str or not 0 < len(name) <= _LONGEST_NAME:
-            continue
-        if kind == _NODE_BIRTH and name == "bdSeq":
-            node["bd"] = metric.long_value or metric.int_value
-        units[f"{device}\n{name}"] = _unit_of(metric)
-        if metric.HasField("alias"):
-            known[str(metric.alias)] = [device, name, metric.datatype]
-    if known != node["aliases"] or units != node["units"]:
-        node["aliases"], node["units"] = known, units
-        memory.is_changed = True
-
-
-def _forget(memory: Memory, node: dict[str, Any] | None, kind: str, device: str, payload: Payload) -> None:
-    """Forget the aliases of what has died: of a device, or of the node that was born with the same bdSeq."""
-    if node is None:
-        return
-    if kind == _DEVICE_DEATH:
-        node["aliases"] = _without(node["aliases"], device)
-        if payload.HasField("seq"):
-            node["seq"] = payload.seq % 256
-        return
-    session = next((m.long_value or m.int_value for m in payload.metrics if m.name == "bdSeq"), node["bd"])
-    if session == node["bd"] or node["bd"] < 0:
-        node["aliases"], node["seq"] = {}, -1
-
-
-def _without(aliases: dict[str, list[Any]], device: str) -> dict[str, list[Any]]:
-    return {alias: known for alias, known in aliases.items() if known[0] != device}
-
-
-def _is_of(key: str, device: str) -> bool:
-    return key.partition("\n")[0] == device
-
-
-def _unit_of(metric: Metric) -> str:
-    """Find a metric's engineering unit among its properties; the name is Ignition's, others have taken it over."""
-    properties = metric.properties
-    for key, value in zip(properties.keys, properties.values, strict=False):
-        if key in ("engUnit", "Engineering Units", "unit") and isinstance(value.string_value, str):
-            return value.string_value[:_LONGEST_UNIT]
-    return ""
 
 
 def _ask(memory: Memory, node: dict[str, Any], message: Message, group: str, edge_node: str) -> None:
@@ -192,12 +116,6 @@ def rebirth(now_ns: int) -> bytes:
     metric.timestamp = payload.timestamp
     encoded: bytes = payload.SerializeToString()
     return encoded
-
-
-def forget_aliases(memory: Memory) -> None:
-    """Begin as if no birth had been seen: some may have been since this was kept."""
-    for node in memory.facts.values():
-        node["aliases"], node["seq"] = {}, -1
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------
@@ -280,7 +198,7 @@ def _passes_by(topic: str) -> bool:
 
 
 def _tells(topic: str) -> bool:
-    return topic.split("/", 3)[2:3] in ([_NODE_BIRTH], [_DEVICE_BIRTH], [_NODE_DEATH], [_DEVICE_DEATH])
+    return topic.split("/", 3)[2:3] in ([NODE_BIRTH], [DEVICE_BIRTH], [NODE_DEATH], [DEVICE_DEATH])
 
 
 def _is_bookkeeping(name: str) -> bool:
