@@ -28,7 +28,7 @@ from tests.bench.alerts.parts import Album, Figures, Found, Mark, Row, Span
 from tests.bench.alerts.play import Alert, Settings, play
 
 SHIPPED = "1"
-SENSITIVITIES = (SHIPPED, "0.5", "0.7", "1.4", "2")
+SENSITIVITIES = (SHIPPED, "0.7", "1.4")
 """The shipped one first: of settings that score alike it is taken."""
 REFRACTORY_ROWS = 100
 """Peers rest as long after an alarm, or each of their exceedances would count."""
