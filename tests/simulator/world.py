@@ -186,9 +186,11 @@ class World:
         """One life of the daemon."""
         if not self.is_calm:
             self.faults.lay_fuse()
+        met = Folder.met
         node = compose.open_node(self.resolved, state_dir=self.folder, log=self.log, disk=self.disk)
         self.promises.after_start(node, self._rotten)
-        self._rotten = ""
+        if Folder.met == met or not self._rotten.startswith("snapshot"):  # else it was not read, and stays
+            self._rotten = ""
         self.had_session = node.had_session
         running = SimulatedDaemon(self, node)
         running.start()
