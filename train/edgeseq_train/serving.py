@@ -35,7 +35,7 @@ def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> 
     _, S, C, H = medians.shape
     leads, rows = pending.leads_up_to(H), np.arange(S)
     at_leads = np.array(leads) - 1
-    table = Table(pending.columns(C, H) | calibrate.columns(C, H) | alert_band.columns(C))
+    table = Table(pending.columns(C, H, season) | calibrate.columns(C, H) | alert_band.columns(C))
     for _ in range(S):
         table.add_row()
     work, anchor, unit = table.gather(rows), np.zeros((C, S)), np.ones((C, S))
