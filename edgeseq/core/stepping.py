@@ -101,7 +101,7 @@ def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
     table, rows = group.table, work.rows
     step, value = work["next_step"], work["next_value"]
     forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
-    closed = _closed(group, work, order, forecasts) if detect.DETECTORS else None
+    closed = _closed(group, work, order, forecasts) if group.rule.alerts else None
     calibrate.learn(work, group.leads, value, forecasts, group.rule.coverage)
     alerts = detect.commit(table, work, step, closed)
     table["history"][rows, :, step % group.ring] = value.T

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeseq.core.detect import ledger
-from edgeseq.core.detect.kinds import AT_ONCE, BEHAVIOUR, LEARNED, SYMPTOMS, Evidence, Place, Settings
+from edgeseq.core.detect.kinds import AT_ONCE, BEHAVIOUR, LEARNED, RANK, Evidence, Place, Settings
 from edgeseq.core.detect.ledger import BAD, OPEN, QUIET, WATCH, Entry
 from edgeseq.core.detect.telling import event, next_seq, severity, worst
 from edgeseq.core.table import Table
@@ -117,7 +117,7 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
     # It has not ended while anything speaks for it.
     table["good_now"][other] = 0
     shown = max(entry.shown, severity(at.kind, sample.evidence.score))
-    if other.kind in SYMPTOMS and at.kind not in SYMPTOMS:
+    if RANK[at.kind] > RANK[other.kind]:
         ledger.put(table, other, None)
         table["good"][at] = table["good_now"][at] = 0
         return [_update(table, at, entry, sample, shown)]

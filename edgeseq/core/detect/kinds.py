@@ -34,8 +34,11 @@ BEHAVIOUR = frozenset(
 )  # fmt: skip
 """Kinds that say in which way a channel behaves unlike itself: at most one of them is open at a time."""
 
-SYMPTOMS = frozenset({SPIKE, NOVELTY})
-"""Those that say little: an alert that opened by one of them takes the name of another kind of BEHAVIOUR."""
+RANK = {SPIKE: 0, NOVELTY: 0, BROKEN_PROFILE: 2} | dict.fromkeys(
+    BEHAVIOUR - {SPIKE, NOVELTY, BROKEN_PROFILE}, 1
+)  # fmt: skip
+"""How much each kind of BEHAVIOUR says: an alert takes the name of one of a higher rank that speaks for it. A spike or
+a novelty is what nearly everything begins with; a day that runs backwards is elsewhere before it is known for one."""
 
 LEARNED = BEHAVIOUR
 """What has been open for as long as a new stream learns is the new normal. Not so limits, silence, a stuck value."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core.detect.record import DAY_NS, TAIL
+from edgeseq.core.detect.record import DAY_NS
 from edgeseq.core.table import Column, Work
 from edgeseq.core.types import F64, I64, Bool
 
@@ -22,6 +22,9 @@ BUDGET_NS = 7 * 86_400 * 10**9
 STEP = 0.14
 """Logarithm that an alarm raises the threshold by, and that a week without takes from it: 15 %, so that a true alarm
 costs little sight, and ten false ones make a stream four times as patient."""
+
+TAIL = 2.0
+"""Exponent of the scores' tails, as in `record`: distances in ranges come in all sizes."""
 
 GOES_ON = 0.8
 """Share of the threshold above which an alarm goes on: `CLEAR_BELOW` of the alerts."""
