@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: deb reproducible test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: bench-alerts deb reproducible test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

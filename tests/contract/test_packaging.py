@@ -95,12 +95,13 @@ def test_make_alone_lists_every_command() -> None:
 
 @pytest.mark.parametrize("status", [0, 1, 5])
 def test_ci_ends_with_the_tests_own_last_line_and_status(status: int, tmp_path: Path) -> None:
-    """What a machine runs is `make test`; nothing follows pytest's summary, and its status is kept."""
+    """What a machine runs ends with `make test`; nothing follows pytest's summary, and its status is kept."""
     for name in ("Makefile", ".ci"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     stand_ins = {
         "pytest": f"echo '=== 1 passed ==='; exit {status}",
-        "make": f'exec {shutil.which("make")} -o check PYTEST={tmp_path}/bin/pytest "$@"',
+        **{program: "echo 0" for program in ("id", "mmdebstrap", "systemd-nspawn")},
+        "make": f'exec {shutil.which("make")} -o check -o deb -o .venv/.installed PYTEST={tmp_path}/bin/pytest "$@"',
     }
     run = subprocess.run(
         [tmp_path / ".ci" / "run"],

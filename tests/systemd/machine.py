@@ -131,8 +131,8 @@ class Machine:
 
     def put(self, file: Path) -> str:
         """Copy a file into it → its path there."""
-        shutil.copy(file, self.root / "root" / file.name)
-        return f"/root/{file.name}"
+        shutil.copy(file, self.root / "opt" / file.name)
+        return f"/opt/{file.name}"
 
     def shown(self, key: str, unit: str = "edgeseq.service") -> str:
         """Give a property of a unit."""
