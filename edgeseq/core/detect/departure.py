@@ -79,9 +79,11 @@ def _jump(work: Work, departure: F64, closed: Closed) -> None:
     """Remember the greatest change from one reading to the next that is more than this stream's noise."""
     before, jump = work["departure"], work["departure_jump"]
     change = np.abs(departure - before)
+    # A young record is not stretched here: nothing alarms by it alone.
+    is_jump = change > record.MARGIN * work["departure_change_record"]
     learning = work["run_samples"] <= closed.learning_steps
-    ratio = record.judge(work, "departure_change", change, closed.period_ns, learning, 0.0)
-    jump[...] = np.maximum(np.where(ratio >= 1, change, 0.0), JUMP_MEMORY * jump)
+    record.judge(work, "departure_change", change, closed.period_ns, learning, 0.0)
+    jump[...] = np.maximum(np.where(is_jump & ~learning, change, 0.0), JUMP_MEMORY * jump)
     before[...] = departure
 
 

@@ -21,6 +21,9 @@ SCATTER = 2.0
 """Times the nearest of the three that the farthest is away at most: of noise that has grown three may lie on one side,
 too, but seldom together."""
 
+NOISES = 3.0
+"""Mean differences of neighbouring residuals that their distance is at least: what they share, not how they differ."""
+
 SOON_SHARE = 0.7
 """Least share of that distance that must have come with one reading; the noise of the last hundred may do for less."""
 
@@ -45,6 +48,8 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
     expected = _expected(closed)
     least = record.ROUNDING * np.abs(value)
     off = _same_side(work, value - expected)
+    # Where noise has grown three readings may lie on one side, too; `variance` follows it.
+    off = np.where(off < NOISES * work["variance_mean"], 0.0, off)
     learning = age <= closed.learning_steps
     soon = record.judge(work, "level", off, period_ns, learning, least)
     # On its first day a stream has no profile to depart from.

@@ -1,7 +1,8 @@
 """Broken profile: a day that does not go as the channel's days go.
 
 The readings of about a day are regressed on the slow daily profile: the slope is near 1 on an ordinary day, whatever
-its level, and falls to 0 and below on one that runs backwards, comes late or does not come.
+its level, and falls to 0 and below on one that runs backwards, comes late or does not come. Such a day lies above its
+profile for a while, and below it for another.
 """
 
 from __future__ import annotations
@@ -27,12 +28,23 @@ MOST = 8.0
 SOME = 0.25
 """Rate of the running means from which on a handful of readings is behind them."""
 
+NEAR_RATE = 1 / 4
+"""Of the mean departure of the last few readings: a quarter of a morning of hours."""
+
+BOTH_SIDES = 0.35
+"""Least share of its greatest mean departure on one side that a broken day has on the other one, too. A level shift and
+a drift depart to one side, though the slope feels them."""
+
 PARTS = ("profile_mean", "profile_expected", "profile_cross", "profile_square")
 
 
 def columns(channels: int) -> dict[str, Column]:
-    """Declare running means of the reading and of its profile, of their product and of the profile's square."""
-    return {**{part: Column((channels,)) for part in PARTS}, **record.columns("profile", channels)}
+    """Declare running means of the reading and of its profile, of their product and of the profile's square.
+
+    And the mean departure of the last few readings, and the greatest such to both sides.
+    """
+    own = {part: Column((channels,)) for part in (*PARTS, "profile_near")}
+    return own | {"profile_sides": Column((2, channels))} | record.columns("profile", channels)
 
 
 def score(table: Table, work: Work, closed: Closed) -> Scores:
@@ -48,7 +60,20 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
     found = np.where(seen & (square > 0) & (age > day), lack, np.nan)
     learning = age <= max(closed.learning_steps, LEARNING_DAYS * day)
     ratio = record.judge(work, "profile", found, closed.period_ns, learning, LEAST)
-    return Scores(np.where(learning, np.nan, ratio), expected=expected)
+    broken = np.where(_on_both_sides(work, departure, seen, day), ratio, 0.0)
+    return Scores(np.where(learning, np.nan, broken), expected=expected)
+
+
+def _on_both_sides(work: Work, departure: F64, seen: Bool, day: float) -> Bool:
+    """Remember the greatest departures of about a day to each side, and tell where they balance."""
+    sides, near, most = work["profile_sides"], work["profile_near"], MOST * np.sqrt(work["profile_square"])
+    moved = NEAR_RATE * (np.clip(departure, -most, most) - near)
+    np.copyto(near, near + moved, where=seen)
+    sides *= np.exp(-1 / day)
+    np.maximum(sides[0], near, out=sides[0])
+    np.maximum(sides[1], -near, out=sides[1])
+    balanced: Bool = np.minimum(sides[0], sides[1]) >= BOTH_SIDES * np.maximum(sides[0], sides[1])
+    return balanced
 
 
 def _follow(work: Work, value: F64, expected: F64, rate: F64, seen: Bool) -> None:
