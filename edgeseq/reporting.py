@@ -12,9 +12,10 @@ from edgeseq.adapters.log import Log, OncePerMinute
 from edgeseq.adapters.metrics import Metrics, resident_bytes
 from edgeseq.adapters.mqtt import Link
 from edgeseq.compose import Node
+from edgeseq.core.achieved import achieved
 from edgeseq.core.bridge import bridge_health, bridge_info
 from edgeseq.core.instants import format_instant
-from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo
+from edgeseq.core.payloads import HealthPayload, InfoPayload, RuleInfo, TableIntervals
 from edgeseq.core.pipeline import mean_gap_ns
 from edgeseq.core.types import (
     AlertEvent,
@@ -75,8 +76,28 @@ def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) 
         storage_faults=metrics.storage_faults,
         requests=metrics.requests,
         requests_refused=metrics.requests_refused,
+        intervals=intervals_of(node),
         **_desk_fields(node),
     )
+
+
+def intervals_of(node: Node) -> list[TableIntervals]:
+    """Tell what the published intervals of each table have held of late."""
+    told = ((group.rule, achieved(group.table, group.targets)) for group in node.state.groups)
+    return [
+        TableIntervals(
+            table=rule.key,
+            promised=rule.coverage,
+            coverage=_digits(found.coverage),
+            width=_digits(found.width),
+            outcomes=found.outcomes,
+        )
+        for rule, found in told
+    ]
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
 
 
 def _desk_fields(node: Node) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import functools
 
 import numpy as np
 
-from edgeseq.core import alert_band, offsets
+from edgeseq.core import achieved, alert_band, offsets
 from edgeseq.core.alert_band import SCALE_CLIP
 from edgeseq.core.pending import BLEND, CALIBRATED, FORECASTERS, Waiting, leads_up_to
 from edgeseq.core.table import Column, Work
@@ -82,6 +82,7 @@ def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting, 
     valid = finite[:CALIBRATED]
     valid[BLEND] &= np.isfinite(miss[BLEND])
     alert_band.learn(work, outcome, forecasts, absolute[:CALIBRATED, :, 0], coverage)
+    achieved.learn(work, outcome, forecasts)
     now = offsets.in_sensor_units(work)
     published = _published(work, forecasts.offset, now)
     _learn_offsets(work, leads, miss, published, valid, coverage)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import activity, alert_band, align, calibrate, dedupe, detect, estimate, pending
+from edgeseq.core import achieved, activity, alert_band, align, calibrate, dedupe, detect, estimate, pending
 from edgeseq.core.activity import Activity
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.estimate import Estimator
@@ -160,7 +160,7 @@ def _columns(
     }
     columns |= align.columns(channels) | dedupe.columns(channels)
     columns |= pending.columns(channels, horizon, season_steps) | calibrate.columns(channels, horizon)
-    columns |= alert_band.columns(channels) | detect.columns(channels)
+    columns |= alert_band.columns(channels) | achieved.columns(channels) | detect.columns(channels)
     columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
     columns |= {"serving_told": Column((), "int64", pending.BASELINE)}
     for kind, stepper in zip(KINDS, steppers, strict=False):

@@ -284,6 +284,23 @@ class AlertRate(msgspec.Struct, frozen=True, kw_only=True):
     """As configured (`alerts_per_week`); null where it is not."""
 
 
+class TableIntervals(msgspec.Struct, frozen=True, kw_only=True):
+    """What the intervals of a [[streams]] table, as published for the next step, have held of late."""
+
+    table: str
+    """Its name, else its first topic filter."""
+    promised: float
+    """As configured (`coverage`)."""
+    coverage: float | None
+    """Share of the readings inside: decayed, with a half-life of 336 readings of a stream, mean of its streams; null
+    while none was judged."""
+    width: float | None
+    """Their width, in mean absolute errors of the baseline at the same lead: median of its streams; null while
+    unknown."""
+    outcomes: int
+    """Readings that were judged so, ever."""
+
+
 class HealthPayload(Payload, frozen=True, kw_only=True):
     """bridge/health, retained: how the node fares, since it started."""
 
@@ -336,6 +353,8 @@ class HealthPayload(Payload, frozen=True, kw_only=True):
     """Alert events that are missing in the history, since the ledger could not be written for long."""
     alert_rates: list[AlertRate] = []
     """Alerts a week of each table; where requests are answered or maintenance is configured."""
+    intervals: list[TableIntervals] = []
+    """What the intervals of each table have held of late."""
 
 
 class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeseq.core import alert_band, calibrate, offsets, pending, serve
+from edgeseq.core import achieved, alert_band, calibrate, offsets, pending, serve
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import COVERAGE, F64
 
@@ -18,7 +18,7 @@ LEADS = pending.leads_up_to(24)
 def _columns(channels: int, horizon: int) -> dict[str, Column]:
     """Declare all that calibration needs of a table."""
     columns = pending.columns(channels, horizon, 24) | calibrate.columns(channels, horizon)
-    return columns | alert_band.columns(channels)
+    return columns | alert_band.columns(channels) | achieved.columns(channels)
 
 
 class Streams:
