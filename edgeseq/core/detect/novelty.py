@@ -19,8 +19,8 @@ from edgeseq.core.detect import novelty_map as seen_map
 from edgeseq.core.detect.kinds import Closed, Scores
 from edgeseq.core.table import Column, Table, Work
 
-TERMS = surprise.Terms(least=0.085, most_young=8.0, resting=seen_map.WAITING)
-"""From .08 to .09 of a range little changes on 39 recordings. An alarm rests until what is new may be known."""
+TERMS = surprise.Terms(least=0.09, most_young=8.0, resting=seen_map.WAITING)
+"""From .08 to .1 of a range little changes on 39 recordings. An alarm rests until what is new may be known."""
 
 
 def columns(channels: int) -> dict[str, Column]:

@@ -70,13 +70,14 @@ def judge(
         terms: of its threshold.
         age: (…, n) readings of the stream.
         period_ns: time between two steps.
-        learned: (…, n) where there may be alarms.
+        learned: (…, n) where alarms are told.
     """
     raised, rest, alarms = (work[f"{name}_{part}"] for part in ("raised", "rest", "alarms"))
     np.maximum(raised - STEP * period_ns / BUDGET_NS, 0.0, out=raised)
     ratio = found / threshold(work, name, terms, age, period_ns)
     goes_on = (alarms != 0) & (ratio >= GOES_ON)
-    begins = learned & (ratio >= 1) & (rest == 0) & ~goes_on
+    # Before they are told alarms count, too: what a stream does all the time shall not be its first one.
+    begins = (ratio >= 1) & (rest == 0) & ~goes_on
     told = np.where(goes_on | begins, ratio, np.minimum(ratio, np.nextafter(GOES_ON, 0)))
     alarms[...] = begins | goes_on
     np.maximum(rest - 1, 0, out=rest)
