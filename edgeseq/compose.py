@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -59,6 +59,8 @@ class Node:
     old_filters: tuple[str, ...] = ()
     """Subscriptions that the session may still have."""
     desk: Desk | None = None
+    announced: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Topic → entities that Home Assistant may know by it; kept, so that they can be taken away."""
     """Where people's wishes about alerts are kept; None where there can be none."""
 
     @property
@@ -90,6 +92,7 @@ class Node:
             "is_at_rest": self.is_at_rest and is_journaling(self.resolved),
         }
         self.store.rotate(self.fingerprint, content, arrays, is_journaling=is_journaling(self.resolved))
+            "announced": self.announced,
 
 
 def look(node: Node) -> list[Outgoing]:
@@ -173,6 +176,7 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
     if has_desk(resolved):
         node.desk = old.desk or _open_desk(resolved.state_dir, resolved, log)
         node.desk.attach(node.render_state)
+    node.announced = old.announced
     node.render(pipeline.describe(node.state))
     tell_dropped(dropped, log)
     return node

@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from msgspec import UNSET
@@ -44,6 +44,9 @@ from edgeseq.linking import link_settings, open_link, tell_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
+
+if TYPE_CHECKING:
+    from edgeseq.homeassistant import Discovery
 
 MAX_BATCH = 512
 """Messages taken at once; more would only make the first of them wait longer."""
@@ -80,6 +83,7 @@ class Daemon:
         self.files = FileWatch([path, *node.resolved.bundles.values()])
         self.metrics = Metrics()
         self.gate = Gate()
+        self.discovery = open_discovery(node)
         self.group = group_commit(node.resolved)
         self.limit = OncePerMinute()
         self.early = EarlySnapshots()
@@ -130,6 +134,8 @@ class Daemon:
     def take_messages(self, deliveries: list[mqtt.Deliveries]) -> None:
         """Let messages move the state; the broker is told when they are durable."""
         messages, asked = parted(self.node, [message for found in deliveries for message in found.messages])
+        if self.discovery:
+            messages = self.discovery.parted(messages)
         state = self.node.state
         batch = accept(state, messages)
         reach("messages.accepted")
@@ -168,6 +174,8 @@ class Daemon:
             self.commit_if_strict()
             self.publish(events)
         self.send(*look(self.node))
+        if self.discovery and self.link.is_connected:
+            self.send(*self.discovery.look())
         if self.inbox.oldest_age_s() < LONGEST_STALL_S:
             self.notifier.watchdog()
 
@@ -185,6 +193,8 @@ class Daemon:
         self.send(info(self.node))
         self.send(health(self.node, self.health()))
         self.send(*announce(self.node.context, self.node.render_state))
+        if self.discovery:
+            self.discovery.begin()
 
     def notice_clock_step(self) -> None:
         """Count silence anew when the system clock was set: a device without RTC starts years in the past."""
@@ -377,6 +387,7 @@ class Daemon:
             self.send(*waiting)
         hand_over_desk(self.node, node)
         old, self.node, self.group = self.node.resolved, node, group_commit(node.resolved)
+        self.discovery = open_discovery(node)
         self.files = FileWatch([self.path, *node.resolved.bundles.values()])
         self.log = open_log(node.resolved.config.log.level)
         if node.resolved.snapshot_every_s != old.snapshot_every_s:
@@ -454,6 +465,15 @@ def run(path: Path) -> None:
 def read_config(path: Path) -> Resolved:
     """Read and resolve the configuration file. Raises ConfigError."""
     return resolve(load_config(path), path.parent, name=path.name)
+
+
+def open_discovery(node: Node) -> Discovery | None:
+    """Begin to tell Home Assistant of the streams, or to take away what it was told of them before."""
+    if not (node.resolved.config.homeassistant.discovery or node.announced):
+        return None
+    from edgeseq.homeassistant import Discovery  # of no use to others
+
+    return Discovery(node)
 
 
 def group_commit(resolved: Resolved) -> GroupCommit:

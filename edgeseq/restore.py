@@ -30,6 +30,7 @@ class Node(Protocol):
     backlog: list[Outgoing]
     replayed: tuple[int, float]
     old_filters: tuple[str, ...]
+    announced: dict[str, dict[str, Any]]
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -58,6 +59,7 @@ def restore(node: Node, found: Found, log: Log) -> None:
         if found.records or not content.get("is_at_rest", False):
             pipeline.distrust(node.state)
         node.old_filters = tuple(content["filters"])
+        node.announced = content.get("announced", {})
         for out in msgspec.convert(content["outbox"], list[Outgoing]):
             waiting[_identity(out)] = out
         if found.snapshot.fingerprint != node.fingerprint:

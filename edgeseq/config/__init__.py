@@ -121,6 +121,19 @@ class LogConfig(_Table, frozen=True):
     """Lowest level that is written."""
 
 
+class HomeAssistantConfig(_Table, frozen=True):
+    """Home Assistant finds the streams by itself (docs/home-assistant.md)."""
+
+    discovery: bool = False
+    """Whether the streams are announced to Home Assistant, from version 2024.11 on."""
+    prefix: str = "homeassistant"
+    """First levels of the announcements' topics, as set in Home Assistant."""
+    status_topic: str = "homeassistant/status"
+    """Where Home Assistant says online when it has started (its birth message): all is announced again then."""
+    streams_per_device: Annotated[int, Meta(ge=1, le=64)] = 12
+    """Most streams of one table that make a device there; 1 makes each a device, which can be put into a room."""
+
+
 class ChannelConfig(_Table, frozen=True):
     """A channel's source, written as a table."""
 
@@ -276,6 +289,8 @@ class Config(_Table, frozen=True):
     """What is kept on disk."""
     log: LogConfig = LogConfig()
     """The log."""
+    homeassistant: HomeAssistantConfig = HomeAssistantConfig()
+    """Home Assistant."""
     streams: list[StreamConfig] = []
     """Which messages become which streams."""
     maintenance: list[MaintenanceConfig] = []

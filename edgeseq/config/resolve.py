@@ -79,7 +79,7 @@ def resolve(
         config=config,
         rules=rules,
         options=Options(config.node.max_streams, config.node.max_payload_bytes, config.node.clock),
-        filters=_subscriptions(rules, (request_filter(root),) if config.node.requests else ()),
+        filters=_subscriptions(rules, _own_filters(config, root)),
         bundles={
             key: base / key for rule in rules for key in (rule.bundle, rule.estimate) if key is not None
         },
@@ -125,16 +125,23 @@ def _check_names(config: Config, name: str) -> None:
         raise Place(name, "node").fault(
             "the node name is no topic level", "name", found=config.node.name, wanted="1 to 64 of [a-z0-9-]"
         )
-    prefix = config.mqtt.topic_prefix
+    _check_prefix(Place(name, "mqtt"), "topic_prefix", config.mqtt.topic_prefix, "edgeseq")
+    home = config.homeassistant
+    _check_prefix(Place(name, "homeassistant"), "prefix", home.prefix, "homeassistant")
+    _check_prefix(Place(name, "homeassistant"), "status_topic", home.status_topic, "homeassistant/status")
+
+
+def _check_prefix(place: Place, key: str, prefix: str, example: str) -> None:
+    """Demand levels that can be published to."""
     is_odd = (
         has_wildcard(prefix) or prefix.startswith("$") or "\0" in prefix or len(prefix) > MAX_TOPIC_CHARS // 2
     )
     if is_odd or not all(prefix.split("/")):
-        raise Place(name, "mqtt").fault(
-            "the topic prefix cannot be published to",
-            "topic_prefix",
+        raise place.fault(
+            f"the {key.replace('_', ' ')} cannot be published to",
+            key,
             found=prefix,
-            wanted="levels such as edgeseq",
+            wanted=f"levels such as {example}",
         )
 
 
@@ -179,6 +186,12 @@ def _state_dir(config: Config, base: Path, environment: Mapping[str, str]) -> Pa
         return base / config.node.state_dir
     given = environment.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
+def _own_filters(config: Config, root: str) -> tuple[str, ...]:
+    """List what the node itself hears: requests, and the birth of Home Assistant."""
+    found = (request_filter(root),) if config.node.requests else ()
+    return (*found, config.homeassistant.status_topic) if config.homeassistant.discovery else found
+
+
         return Path(given)
     shared = environment.get("XDG_STATE_HOME")
     return (Path(shared) if shared else Path(environment.get("HOME", "/")) / ".local" / "state") / "edgeseq"

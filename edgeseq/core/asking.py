@@ -45,10 +45,12 @@ class AlertsRequest(Asked, frozen=True, kw_only=True):
 
 
 class AcknowledgeRequest(Asked, frozen=True, kw_only=True):
-    """bridge/request/acknowledge: somebody knows of an open alert."""
+    """bridge/request/acknowledge: somebody knows of an open alert, or of all that a stream has open."""
 
-    alert: AlertId
+    alert: AlertId | None = None
     """Its id."""
+    stream: Annotated[str, Meta(max_length=256)] | None = None
+    """Id of the stream, instead."""
 
 
 class SnoozeRequest(Asked, frozen=True, kw_only=True):
@@ -90,8 +92,10 @@ class MaintenanceRequest(Asked, frozen=True, kw_only=True):
 class LabelRequest(Asked, frozen=True, kw_only=True):
     """bridge/request/label: what an alert was, in hindsight."""
 
-    alert: AlertId
+    alert: AlertId | None = None
     """Its id."""
+    stream: Annotated[str, Meta(max_length=256)] | None = None
+    """Id of a stream, instead: its newest alert, one that is open before others."""
     label: Literal["false_alarm", "real", "none"]
     """none takes a label back."""
     note: Annotated[str, Meta(max_length=200)] | None = None

@@ -122,16 +122,42 @@ def _readings(node: Node, desk: Desk, name: str) -> ReadingsAround | None:
 def _acknowledge(
     node: Node, desk: Desk, asked: AcknowledgeRequest, now_ns: int, send: Send
 ) -> dict[str, Any]:
-    """Note that somebody knows of an open alert; the first word stands."""
-    before = desk.acknowledged.get(asked.alert)
+    """Note that somebody knows of open alerts; the first word stands."""
+    _check_one(asked.alert, asked.stream)
+    names = [asked.alert] if asked.alert else _open_of(node, asked.stream or "")
+    if not names:
+        raise _Refused(
+            f"the stream {asked.stream} has no open alert; bridge/alerts lists those that are open"
+        )
+    since = [_acknowledge_one(node, desk, name, Acknowledgement(now_ns, asked.by), send) for name in names]
+    return {"acknowledged": format_instant(since[0])}
+
+
+def _acknowledge_one(node: Node, desk: Desk, name: str, taken: Acknowledgement, send: Send) -> int:
+    """Note that somebody knows of an open alert → since when (ns)."""
+    before = desk.acknowledged.get(name)
     if before is not None:
-        return {"acknowledged": format_instant(before.time_ns)}
-    taken = Acknowledgement(now_ns, asked.by)
-    told = desk.acknowledge(node.context, node.render_state, asked.alert, taken)
+        return before.time_ns
+    told = desk.acknowledge(node.context, node.render_state, name, taken)
     if not told:
-        raise _Refused(f"no open alert has the id {asked.alert}; bridge/alerts lists those that are open")
+        raise _Refused(f"no open alert has the id {name}; bridge/alerts lists those that are open")
     send(*told)
-    return {"acknowledged": format_instant(now_ns)}
+    return taken.time_ns
+
+
+def _check_one(alert: str | None, stream: str | None) -> None:
+    if (alert is None) is (stream is None):
+        raise _Refused("wanted one of alert (its id) and stream (its id)")
+
+
+def _open_of(node: Node, stream: str) -> list[str]:
+    """List the open alerts of a stream, newest first."""
+    index = node.state.registry.index_of(stream)
+    if index is None:
+        raise _Refused(f"there is no stream {stream}; bridge/request/streams lists them")
+    view = node.render_state.views.get(index)
+    found = [standing.alert for standing in view.open.values()] if view else []
+    return [one.id for one in sorted(found, key=lambda one: (one.opened, one.id), reverse=True)]
 
 
 def _snooze(node: Node, desk: Desk, asked: SnoozeRequest, now_ns: int, send: Send) -> dict[str, Any]:
@@ -237,10 +263,22 @@ def _muting(desk: Desk, now_ns: int) -> list[WishEntry]:
 
 def _label(node: Node, desk: Desk, asked: LabelRequest, now_ns: int) -> dict[str, Any]:
     """Keep what an alert was, in hindsight."""
+    _check_one(asked.alert, asked.stream)
     desk.note(node.context, node.render_state, node.state, now_ns)
-    if not desk.ledger.known([asked.alert]):
-        raise _Refused(f"the history holds no alert with the id {asked.alert}")
+    name = asked.alert or _newest_of(node, desk, asked.stream or "")
+    if not desk.ledger.known([name]):
+        raise _Refused(f"the history holds no alert with the id {name}")
     label = None if asked.label == "none" else asked.label
-    if not desk.label(asked.alert, label, asked.note, asked.by, now_ns):
+    if not desk.label(name, label, asked.note, asked.by, now_ns):
         raise _Refused(f"there are {MOST_LABELS} labels already; export them, and take some back")
     return {}
+
+
+def _newest_of(node: Node, desk: Desk, stream: str) -> str:
+    """Find the newest alert of a stream, one that is open before others."""
+    if names := _open_of(node, stream):
+        return names[0]
+    rows = desk.ledger.history(None, 1, stream=stream)
+    if not rows:
+        raise _Refused(f"the history holds no alert of the stream {stream}")
+    return str(rows[0]["id"])

@@ -32,7 +32,7 @@ def test_tables_are_all_found() -> None:
     """The tables under test are those of the file."""
     assert {table.__name__ for table in TABLES} == {
         "NodeConfig", "MqttConfig", "BundlesConfig", "JournalConfig", "LogConfig", "ChannelConfig", "KnownConfig",
-        "StreamConfig", "MaintenanceConfig", "Config",
+        "StreamConfig", "MaintenanceConfig", "HomeAssistantConfig", "Config",
     }  # fmt: skip
 
 
