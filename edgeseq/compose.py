@@ -58,9 +58,9 @@ class Node:
     """Readings of the journal that the start took, and how long that took (s)."""
     old_filters: tuple[str, ...] = ()
     """Subscriptions that the session may still have."""
-    desk: Desk | None = None
     announced: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Topic → entities that Home Assistant may know by it; kept, so that they can be taken away."""
+    desk: Desk | None = None
     """Where people's wishes about alerts are kept; None where there can be none."""
 
     @property
@@ -89,10 +89,10 @@ class Node:
             "outbox": [msgspec.to_builtins(out) for out in unacknowledged],
             "filters": list(self.resolved.filters),
             "had_session": self.had_session,
+            "announced": self.announced,
             "is_at_rest": self.is_at_rest and is_journaling(self.resolved),
         }
         self.store.rotate(self.fingerprint, content, arrays, is_journaling=is_journaling(self.resolved))
-            "announced": self.announced,
 
 
 def look(node: Node) -> list[Outgoing]:
@@ -173,10 +173,10 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
     dropped = keeping.load(node.state, *keeping.dump(old.state))
     node.state.counts = replace(old.state.counts, rejected=dict(old.state.counts.rejected))
     node.store, node.had_session, node.old_filters = old.store, old.had_session, old.resolved.filters
+    node.announced = old.announced
     if has_desk(resolved):
         node.desk = old.desk or _open_desk(resolved.state_dir, resolved, log)
         node.desk.attach(node.render_state)
-    node.announced = old.announced
     node.render(pipeline.describe(node.state))
     tell_dropped(dropped, log)
     return node

@@ -180,18 +180,18 @@ def _subscriptions(rules: Iterable[StreamRule], own: tuple[str, ...]) -> tuple[s
     )
 
 
-def _state_dir(config: Config, base: Path, environment: Mapping[str, str]) -> Path:
-    """Find the folder of the state; systemd may name several."""
-    if config.node.state_dir is not None:
-        return base / config.node.state_dir
-    given = environment.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
 def _own_filters(config: Config, root: str) -> tuple[str, ...]:
     """List what the node itself hears: requests, and the birth of Home Assistant."""
     found = (request_filter(root),) if config.node.requests else ()
     return (*found, config.homeassistant.status_topic) if config.homeassistant.discovery else found
 
 
+def _state_dir(config: Config, base: Path, environment: Mapping[str, str]) -> Path:
+    """Find the folder of the state; systemd may name several."""
+    if config.node.state_dir is not None:
+        return base / config.node.state_dir
+    given = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
         return Path(given)
     shared = environment.get("XDG_STATE_HOME")
     return (Path(shared) if shared else Path(environment.get("HOME", "/")) / ".local" / "state") / "edgeseq"
