@@ -52,6 +52,11 @@ COMMANDS = {
         "doctor",
         "Look over broker, clock, disk, permissions, bundles and streams.",
     ),
+    "scan": (
+        "edgeseq.commands.scan",
+        "scan",
+        "Listen to a broker and write a configuration of what is on it.",
+    ),
     "replay": (
         "edgeseq.commands.replay",
         "replay",

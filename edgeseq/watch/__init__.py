@@ -39,14 +39,25 @@ class Broker:
     ca_file: Path | None = None
 
 
-def connect(broker: Broker, topics: Iterable[str], inbox: Inbox) -> mqtt.Client:
+Take = Callable[[mqtt.MQTTMessage], None]
+
+
+def put_into(inbox: Inbox) -> Take:
+    """Put (topic, payload) of messages into an inbox."""
+    return lambda message: inbox.put((message.topic, bytes(message.payload)))
+
+
+def connect(broker: Broker, topics: Iterable[str], inbox: Inbox | Take) -> mqtt.Client:
     """Subscribe in a thread of its own and put (topic, payload) into the inbox. Reconnects by itself.
+
+    Instead of an inbox there may be a function that takes each message, in that thread.
 
     Raises:
         BrokerError: the first connection failed.
     """
     answers: queue.Queue[str] = queue.Queue()
-    client = _subscriber(broker, topics, inbox, answers)
+    take = put_into(inbox) if isinstance(inbox, queue.Queue) else inbox
+    client = _subscriber(broker, topics, take, answers)
     where = f"{broker.host}:{broker.port}"
     try:
         client.connect(broker.host, broker.port, keepalive=20)
@@ -73,7 +84,7 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox) -> mqtt.Client:
 
 
 def _subscriber(
-    broker: Broker, topics: Iterable[str], inbox: Inbox, answers: queue.Queue[str]
+    broker: Broker, topics: Iterable[str], take: Take, answers: queue.Queue[str]
 ) -> mqtt.Client:
     """Make a client that subscribes at each connection; each answer is why it was refused, or empty."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
@@ -92,7 +103,7 @@ def _subscriber(
 
     client.on_connect = on_connect
     client.on_subscribe = lambda *_: answers.put("")
-    client.on_message = lambda _client, _data, message: inbox.put((message.topic, bytes(message.payload)))
+    client.on_message = lambda _client, _data, message: take(message)
     return client
 
 
