@@ -34,13 +34,15 @@ from edgeseq.compose import Node, hand_over_desk, is_journaling, look, note, ope
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.bridge import bridge_response, bridge_state
+from edgeseq.core.exposition import Figures
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
 from edgeseq.core.render import announce
-from edgeseq.core.types import Event, Message, Outgoing, Reload, Stop, Tick
+from edgeseq.core.types import Event, Message, Outgoing, Reload, Scrape, Stop, Tick
 from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageError
 from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link, tell_fault
+from edgeseq.measures import Telling, figures
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
@@ -82,6 +84,7 @@ class Daemon:
         self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
         self.files = FileWatch([path, *node.resolved.bundles.values()])
         self.metrics = Metrics()
+        self.telling = Telling(node.resolved, self.inbox.put, log)
         self.gate = Gate()
         self.discovery = open_discovery(node)
         self.group = group_commit(node.resolved)
@@ -119,9 +122,10 @@ class Daemon:
                 self.take_snapshot()
             case ReportHealth():
                 self.report()
+            case Scrape(is_openmetrics):
+                self.telling.answer(self.figures(), is_openmetrics=is_openmetrics)
             case Reload() | LookForChanges() as asked:
-                if isinstance(asked, Reload) or self.files.is_changed():
-                    self.reload()
+                self.look(asked)
             case CaughtUp():
                 self.listen_from(time.time_ns())
             case Stop(reason):
@@ -136,7 +140,7 @@ class Daemon:
         messages, asked = parted(self.node, [message for found in deliveries for message in found.messages])
         if self.discovery:
             messages = self.discovery.parted(messages)
-        state = self.node.state
+        state, began_s = self.node.state, time.perf_counter()
         batch = accept(state, messages)
         reach("messages.accepted")
         self.group.take_batch(batch, deliveries, time.monotonic())
@@ -148,7 +152,7 @@ class Daemon:
         if batch.asks:
             self.send(*batch.asks)
         reach("events.published")
-        self.metrics.count_batch(len(messages))
+        self.metrics.count_batch(len(messages), time.perf_counter() - began_s)
         late = state.counts.late - late
         tell_rejections(
             self.log, self.limit, batch.rejections, late=late, topic=messages[-1].topic if messages else ""
@@ -225,6 +229,8 @@ class Daemon:
         """Publish health; now and then, and at the end, retained and with a summary in the log."""
         payload = self.health()
         self.reports += 1
+        if self.telling.textfile:
+            self.telling.write(self.figures(payload))
         is_retained = is_last or self.reports % RETAIN_HEALTH_EVERY == 0
         self.send(msgspec.structs.replace(health(self.node, payload), retain=is_retained))
         if is_retained:
@@ -236,6 +242,12 @@ class Daemon:
     def health(self) -> HealthPayload:
         """Put together how the node fares."""
         return health_of(self.node, self.metrics, self.link, inbox_messages=len(self.inbox))
+
+    def figures(self, payload: HealthPayload | None = None) -> Figures:
+        """Collect the metrics."""
+        return figures(
+            self.node, self.metrics, self.link, payload or self.health(), oldest_s=self.inbox.oldest_age_s()
+        )
 
     # --- doing it
 
@@ -359,6 +371,11 @@ class Daemon:
         )
         self.notifier.ready(self.status())
 
+    def look(self, asked: Reload | LookForChanges) -> None:
+        """Reload where somebody says so, or a file has changed."""
+        if isinstance(asked, Reload) or self.files.is_changed():
+            self.reload()
+
     def reload(self) -> None:
         """Take a new configuration and new bundles into force, or keep what is if anything about them is wrong."""
         self.notifier.reloading()
@@ -367,6 +384,7 @@ class Daemon:
             resolved = read_config(self.path)
             _require_same_place(self.node.resolved, resolved)
             node = renew_node(self.node, resolved, self.log)
+            self.telling.follow(resolved)
             link = self.link
             if link_settings(node) != link.settings:
                 link = open_link(node, self.inbox, generation=link.generation)
@@ -419,6 +437,7 @@ class Daemon:
         """
         self.notifier.stopping()
         self.schedule.stop()
+        self.telling.close()
         try:
             self.finish()
         except StorageError:

@@ -61,6 +61,9 @@ CATALOGUE: Mapping[str, Entry] = {
     "ledger.rejected": Entry(
         "error", "A ledger that cannot be read was kept aside: snoozes, labels and history begin anew."
     ),
+    "metrics.failed": Entry(
+        "warning", "The file of metrics could not be written; told once until it works again."
+    ),
     "publish.refused": Entry("error", "The broker has refused an alert; it is given up."),
     "publish.oversized": Entry(
         "error", "The broker takes no packet as large as a message: such are given up; the first in a minute."

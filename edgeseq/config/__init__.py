@@ -134,6 +134,17 @@ class HomeAssistantConfig(_Table, frozen=True):
     """Most streams of one table that make a device there; 1 makes each a device, which can be put into a room."""
 
 
+class MetricsConfig(_Table, frozen=True):
+    """Figures for Prometheus (docs/metrics.md); off unless one of these says where."""
+
+    listen: str | None = None
+    """Address for GET /metrics, of this machine only: "127.0.0.1:9464", or a socket, "unix:/run/edgeseq/metrics.sock".
+    Default: none, nobody can ask."""
+    textfile: str | None = None
+    """File that is written anew with each report of health, once a minute, for a textfile collector; its name ends in
+    .prom. Default: none."""
+
+
 class ChannelConfig(_Table, frozen=True):
     """A channel's source, written as a table."""
 
@@ -289,6 +300,8 @@ class Config(_Table, frozen=True):
     """What is kept on disk."""
     log: LogConfig = LogConfig()
     """The log."""
+    metrics: MetricsConfig = MetricsConfig()
+    """Figures for Prometheus."""
     homeassistant: HomeAssistantConfig = HomeAssistantConfig()
     """Home Assistant."""
     streams: list[StreamConfig] = []

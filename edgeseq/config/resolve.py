@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeseq.config import Config, MqttConfig
 from edgeseq.config.rules import Place, resolve_streams
+from edgeseq.config.telling import Address, address, textfile
 from edgeseq.config.windows import Window, fault_of
 from edgeseq.core.bridge import request_filter
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_covered
@@ -52,6 +53,9 @@ class Resolved:
     cert_file: Path | None
     key_file: Path | None
     maintenance: tuple[Window, ...] = ()
+    metrics_listen: Address | None = None
+    """Where others may ask for metrics."""
+    metrics_textfile: Path | None = None
     password: str | None = field(default=None, repr=False)
 
 
@@ -95,6 +99,8 @@ def resolve(
         cert_file=_file(place, "cert_file", base, settings.cert_file),
         key_file=_file(place, "key_file", base, settings.key_file),
         maintenance=tuple(_maintenance(config, rules, name)),
+        metrics_listen=address(Place(name, "metrics"), config.metrics.listen),
+        metrics_textfile=textfile(Place(name, "metrics"), base, config.metrics.textfile),
         password=_password(place, settings, base, environment),
     )
 

@@ -67,6 +67,12 @@ class Stop(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Scrape(msgspec.Struct, frozen=True):
+    """Somebody asks for the metrics."""
+
+    is_openmetrics: bool
+
+
 class Reload(msgspec.Struct, frozen=True):
     """The configuration file may have changed (SIGHUP)."""
 
