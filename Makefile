@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: bench-alerts deb reproducible test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: bench-alerts deb reproducible test-arm powercut test-cluster test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,19 @@ test-systemd: .venv/.installed deb ## install the package on a real systemd (nsp
 	@.ci/need "mmdebstrap=command -v mmdebstrap" "systemd-container=command -v systemd-nspawn"
 	@$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' tests/systemd$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
 
+test-cluster: .venv-cluster/.installed ## train 200 series on two workers of Ray, one of them killed: the same bundles?
+	.venv-cluster/bin/python -m pytest -o python_files='ray_*.py' tests/cluster$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
+
+test-flink: .venv-flink/.installed ## replay 1,000 streams in Flink's mini-cluster, a task killed: the same states and alerts?
+	@.ci/need "openjdk-17-jre-headless=command -v java"
+	.venv-flink/bin/python -m pytest -o python_files='flink_*.py' tests/flink$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
+
+test-arm: .venv/.installed .venv-tflite/.installed .venv-package/.installed ## the package on real ARM binaries (qemu-user; needs root): make test-arm [ONLY=arm_64]
+	@test "$$(id -u)" -eq 0 || { echo "chroot into a foreign tree needs root: sudo make test-arm" >&2; exit 2; }
+	@.ci/need "mmdebstrap=command -v mmdebstrap" "arch-test=command -v arch-test" "dpkg-dev=command -v dpkg-deb" \
+		"binfmt-support=command -v update-binfmts" "qemu-user-static=command -v qemu-aarch64-static"
+	$(PYTEST) -o python_files='arm_*.py' -rP tests/arm$(if $(ONLY),/$(ONLY).py)
+
 reproducible: .venv-package/.installed ## build package and wheel twice, in two places: the same digests?
 	deploy/package/twice
 
@@ -154,6 +167,10 @@ clean: ## remove what commands left behind, environments excepted
 # --- environments -----------------------------------------------------------------------------------------------
 
 .PHONY: venv programs
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/tests.in --extra edge \
+		--extra train --extra cluster --output-file requirements/cluster.txt
+	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in requirements/flink.in --extra edge \
+		--output-file requirements/flink.txt
 
 venv:
 	@.ci/need "python3-venv=$(PYTHON) -c 'import ensurepip, venv'"
@@ -187,6 +204,14 @@ programs:
 
 build/peers/.locked: requirements/peers.txt | venv
 	.ci/install build/peers $<
+	@touch $@
+
+.venv-cluster/.locked: requirements/cluster.txt | venv
+	.ci/install .venv-cluster $<
+	@touch $@
+
+.venv-flink/.locked: requirements/flink.txt | venv
+	.ci/install .venv-flink $<
 	@touch $@
 
 build/paho-2.1/.installed: requirements/paho-2.1.txt .venv/.installed

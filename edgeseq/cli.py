@@ -90,6 +90,7 @@ EXTRAS = {
 """Package → the extra that brings it."""
 TRAINING = ("train", "backtest", "impute", "tune")
 """Commands of the workstation: whatever they find missing, the extra train brings it."""
+    "ray": "cluster",
 
 
 class LazyGroup(click.Group):
@@ -185,7 +186,7 @@ def _advice(fault: ModuleNotFoundError, command: str | None) -> EdgeseqError:
     """Say what to install where a package is missing: training needs its extra, whatever of it is found missing."""
     package = (fault.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
-    if extra is not None and command in TRAINING:
+    if extra is not None and extra != "cluster" and command in TRAINING:
         extra = "train"
     if extra is None:
         return InternalError("a module is missing", found=str(fault))

@@ -60,6 +60,7 @@ __all__ = [
     "check_fits",
     "check_serves",
     "check_writable",
+    "pack_bundle",
     "parse_bundle",
     "read_bundle",
     "write_bundle",
@@ -113,6 +114,22 @@ def seal(manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
     return msgspec.structs.replace(manifest, files=digests, variants=variants)
 
 
+def pack_bundle(manifest: Manifest, files: Mapping[str, bytes], key: SigningKey | None, where: str) -> bytes:
+    """Make the bytes of a bundle, as `write_bundle` writes them; where: what errors call it.
+
+    Raises:
+        BundleError: the manifest contradicts itself or the files.
+    """
+    manifest = seal(manifest, files)
+    check_manifest(manifest, files, where)
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    archive = pack({**files, MANIFEST: text})
+    _check_size(HEADER_BYTES + len(archive), where)
+    identity = key_id(key.public_key()) if key else bytes(KEY_ID_BYTES)
+    signature = key.sign(archive) if key else bytes(SIGNATURE_BYTES)
+    return MAGIC + identity + signature + archive
+
+
 def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], key: SigningKey | None) -> str:
     """Write a bundle at once or not at all; equal arguments give equal bytes. Returns the file's SHA-256 hex.
 
@@ -125,14 +142,7 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], key
     Raises:
         BundleError: the manifest contradicts itself or the files, or the disk refuses.
     """
-    manifest = seal(manifest, files)
-    check_manifest(manifest, files, str(path))
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    archive = pack({**files, MANIFEST: text})
-    _check_size(HEADER_BYTES + len(archive), str(path))
-    identity = key_id(key.public_key()) if key else bytes(KEY_ID_BYTES)
-    signature = key.sign(archive) if key else bytes(SIGNATURE_BYTES)
-    data = MAGIC + identity + signature + archive
+    data = pack_bundle(manifest, files, key, str(path))
     try:
         _replace_file(path, data)
     except OSError as fault:

@@ -20,6 +20,9 @@ from edgeseq_train.checkpoint import SUFFIX, Checkpoint
 from edgeseq_train.estimators import command as estimators
 from edgeseq_train.estimators import parts
 from edgeseq_train.fit import Fitted, fit
+from edgeseq_train.fleet import command as fleet
+from edgeseq_train.fleet.options import executor_options
+from edgeseq_train.fleet.series import Series
 from edgeseq_train.lengths import check_measurable
 from edgeseq_train.parts import Recording, split_rows
 from edgeseq_train.recipe import COUNTED, CalendarRecipe, Recipe
@@ -48,6 +51,10 @@ EXAMPLES = {"every": "10m", "horizon": "24h"}
 @click.option("--name", help="Name of the model as subscribers see it; default: the name of DATA.")
 @layout_options
 @estimators.estimator_options
+@executor_options
+@click.option(
+    "--per-series", is_flag=True, help="Train a model for each series, into a folder with an index."
+)
 @click.option("--seed", type=int, help="Seed of everything random; default 0.")
 @click.option("--key", type=PATH, help="Signing key; default: made on first use.")
 @click.option(
@@ -76,6 +83,9 @@ def train(
     RECIPE is a TOML file; without it every setting has a default. The resolved recipe is saved beside the bundle, with
     how DATA was read: given as RECIPE it repeats the training, to the same bytes.
 
+    With --per-series each series has a model of its own; run again, the command goes on where it was. With --cluster it
+    all happens on other machines, to the same bytes.
+
     Ctrl-C while it trains ends the training early: the best model so far is measured and written.
     """
     if recipe and named:
@@ -90,6 +100,10 @@ def train(
             )
     if report and no_report:
         raise click.UsageError("--report and --no-report exclude each other", click.get_current_context())
+    if fleet.is_wanted(options):
+        fleet.check(chosen, options, report=report, resume=resume)
+        _run_many(data, chosen, output, key, unsigned=unsigned, options=options)
+        return
     bundle = _bundle_path(output, chosen, data)
     chosen = moved(chosen, recipe, bundle)
     page = None if no_report else report or bundle.parent / f"{bundle.stem}.report.html"
@@ -147,6 +161,31 @@ def run(
     if report:
         _write_report(taken, fitted, recipe, produced, report, console)
     return produced.manifest, path
+
+
+def _run_many(
+    data: Path, recipe: Recipe, output: Path | None, key: Path | None, *, unsigned: bool, options: dict[str, Any]
+) -> None:  # fmt: skip
+    """Train many models, or one elsewhere."""
+    console = make_console()
+    signer = None if unsigned else _signing_key(key or default_key_path(), console)
+    with ReadProgress(console) as progress:
+        asked = exogenous.reading(
+            recipe, progress=progress,
+            say=lambda text: console.print(f"{data.name}: {text}", highlight=False, soft_wrap=True, markup=False),
+        )  # fmt: skip
+        taken = exogenous.arrange(
+            recordings.read(data, length_ns(recipe, "every"), recipe.aggregate, **asked), recipe
+        )
+    if options["per_series"]:
+        folder = output or Path(f"{recipe.name or title_of(data)}.bundles")
+        fleet.train_all(taken, horizon_steps(recipe), recipe, folder, signer, options, console)
+        return
+    path = _bundle_path(output, recipe, data)
+    series = Series(recipe.name or title_of(data), taken)
+    manifest = fleet.train_one(series, horizon_steps(recipe), recipe, path, signer, options, console)
+    path.with_suffix(".recipe.toml").write_text(write_recipe(recipe))
+    console.print(f"wrote {path}  {manifest.label}", highlight=False, soft_wrap=True)
 
 
 def _forecaster(
