@@ -145,6 +145,13 @@ sparkplug: venv ## generate the bindings of Sparkplug B from their .proto file
 	cd edgeseq/core/decoders && $(CURDIR)/build/protoc/bin/python -m grpc_tools.protoc \
 		--proto_path=. --python_out=. sparkplug_b.proto
 
+.PHONY: contract
+contract: .venv/.installed ## write the schemas of messages and configuration, and the AsyncAPI document, into docs/contract/
+	@mkdir -p docs/contract
+	$(BIN)/edgeseq config schema >docs/contract/config.schema.json
+	$(BIN)/edgeseq config schema --messages >docs/contract/messages.schema.json
+	$(BIN)/edgeseq config schema --asyncapi >docs/contract/asyncapi.json
+
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel
 

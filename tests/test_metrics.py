@@ -19,7 +19,7 @@ from edgeseq.adapters.scrape import Exporter
 from edgeseq.adapters.textfile import write_textfile
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
-from edgeseq.core.exposition import PROMETHEUS, Family, Histogram, expose
+from edgeseq.core.exposition import PROMETHEUS, Family, Figures, Histogram, expose
 from edgeseq.core.types import Scrape
 from edgeseq.errors import ConfigError
 from tests.support.broker import free_port
@@ -38,7 +38,7 @@ FAMILIES = {
 @given(label=st.text(), value=st.floats(), is_openmetrics=st.booleans())
 def test_any_label_and_number_reads_back(label: str, value: float, *, is_openmetrics: bool) -> None:
     """Whatever a table is called and whatever the number is, the text is one that scrapers read."""
-    told = {
+    told: Figures = {
         "a_total": [((label,), 3)],
         "b": [((label, "y"), value), ((label, "z"), 1)],
         "c_seconds": [((), Histogram((0.1, 1.0), (2, 0, 1), 4.5))],

@@ -10,6 +10,7 @@ import click
 from edgeseq.commands.overview import overview
 from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
+from edgeseq.config.asyncapi import asyncapi
 from edgeseq.config.resolve import resolve
 from edgeseq.config.sample import effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
@@ -55,10 +56,20 @@ def show(path: Path, *, defaults: bool) -> None:
 @config.command()
 @click.argument("message", required=False)
 @click.option("--messages", is_flag=True, help="Print the schemas of all messages.")
-def schema(message: str | None, *, messages: bool) -> None:
+@click.option(
+    "--asyncapi",
+    "as_document",
+    is_flag=True,
+    help="Print the AsyncAPI 3 document: topics, messages, operations.",
+)
+def schema(message: str | None, *, messages: bool, as_document: bool) -> None:
     """Print the JSON Schema of the configuration, or of a MESSAGE such as forecast or bridge/health."""
-    if messages:
-        described: object = {name: message_schema(name) for name in message_names()}
+    if (message is not None) + messages + as_document > 1:
+        raise click.UsageError("MESSAGE, --messages and --asyncapi exclude each other.")
+    if as_document:
+        described: object = asyncapi()
+    elif messages:
+        described = {name: message_schema(name) for name in message_names()}
     elif message is None:
         described = config_schema()
     elif message in message_names():

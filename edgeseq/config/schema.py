@@ -39,9 +39,13 @@ def message_schema(name: str) -> dict[str, Any]:
             "type": "string",
             "enum": [*payloads.WORDS[name]],
         }
+    return _schema(struct_of(name), f"edgeseq {name}")
+
+
+def struct_of(name: str) -> type[msgspec.Struct]:
+    """Find the struct of a message that is JSON."""
     above, _, verb = name.rpartition("/")
-    struct = asking.REQUESTS[verb] if above == REQUEST else payloads.MESSAGES[name]
-    return _schema(struct, f"edgeseq {name}")
+    return asking.REQUESTS[verb] if above == REQUEST else payloads.MESSAGES[name]
 
 
 def message_of(topic: str) -> str | None:
@@ -63,13 +67,13 @@ def _schema(struct: type[msgspec.Struct], title: str) -> dict[str, Any]:
     """Generate the schema of a struct, with the docstrings of its fields."""
     (top,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     for name, component in components.items():
-        docs = field_docs(_struct(name)) if "properties" in component else {}
+        docs = field_docs(struct_named(name)) if "properties" in component else {}
         for key, doc in docs.items():
             component["properties"][key]["description"] = doc
     return {"$schema": DIALECT, "title": title, **top, "$defs": components}
 
 
-def _struct(name: str) -> type[msgspec.Struct]:
+def struct_named(name: str) -> type[msgspec.Struct]:
     """Find the struct that a component describes."""
     for module in (config, payloads, asking, types):
         found = getattr(module, name, None)
