@@ -22,7 +22,7 @@ from edgeseq.core.types import Message, Outgoing
 MESSAGES_AT_ONCE = 4
 """Some 300 KB a second, where they are large."""
 
-BIRTHS_EVERY_S = 10.0
+BIRTHS_EVERY_S = 5.0
 """Whoever says that Home Assistant was born makes us tell all again, at most so often."""
 
 

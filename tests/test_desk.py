@@ -171,6 +171,33 @@ def test_acknowledge_is_told_once_and_kept(bench: Bench) -> None:
     assert "no open alert" in bench.ask("acknowledge", alert="a" * 16)["error"]
 
 
+def test_stream_stands_for_its_alerts(make: Callable[..., Bench]) -> None:
+    """By the stream all that is open is acknowledged, as often as one likes; a label is that of its newest alert."""
+    bench = make(more='[[streams]]\nname = "p"\nevery = "10s"\nchannels = { a = "p#a", b = "p#b" }\ntime = "time"\n'
+                      "limits = { a = { max = 9 }, b = { max = 9 } }\n")  # fmt: skip
+    for step, values in enumerate([{"a": 1, "b": 1}, {"a": 50, "b": 1}, {"a": 50, "b": 50}]):
+        bench._take("p", {**values, "time": T0 / S + 10 * step})
+    older, newer = sorted(bench.last("bridge/alerts")["alerts"], key=lambda alert: str(alert["opened"]))
+    first = bench.ask("acknowledge", stream="p", by="anna")
+    assert bench.ask("acknowledge", stream="p", by="ben")["acknowledged"] == first["acknowledged"]
+    assert [alert["acknowledged_by"] for alert in bench.last("bridge/alerts")["alerts"]] == ["anna", "anna"]
+    assert bench.kinds().count("acknowledged") == 2
+    assert "error" not in bench.ask("label", stream="p", label="real")
+    labels = {entry["alert"]["id"]: entry["label"] for entry in bench.ask("alerts")["alerts"]}
+    assert labels == {older["id"]: None, newer["id"]: "real"}
+
+
+def test_label_by_the_stream_finds_an_alert_that_is_over(bench: Bench) -> None:
+    """Where none is open the newest of the history is meant."""
+    bench.read(5, 50.0)
+    name = bench.open_id()
+    for step in range(6, 13):
+        bench.read(step, 1.0)
+    assert bench.kinds() == ["opened", "cleared"]
+    assert "error" not in bench.ask("label", stream="t-a-v", label="false_alarm")
+    assert {(e["alert"]["id"], e["label"]) for e in bench.ask("alerts")["alerts"]} == {(name, "false_alarm")}
+
+
 def test_snooze_holds_alerts_back_until_it_ends(bench: Bench) -> None:
     """Not told and not ON, but listed, counted and in the history; then told, since it is open still."""
     number = bench.ask("snooze", stream="t-a-v", duration="100s", by="anna")["number"]
@@ -330,7 +357,12 @@ def test_history_comes_in_pages_and_holds_each_event_once(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("verb", "asked", "says"),
     [
-        ("acknowledge", {}, "cannot be read"),
+        ("acknowledge", {}, "wanted one of alert"),
+        ("acknowledge", {"alert": "a" * 16, "stream": "t-a-v"}, "wanted one of alert"),
+        ("acknowledge", {"stream": "t-x-v"}, "there is no stream t-x-v"),
+        ("acknowledge", {"stream": "t-a-v"}, "has no open alert"),
+        ("label", {"label": "real"}, "wanted one of alert"),
+        ("label", {"stream": "t-a-v", "label": "real"}, "holds no alert of the stream t-a-v"),
         ("acknowledge", {"alert": "x"}, "cannot be read"),
         ("snooze", {"duration": "1h"}, "wanted stream, table or kind"),
         ("snooze", {"stream": "a"}, "wanted one of duration"),

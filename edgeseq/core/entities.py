@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
@@ -205,6 +206,7 @@ def _sensor(name: str, topic: str, field: str, *, icon: str | UnsetType = UNSET)
     )
 
 
+@cache
 def _words(struct: type[msgspec.Struct], name: str) -> tuple[str, ...]:
     """List the words that a field of a payload may have."""
     hint: Any = next(field.type for field in msgspec.structs.fields(struct) if field.name == name)
