@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,9 @@ def test_discovery_is_off_by_default(tmp_path: Path) -> None:
     assert made.resolved.filters == ("t/+",)
     assert open_discovery(made) is None
     close(made)
+    loaded = "import edgeseq.daemon, sys; print([m for m in sys.modules if 'homeassistant' in m or 'discovery' in m])"
+    done = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
 
 
 def test_all_is_told_in_turns_and_then_nothing(node: Node) -> None:

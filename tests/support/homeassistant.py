@@ -56,7 +56,7 @@ class Home:
             for topic, key in [known for known in self._ids if known[0] == message.topic]:
                 self._remove(topic, key)
             return
-        root = parse(message.payload)
+        root = parse(bytes(message.payload))
         for key, component in root["components"].items():
             if set(component) == {"platform"}:
                 self._remove(message.topic, key)
@@ -87,7 +87,7 @@ class Home:
         assert entity["availability_mode"] == "all"
         for one in entity["availability"]:
             newest = self.messages.get(one["topic"])
-            if not newest or render(one.get("value_template"), newest[-1].payload) != "online":
+            if not newest or render(one.get("value_template"), bytes(newest[-1].payload)) != "online":
                 return False
         return True
 
@@ -100,7 +100,7 @@ class Home:
             return json.loads(came[-1].payload)["event_type"] if came else None
         if not came:
             return None
-        text = render(entity.get("value_template"), came[-1].payload)
+        text = render(entity.get("value_template"), bytes(came[-1].payload))
         if entity["platform"] == "binary_sensor":
             assert text in ("ON", "OFF")
         elif entity.get("device_class") == "enum":
@@ -112,7 +112,7 @@ class Home:
     def attributes(self, name: str) -> dict[str, Any]:
         """Give an entity's attributes by its template."""
         entity = self.entities[name]
-        payload = self.messages[entity["json_attributes_topic"]][-1].payload
+        payload = bytes(self.messages[entity["json_attributes_topic"]][-1].payload)
         found = json.loads(render(entity["json_attributes_template"], payload))
         assert isinstance(found, dict)
         return found

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.support.broker import Broker, Peer, peer, running_broker, wait_until
+from edgeseq.config import HomeAssistantConfig, parse_config
+from tests.support.broker import PATIENCE_S, Broker, Peer, peer, running_broker, wait_until
 from tests.support.homeassistant import STATUS, Home, home
 from tests.support.node import Node, node_in
 
@@ -36,6 +40,7 @@ time = "time"
 ON = "[homeassistant]\ndiscovery = true\n"
 SETTINGS = 'requests = true\nclock = "readings"'
 CELLAR = "edgeseq-n_house-cellar-temperature"
+PAGE = Path(__file__).parents[2] / "docs" / "home-assistant.md"
 T0_S = 1_760_000_000
 
 OF_STREAM = {
@@ -113,8 +118,9 @@ def check_states(sensors: Peer, house: Home) -> None:
     path = house.attributes(f"{CELLAR}_forecast")
     assert len(path["lead_s"]) == len(path["value"]) == 24
     wait_until(lambda: house.state("edgeseq-n_bridge_streams") is not None, "health")
-    for name, wanted in (("anomaly", "OFF"), ("phase", "learning"), ("data", "ok")):
-        wait_until(lambda name=name, wanted=wanted: house.state(f"{CELLAR}_{name}") == wanted, name)
+    wanted = ["OFF", "learning", "ok"]
+    names = [f"{CELLAR}_{name}" for name in ("anomaly", "phase", "data")]
+    wait_until(lambda: [house.state(name) for name in names] == wanted, "its status")
     assert house.state("edgeseq-n_bridge_alerts") == "0"
 
 
@@ -163,6 +169,10 @@ def check_removal(house: Home, broker: Broker, node: Node) -> None:
     assert f"{CELLAR}_forecast" in house.entities
     assert "edgeseq-n_house-attic-temperature_forecast" in house.entities
     assert node.stop() == 0, node.text()
+    check_commands_of_the_page(house, broker)
+    node.start()
+    wait_until(lambda: house.entities, "announced again")
+    assert node.stop() == 0, node.text()
     node.write(STREAMS, node=SETTINGS)
     node.start()
     wait_until(lambda: not house.entities, "no entities")
@@ -171,3 +181,24 @@ def check_removal(house: Home, broker: Broker, node: Node) -> None:
         time.sleep(0.1)
         assert [topic for topic in late.last() if topic.startswith("homeassistant/")] == []
     assert node.stop() == 0, node.text()
+
+
+def check_commands_of_the_page(house: Home, broker: Broker) -> None:
+    """What the page says about a node that is never started again takes its announcements away."""
+    text = PAGE.read_text(encoding="utf-8")
+    (command,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    command = command.replace("-h localhost", f"-h 127.0.0.1 -p {broker.port}").replace(
+        "edgeseq-attic", "edgeseq-n"
+    )
+    subprocess.run(["sh", "-c", command], check=True, timeout=PATIENCE_S)
+    wait_until(lambda: not house.entities, "nothing is left")
+
+
+def test_page_shows_what_can_be_configured() -> None:
+    """The page's configuration works, and its defaults are the defaults."""
+    text = PAGE.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert parse_config(shown).homeassistant.discovery
+    for field in msgspec.structs.fields(HomeAssistantConfig):
+        assert f"`{field.name}`" in text
+        assert field.name == "discovery" or f"({field.default})" in text or f"(`{field.default}`)" in text
