@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from edgeseq.commands.overview import overview
 from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
 from edgeseq.config.asyncapi import asyncapi
+from edgeseq.config.overrides import overrides
 from edgeseq.config.resolve import resolve
 from edgeseq.config.sample import effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
@@ -49,8 +51,8 @@ def check(path: Path) -> None:
 @_FILE
 @click.option("--defaults", is_flag=True, help="Print a sample with every key explained instead.")
 def show(path: Path, *, defaults: bool) -> None:
-    """Print a configuration with all its defaults, as TOML."""
-    click.echo(sample() if defaults else effective(load_config(path)), nl=False)
+    """Print a configuration with all its defaults, as TOML; what the environment has set names its variable."""
+    click.echo(sample() if defaults else effective(load_config(path), overrides(os.environ)), nl=False)
 
 
 @config.command()

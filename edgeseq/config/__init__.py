@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import enum
+import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeseq.config.docstrings import field_docs
+from edgeseq.config.overrides import overrides, refuse_secrets, value_of
 from edgeseq.core.types import Aggregate, AlertKind, Kind, Limits, OnGap
 from edgeseq.errors import ConfigError
 
@@ -310,8 +313,8 @@ class Config(_Table, frozen=True):
     """When alerts are not told."""
 
 
-def load_config(path: Path) -> Config:
-    """Read a configuration file.
+def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read a configuration file; variables such as EDGESEQ__MQTT__HOST stand above it (`config.overrides`).
 
     Raises:
         ConfigError: it cannot be read, is no TOML, or has an unknown key or a wrong value.
@@ -328,21 +331,38 @@ def load_config(path: Path) -> Config:
             wanted="a TOML file",
             do="name the file with --config; `edgeseq config show --defaults` prints a sample",
         ) from error
-    return parse_config(text, name=path.name)
+    return parse_config(text, name=path.name, environment=environment)
 
 
-def parse_config(text: str, *, name: str = "edgeseq.toml") -> Config:
+def parse_config(text: str, *, name: str = "edgeseq.toml", environment: Mapping[str, str] | None = None) -> Config:
     """Read a configuration; `name` is the file's, for errors."""
+    sources = overrides(environment or {})
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("the configuration is not valid TOML", where=name, found=str(error)) from error
     except RecursionError as error:
         raise ConfigError("the configuration is nested too deeply", where=name) from error
+    for path, variable in sources.items():
+        _override(data, path, (environment or {})[variable])
+    refuse_secrets(data, sources, name)
     try:
         return msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), data, name) from error
+        fault = _explain(str(error), data, name)
+        source = sources.get((fault.where or "").removeprefix(f"{name}: "))
+        if source is not None:
+            fault.where = f"environment: {source}"
+        raise fault from error
+
+
+def _override(data: dict[str, Any], path: str, text: str) -> None:
+    """Set a key of a table as a variable of the environment says."""
+    table, _, key = path.partition(".")
+    kinds = {type(value) for value in _choices(path)} or {*_types_at(path)}
+    inside = data.setdefault(table, {})
+    if isinstance(inside, dict):  # else the file is wrong, which is told
+        inside[key] = value_of(text, is_text=str in kinds)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------

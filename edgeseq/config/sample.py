@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -24,12 +25,15 @@ def sample() -> str:
     return _write(SAMPLE, is_sample=True)
 
 
-def effective(config: Config) -> str:
-    """Write a configuration with all its defaults, so that it reads back as the same."""
-    return _write(config, is_sample=False)
+def effective(config: Config, sources: Mapping[str, str] | None = None) -> str:
+    """Write a configuration with all its defaults, so that it reads back as the same.
+
+    `sources` maps the path of a key that the environment has set to its variable, which stands behind the value.
+    """
+    return _write(config, is_sample=False, sources=sources)
 
 
-def _write(config: Config, *, is_sample: bool) -> str:
+def _write(config: Config, *, is_sample: bool, sources: Mapping[str, str] | None = None) -> str:
     """Write all tables."""
     blocks = []
     for table in msgspec.structs.fields(Config):
@@ -37,11 +41,18 @@ def _write(config: Config, *, is_sample: bool) -> str:
         if isinstance(value, list):
             blocks += [_table(f"[[{table.name}]]", one, is_sample=is_sample) for one in value]
         else:
-            blocks.append(_table(f"[{table.name}]", value, is_sample=is_sample))
+            own = {
+                path.partition(".")[2]: variable
+                for path, variable in (sources or {}).items()
+                if path.startswith(f"{table.name}.")
+            }
+            blocks.append(_table(f"[{table.name}]", value, is_sample=is_sample, sources=own))
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(heading: str, table: msgspec.Struct, *, is_sample: bool) -> str:
+def _table(
+    heading: str, table: msgspec.Struct, *, is_sample: bool, sources: Mapping[str, str] | None = None
+) -> str:
     """Write one table; a key without a value cannot be written in TOML."""
     lines = [heading]
     docs = field_docs(type(table))
@@ -55,7 +66,8 @@ def _table(heading: str, table: msgspec.Struct, *, is_sample: bool) -> str:
             shown = "…" if value is None else toml(value)
             lines.append(f"{'#' if is_default else ''}{key.name} = {shown}")
         elif value is not None:
-            lines.append(f"{key.name} = {toml(value)}")
+            source = (sources or {}).get(key.name)
+            lines.append(f"{key.name} = {toml(value)}{f'  # {source}' if source else ''}")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from edgeseq.core import payloads
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import StreamInfo, StreamRule
 from tests.support.streams import one_forecast
-from tests.support.validate import validate
+from tests.support.validate import fault_of, validate
 
 RULE = StreamRule(key="r", period_ns=10**9, topics=("t",))
 CONTEXT = RenderContext("e", "n", [StreamInfo("t", "r", "t", None, 0)], {"r": RULE}, {})
@@ -130,3 +130,21 @@ def test_validate_too_many_digits_fail() -> None:
     validate(sent.topic, sent.payload)
     with pytest.raises(AssertionError, match="significant digits"):
         validate(sent.topic, sent.payload.replace(b"12.5", b"12.500001"))
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("edgeseq/n/bridge/state", b'{"state":"gone"}'),
+        ("edgeseq/n/bridge/state", b'{"state":"online","since":1}'),
+        ("edgeseq/n/s/level", b"{}"),
+        ("edgeseq/n/s/state", b"no JSON"),
+        ("edgeseq/n/s/anomaly", b"on"),
+    ],
+)
+def test_peer_notices_a_wrong_message_though_one_of_its_shape_was_right(topic: str, payload: bytes) -> None:
+    """What every test's client does with what it hears finds faults, also in the second message of a shape."""
+    assert fault_of("edgeseq/n/bridge/state", b'{"state":"online"}') is None
+    assert fault_of("edgeseq/n/s/anomaly", b"ON") is None
+    assert (fault_of(topic, payload) or "").startswith(topic)
+    assert fault_of(f"else/{topic}", payload) is None

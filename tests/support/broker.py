@@ -13,6 +13,8 @@ from pathlib import Path
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.validate import fault_of
+
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; nobody asserts how long it took."""
 
@@ -102,11 +104,15 @@ def running_broker(folder: Path, *lines: str) -> Iterator[Broker]:
 
 
 class Peer:
-    """A simple client, as sensors and dashboards are: publishes, and keeps what it has received."""
+    """A simple client, as sensors and dashboards are: publishes, and keeps what it has received.
+
+    Whatever it receives of a node is held against the schema of its message; `close` fails where one did not fit.
+    """
 
     def __init__(self, port: int, *filters: str, client_id: str = "", version: int = 4) -> None:
         protocol = MQTTv5 if version == 5 else MQTTv311
         self.received: list[MQTTMessage] = []
+        self.faults: list[str] = []
         self._newest: dict[str, bytes] = {}
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
         self._client.max_inflight_messages = 200
@@ -140,6 +146,8 @@ class Peer:
     def _take(self, _: Client, __: object, message: MQTTMessage) -> None:
         self.received.append(message)
         self._newest[message.topic] = bytes(message.payload)
+        if len(self.faults) < 5 and (fault := fault_of(message.topic, bytes(message.payload))):
+            self.faults.append(fault)
 
     def close(self) -> None:
         """Go."""
@@ -147,6 +155,7 @@ class Peer:
         self._client.loop_stop()
         # Else its wake-up pipe is left to the garbage collector, which may find it before the client.
         self._client._reset_sockets()
+        assert not self.faults, self.faults
 
 
 @contextmanager

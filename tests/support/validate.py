@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from functools import cache
 
+import msgspec
 from jsonschema import Draft202012Validator
 
-from edgeseq.config.schema import message_of, message_schema
+from edgeseq.config.schema import message_of, message_schema, struct_of
 
 PLAIN_TEXT = {"anomaly", "availability"}
 
@@ -61,3 +62,41 @@ def _check_digits(topic: str, content: object) -> None:
             _check_digits(topic, value)
     elif isinstance(content, float):
         assert content == float(f"{content:.5g}"), f"{topic}: {content!r} has more than 5 significant digits"
+
+
+FOREIGN = ("/bridge/request/", "/bridge/doctor", "/bridge/update/")
+"""Parts of topics that others than a node publish to."""
+
+_seen: set[object] = set()
+"""Shapes of messages that have been held against their schema in full."""
+
+
+def fault_of(topic: str, payload: bytes) -> str | None:
+    """Say what is wrong with a message that a test has received, or None; for all of them, so it is quick.
+
+    The first message of each shape is held against its schema by `validate`, those like it are read as their struct,
+    which the schema is generated from.
+    """
+    is_ours = topic.startswith("edgeseq/") and payload and not any(part in topic for part in FOREIGN)
+    if not is_ours:
+        return None
+    name = message_of(topic)
+    try:
+        shape = name, _shape(_parse(payload)) if name not in PLAIN_TEXT else payload
+        if shape not in _seen:
+            validate(topic, payload)
+            _seen.add(shape)
+        elif name is not None and name not in PLAIN_TEXT:
+            msgspec.json.decode(payload, type=struct_of(name))
+    except (AssertionError, msgspec.ValidationError) as fault:
+        return f"{topic}: {fault}"
+    return None
+
+
+def _shape(content: object) -> object:
+    """Give the keys and types of a message, whatever the values are."""
+    if isinstance(content, dict):
+        return frozenset((key, _shape(value)) for key, value in content.items())
+    if isinstance(content, list):
+        return ("list", frozenset(_shape(value) for value in content))
+    return type(content).__name__
