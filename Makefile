@@ -157,11 +157,12 @@ wheel: .venv/.installed ## build the package in dist/
 
 lock: ## renew requirements/*.txt from pyproject.toml
 	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv; }
-	$(LOCK) pyproject.toml requirements/build.in --extra edge --extra sparkplug --extra train --extra demo --extra dev \
+	$(LOCK) pyproject.toml requirements/build.in --extra edge --extra sparkplug --extra train --extra demo --extra dashboard --extra dev \
 		--output-file requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in --extra tflite \
 		--output-file requirements/tflite.txt
 	$(LOCK) pyproject.toml --extra edge --output-file requirements/edge.txt
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml --extra dashboard --output-file requirements/dashboard.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
 	$(LOCK) pyproject.toml requirements/build.in requirements/package.in --output-file requirements/package.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in --extra sparkplug \
@@ -187,7 +188,7 @@ venv:
 
 programs:
 	@.ci/need "mosquitto=command -v mosquitto" "mosquitto-clients=command -v mosquitto_sub" \
-		"systemd=command -v systemd-analyze" "strace=command -v strace"
+		"systemd=command -v systemd-analyze" "strace=command -v strace" "chromium=command -v chromium"
 
 .venv/.locked: requirements/dev.txt | venv
 	.ci/install .venv $<

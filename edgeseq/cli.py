@@ -63,6 +63,11 @@ COMMANDS = {
         "Feed recorded messages through the same core, at full speed.",
     ),
     "watch": ("edgeseq.commands.watch", "watch", "Show readings, bands and alerts live in the terminal."),
+    "dashboard": (
+        "edgeseq.commands.dashboard",
+        "dashboard",
+        "Show a node's streams, bands and alerts in the browser.",
+    ),
     "alerts": (
         "edgeseq.commands.alerts",
         "alerts",
@@ -85,7 +90,9 @@ EXTRAS = {
     "optuna": "train",
     "polars": "train",
     "rich": "demo",
+    "starlette": "dashboard",
     "tensorflow": "train",
+    "uvicorn": "dashboard",
 }
 """Package → the extra that brings it."""
 TRAINING = ("train", "backtest", "impute", "tune")

@@ -19,9 +19,10 @@ PROJECT = tomllib.loads(PROJECT_TEXT)["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 LOCKED_EXTRAS = {
-    "dev.txt": ["edge", "sparkplug", "train", "demo", "dev"],
+    "dev.txt": ["edge", "sparkplug", "train", "demo", "dashboard", "dev"],
     "tflite.txt": ["tflite"],
     "edge.txt": ["edge"],
+    "dashboard.txt": ["dashboard"],
 }
 
 
