@@ -7,6 +7,9 @@ JSON lines, one message each:
 `payload` is the payload's own JSON, or a string that holds its text; `payload_hex` any bytes. `received` is ISO 8601
 or nanoseconds. The lines of `mosquitto_sub -F %j` and `-F %J` are read as they are (`tst`, `retain`).
 
+All may be gzipped: one that was cut off is read as far as it goes, and that is told. Parquet is read, too, as `edgeseq
+record` writes it; that needs the extra train.
+
 CSV, a time column and value columns: each row becomes one message per topic, in the format that the configuration
 expects there; an empty cell is no reading.
 """
@@ -14,8 +17,11 @@ expects there; an empty cell is no reading.
 from __future__ import annotations
 
 import csv
+import gzip
+import importlib
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +36,7 @@ from edgeseq.errors import InputError
 RECEIVED = '"received" (or "tst") as ISO 8601, or "received" as nanoseconds since 1970'
 _Z_AND_OFFSET = re.compile(r"Z(?=[+-][0-9]{2}:?[0-9]{2}$)")
 
+GZIP = b"\x1f\x8b"
 ABSENT_CELLS = frozenset({"", "na", "nan", "null", "none"})
 
 
@@ -51,9 +58,12 @@ def read_capture(
     Raises:
         InputError: a line cannot be read; nothing is skipped silently.
     """
-    if path.suffix.lower() == ".csv":
+    names = [suffix.lower() for suffix in path.suffixes]
+    if names[-1:] == [".csv"] or names[-2:] == [".csv", ".gz"]:
         return _read_csv(path, rules, dict(columns or {}), tell)
-    return _read_lines(path)
+    if names[-1:] == [".parquet"]:
+        return _read_parquet(path)
+    return _read_lines(path, tell)
 
 
 # --- JSON lines -------------------------------------------------------------------------------------------------
@@ -71,11 +81,26 @@ class _Line(msgspec.Struct, frozen=True):
     mid: int = 0
 
 
-def _read_lines(path: Path) -> Iterator[Message]:
+def _read_lines(path: Path, tell: Callable[[str], None]) -> Iterator[Message]:
     with _opened(path, "rb") as file:
-        for number, text in enumerate(file, start=1):
+        for number, text in enumerate(_whole(file, path, tell), start=1):
             if text.strip():
                 yield _message(text, f"{path}, line {number}")
+
+
+def _whole(file: IO[bytes], path: Path, tell: Callable[[str], None]) -> Iterator[bytes]:
+    """Give the lines of a file; of a gzipped one that was cut off those before the cut."""
+    try:
+        yield from file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        tell(f"{path}: the recording was cut off; what was written before counts ({error})")
+
+
+def _read_parquet(path: Path) -> Iterator[Message]:
+    """Read what `edgeseq record` wrote; polars belongs to the workstation."""
+    rows = importlib.import_module("edgeseq_train.recordings.messages").read(path)
+    for topic, payload, received_ns, is_retained in rows:
+        yield Message(topic, payload, received_ns, retained=is_retained)
 
 
 def _message(text: bytes, where: str) -> Message:
@@ -217,9 +242,16 @@ def _place(document: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     document[keys[-1]] = value
 
 
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
+
+
 def _opened(path: Path, mode: str) -> IO[Any]:
     text = {} if "b" in mode else {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
     try:
+        if _is_packed(path):
+            return gzip.open(path, mode if "b" in mode else "rt", **text)  # type: ignore[call-overload, no-any-return]
         return path.open(mode, **text)  # type: ignore[call-overload, no-any-return]
     except OSError as error:
         raise InputError("the recording cannot be read", where=str(path), found=str(error)) from error

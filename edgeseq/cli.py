@@ -57,6 +57,11 @@ COMMANDS = {
         "scan",
         "Listen to a broker and write a configuration of what is on it.",
     ),
+    "record": (
+        "edgeseq.commands.record",
+        "record",
+        "Record a broker's messages or readings, or fetch what a node remembers.",
+    ),
     "replay": (
         "edgeseq.commands.replay",
         "replay",

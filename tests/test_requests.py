@@ -21,11 +21,13 @@ from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
 from edgeseq.core.asking import REQUESTS
 from edgeseq.core.bridge import bridge_response
+from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.payloads import HealthPayload, ResponsePayload
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import Message
 from edgeseq.daemon import Daemon, read_config
 from edgeseq.requests import BURST, MAX_PAGE, MAX_REQUEST_BYTES, RATE_PER_S, SNAPSHOT_EVERY_S, Gate, parted
+from edgeseq.requests.recording import MOST_VALUES
 from edgeseq.testing import ManualClock
 from tests.support.streams import equal_states
 from tests.support.validate import validate
@@ -128,6 +130,32 @@ def test_streams_come_in_pages_that_are_bounded_and_complete(ask: Ask) -> None:
     beyond = ask("streams", {"start": 2**60})
     assert beyond
     assert (beyond["streams"], beyond["next"]) == ([], None)
+
+
+def test_recording_gives_what_each_stream_remembers_and_no_page_is_long(ask: Ask, node: Node) -> None:
+    """Page after page gives every value once; `since` leaves out older ones, and what is no time is refused."""
+    later = [Message(f"t/{n:03}", b"%d" % k, 10**9 * k + n) for k in range(2, 60) for n in range(120)]
+    node.render(advance(node.state, accept(node.state, later).readings))
+    seen: dict[str, dict[str, Any]] = {}
+    start: int | None = 0
+    while start is not None:
+        page = ask("recording", {"start": start})
+        assert page
+        assert page["count"] == 120
+        assert sum(len(one["values"]) for one in page["recording"]) <= MOST_VALUES
+        assert len(page["recording"]) > 1
+        seen |= {entry["id"]: entry for entry in page["recording"]}
+        start = page["next"]
+    assert list(seen) == [f"t-{n:03}" for n in range(120)]
+    values = [float(k) for k in range(1, 59)]
+    assert all(one["values"] == values and one["period_s"] == 1 for one in seen.values())
+    since = format_instant(int(parse_instant(seen["t-000"]["first"]) or 0) + 50 * 10**9)
+    page = ask("recording", {"since": since})
+    assert page
+    assert page["recording"][0]["values"] == values[51:]
+    refused = ask("recording", {"since": "soon"})
+    assert refused
+    assert "is no time" in refused["error"]
 
 
 def test_snapshot_is_taken_once_a_minute_at_most(ask: Ask, clock: ManualClock) -> None:

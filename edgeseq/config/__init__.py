@@ -49,8 +49,8 @@ class NodeConfig(_Table, frozen=True):
     max_payload_bytes: Annotated[int, Meta(ge=16, le=16 * 2**20)] = 65_536
     """Longest payload that is read, in bytes; longer ones are refused and counted."""
     requests: bool = False
-    """Whether bridge/request/<verb> is answered, whoever asks: health, info, snapshot, streams, alerts, acknowledge,
-    snooze, maintenance, label. None moves a stream. Where it is on, a history of the alerts is kept."""
+    """Whether bridge/request/<verb> is answered, whoever asks: health, info, snapshot, streams, recording, alerts,
+    acknowledge, snooze, maintenance, label. None moves a stream. Where it is on, a history of the alerts is kept."""
 
 
 class MqttConfig(_Table, frozen=True):

@@ -29,6 +29,15 @@ class StreamsRequest(Asked, frozen=True, kw_only=True):
     """Most to tell; never more than 100."""
 
 
+class RecordingRequest(Asked, frozen=True, kw_only=True):
+    """bridge/request/recording: what the node remembers of its streams, by pages of some 40 KB."""
+
+    start: Annotated[int, Meta(ge=0)] = 0
+    """Number of the first stream to tell; the `next` of the page before."""
+    since: Annotated[str, Meta(max_length=40)] | None = None
+    """Only values of later times, such as 2026-03-01T10:00:00Z."""
+
+
 class AlertsRequest(Asked, frozen=True, kw_only=True):
     """bridge/request/alerts: a page of the history, newest first."""
 
@@ -107,6 +116,7 @@ REQUESTS: dict[str, type[Asked]] = {
     "info": Asked,
     "snapshot": Asked,
     "streams": StreamsRequest,
+    "recording": RecordingRequest,
     "alerts": AlertsRequest,
     "acknowledge": AcknowledgeRequest,
     "snooze": SnoozeRequest,

@@ -452,6 +452,23 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an alert is open."""
 
 
+class RecordingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node remembers of a channel: one value a period, as its forecasts saw them."""
+
+    id: str
+    """Of the stream."""
+    channel: str | UnsetType = UNSET
+    """Of streams with several channels."""
+    unit: str | None = None
+    """As far as it is known."""
+    first: Time
+    """Of the first value."""
+    period_s: float
+    """From one value to the next, in seconds."""
+    values: list[float | None]
+    """Null where there was none; of a counter what was added in the period."""
+
+
 class ReadingsAround(msgspec.Struct, frozen=True, kw_only=True):
     """Readings around an alert: one value a period, as the detectors saw them."""
 
@@ -515,7 +532,8 @@ class ResponsePayload(Payload, frozen=True, kw_only=True):
     """bridge/response/<verb>: what was asked for by bridge/request/<verb>, or why it cannot be told."""
 
     verb: str
-    """health, info, snapshot, streams, alerts, acknowledge, snooze, maintenance, label; unknown for all others."""
+    """health, info, snapshot, streams, recording, alerts, acknowledge, snooze, maintenance, label; unknown for all
+    others."""
     id: str | int | None = None
     """As in the request."""
     error: str | UnsetType = UNSET
@@ -525,11 +543,13 @@ class ResponsePayload(Payload, frozen=True, kw_only=True):
     info: InfoPayload | UnsetType = UNSET
     """info: what bridge/info says."""
     count: int | UnsetType = UNSET
-    """streams, alerts: how many there are in all."""
+    """streams, recording, alerts: how many there are in all."""
     streams: list[StreamEntry] | UnsetType = UNSET
     """streams: a page of them, in the order of their first readings."""
+    recording: list[RecordingEntry] | UnsetType = UNSET
+    """recording: a page of what is remembered of streams, in the same order."""
     next: int | UnsetType | None = UNSET
-    """streams, alerts: the `start` of the next page; null where this is the last."""
+    """streams, recording, alerts: the `start` of the next page; null where this is the last."""
     alerts: list[HistoryEntry] | UnsetType = UNSET
     """alerts: a page of the history, newest first."""
     muting: list[WishEntry] | UnsetType = UNSET

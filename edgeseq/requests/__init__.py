@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edgeseq.compose import Node
-from edgeseq.core.asking import REQUESTS, Asked, StreamsRequest
+from edgeseq.core.asking import REQUESTS, Asked, RecordingRequest, StreamsRequest
 from edgeseq.core.bridge import request_filter
 from edgeseq.core.payloads import HealthPayload, ResponsePayload, StreamEntry
 from edgeseq.core.render import NEW
@@ -109,6 +109,10 @@ def answer(
             page, following = _streams(node, asked.start, min(asked.limit, MAX_PAGE))
             count = node.state.registry.streams
             return ResponsePayload(verb=verb, id=asked.id, count=count, streams=page, next=following)
+        case RecordingRequest():
+            from edgeseq.requests.recording import answer_recording
+
+            return answer_recording(node, asked)
         case _:
             from edgeseq.requests.alerts import answer_about_alerts  # SQLite, of no use where nobody asks
 

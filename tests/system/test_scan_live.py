@@ -120,7 +120,10 @@ def test_scan_of_all_families_runs_and_forecasts_every_number_and_no_other(tmp_p
         start(node, subscriber, text)
         replay(devices, begun_ns + (STEPS + 1) * EVERY_NS)
         slugs = {slug(topic, *([] if name is None else [name])) for topic, name in expected}
-        wait_until(lambda: forecasts(subscriber) >= slugs, f"{len(slugs)} streams are forecast")
+        try:
+            wait_until(lambda: forecasts(subscriber) >= slugs, "all streams are forecast")
+        finally:
+            assert slugs <= forecasts(subscriber)  # says which are missing
 
         wrong = [pair for household in HOUSEHOLDS.values() for pair in household.malformed]
         publish(devices, [sample for sample, _ in wrong])

@@ -140,7 +140,11 @@ def unknown(path: Path) -> InputError:
     if head.startswith(b"PK\x03\x04"):
         found, do = "a ZIP archive, as spreadsheets are", "save the table as CSV, or unpack the archive"
     elif head.lstrip()[:1] in (b"{", b"["):
-        found, do = "JSON", "write it as CSV; messages recorded from a broker are for edgeseq replay"
+        found = "JSON"
+        do = (
+            "write it as CSV; messages recorded from a broker are for edgeseq replay, and `edgeseq record --input FILE"
+            " --config edgeseq.toml -o readings.csv.gz` makes readings of them"
+        )
     elif not head:
         found, do = "an empty file", "check how it was exported"
     elif (text := decoded(head)) is not None:
