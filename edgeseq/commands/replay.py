@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -21,7 +22,11 @@ FILE = click.Path(path_type=Path)
     "--config", type=FILE, default=Path("edgeseq.toml"), show_default=True, help="The daemon's configuration."
 )
 @click.option(
-    "--input", "recording", type=FILE, required=True, help="JSON lines of messages, or CSV (a time, values)."
+    "--input",
+    "recording",
+    type=FILE,
+    required=True,
+    help="JSON lines of messages, CSV (a time, values), both also as .gz, or Parquet of messages.",
 )
 @click.option("-o", "--output", type=FILE, help="Where to write JSON lines; default: standard output.")
 @click.option(
@@ -39,6 +44,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--save-state", is_flag=True, help="Go on from the state folder, and leave the state there.")
 @click.option("--state-dir", type=FILE, help="The state folder; default: the configuration's.")
+@click.option("--json", "as_json", is_flag=True, help="Sum up in JSON, on stderr, what was done.")
 def replay(
     config: Path,
     recording: Path,
@@ -48,6 +54,7 @@ def replay(
     state_dir: Path | None,
     *,
     save_state: bool,
+    as_json: bool,
 ) -> None:
     """Feed a recording to the daemon's core at full speed and write what it publishes.
 
@@ -70,7 +77,7 @@ def replay(
             out.write(r.to_line(outgoing))
         if save_state:
             r.save(node)
-    click.echo(r.summary(node, tally), err=True)
+    click.echo(json.dumps(r.account(node, tally)) if as_json else r.summary(node, tally), err=True)
 
 
 def column(text: str) -> tuple[str, ChannelSource]:
