@@ -287,8 +287,11 @@ def test_counter_is_told_by_its_name_or_by_rising_long(name: str, values: list[f
 
 
 def test_resolution_is_the_smallest_step() -> None:
-    """Noise of floats is no step, and a value that stays has none."""
-    assert resolution(number([20.1, 20.2, 20.3, 20.1 + 1e-13])) == pytest.approx(0.1)
+    """Noise of floats is no step, a value that stays has none, nor has what was computed."""
+    assert resolution(number([20.1, 20.2, 20.4, 20.1 + 1e-13])) == 0.1
+    assert resolution(number([21.0625, 21.125, 21.5])) == 0.0625
+    assert resolution(number([1000, 1020, 1050])) == 10
+    assert resolution(number([math.sin(k) for k in range(20)])) is None
     assert resolution(number([5.0, 5.0])) is None
 
 

@@ -27,6 +27,9 @@ EARLY = 0.85
 IRREGULAR = 2.5
 """Gaps of which a tenth is so many times longer than another tenth follow no clock."""
 
+MOST_PLACES = 6
+"""Decimal places that a measurement may have."""
+
 FEWEST_CYCLES = 3
 LEAST_CORRELATION = 0.6
 """Of a season with its repetition, after the trend."""
@@ -113,17 +116,22 @@ def is_counter(number: Number) -> bool:
 
 
 def resolution(number: Number) -> float | None:
-    """Give the smallest step between two values that came; None where they never differ.
+    """Give the largest step of which all differences are multiples, None where values never differ or have no step.
 
-    It is rounded to the digits that it can be known to: differences of floats carry noise.
+    Values are read as decimals of at most six places: what has more is computed, not measured.
     """
     values = np.unique(np.array(number.values, dtype=np.float64))
     if len(values) < 2:
         return None
-    steps = np.diff(values)
-    noise = 1e-9 * max(abs(values[0]), abs(values[-1]))
-    steps = steps[steps > noise]
-    return float(f"{steps.min():.2g}") if len(steps) else None
+    for places in range(MOST_PLACES + 1):
+        scaled = values * 10.0**places
+        whole = np.round(scaled)
+        if np.abs(whole).max() > 2**52:
+            return None
+        if np.abs(scaled - whole).max() < 1e-9 * max(1.0, float(np.abs(scaled).max())):
+            steps = np.diff(whole.astype(np.int64))
+            return int(np.gcd.reduce(steps)) / 10**places or None
+    return None
 
 
 def season_s(number: Number, every_s: float) -> float | None:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.durations import format_duration
-from edgeseq.core.topics import slug
 from edgeseq.scan.filters import by_shape, cover, neighbours
+from edgeseq.scan.left_out import LeftOut, is_bookkeeping, left_out
 from edgeseq.scan.measure import Cadence, cadence, is_counter, period_s, season_s
 from edgeseq.scan.observe import Number, Observed, Topic, settle
 from edgeseq.scan.recognise import PLAIN, families_of
@@ -23,45 +23,11 @@ REPORTS_CHANGES = frozenset({"zigbee2mqtt", "homeassistant", "homie", "sparkplug
 UNKNOWN_S = 600
 """Period of what came too seldom to tell."""
 
-_COMMANDS = frozenset({"set", "get", "command", "cmd", "cmnd", "request"})
-"""Last levels of topics on which devices are told something."""
-
-_BOOKKEEPING = frozenset(
-    {
-        "linkquality",
-        "lqi",
-        "rssi",
-        "snr",
-        "uptime",
-        "heap",
-        "time",
-        "timestamp",
-        "ts",
-        "date",
-        "datetime",
-        "seq",
-    }
-    | {
-        "sequence",
-        "id",
-        "msgid",
-        "msg_id",
-        "message_id",
-        "version",
-        "schema",
-        "port",
-        "mac",
-        "ip",
-        "epoch",
-        "last_seen",
-    }
-    | {"free_heap", "wifi_rssi", "wifi_signal", "uptime_s", "received_at", "device_id", "sensor_id"}
-)
-"""Last words of a JSON path that name no measurement, where no decoder knows better."""
-
-
 _OWN_PATHS = frozenset({"shelly2"})
 """Families whose names are not the JSON paths of their messages."""
+
+
+_NO_NAME = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(slots=True)
@@ -80,15 +46,6 @@ class Table:
     season_s: float | None = None
     cadence: Cadence = field(default_factory=Cadence)
     numbers: list[Number] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class LeftOut:
-    """What becomes no stream."""
-
-    why: str
-    count: int
-    examples: list[str]
 
 
 @dataclass(slots=True)
@@ -124,21 +81,12 @@ def propose(seen: Observed) -> Proposal:
         make = _of_family if family else _of_plain
         tables += make(seen, family, by_family[family])
     _name(tables)
-    return Proposal(tables, _left_out(seen))
+    return Proposal(tables, left_out(seen))
 
 
 def _wanted(topic: Topic) -> list[Number]:
     """List the numbers of a topic that are measurements."""
-    return [n for n in topic.numbers.values() if not _is_bookkeeping(topic, n)]
-
-
-def _is_bookkeeping(topic: Topic, number: Number) -> bool:
-    if topic.reader:
-        return number.is_bookkeeping
-    if topic.name.rpartition("/")[2].lower() in _COMMANDS:
-        return True
-    last = re.split(r"[./]", number.name)[-1].lower()
-    return number.name in topic.time_fields or last in _BOOKKEEPING
+    return [n for n in topic.numbers.values() if not is_bookkeeping(topic, n)]
 
 
 # --- rhythm -----------------------------------------------------------------------------------------------------
@@ -282,56 +230,17 @@ def _of_plain(seen: Observed, _: str, topics: list[Topic]) -> list[Table]:
     return tables
 
 
-# --- names and what is left out ---------------------------------------------------------------------------------
+# --- names ---------------------- ---------------------------------------------------------------------------------
 
 
 def _name(tables: Iterable[Table]) -> None:
     """Name each table, since saved state hangs on its name."""
     taken: Counter[str] = Counter()
     for table in tables:
-        base = table.decoder or slug(*(one for one in table.topics[0].split("/") if one not in ("+", "#")))
+        base = table.decoder or _NO_NAME.sub("-", table.topics[0].lower()).strip("-") or "plain"
         if table.is_counter:
             base += "-counters"
         if taken[base]:
             base += f"-{format_duration(round(table.every_s * 1e9))}"
         taken[base] += 1
         table.name = base if taken[base] == 1 else f"{base}-{taken[base]}"
-
-
-_DEVICE = "of the device and not of what it measures, or of nobody's use; name it in fields to have it"
-
-
-def _left_out(seen: Observed) -> list[LeftOut]:
-    """Say what becomes no stream, and why."""
-    why: dict[str, list[str]] = defaultdict(list)
-    for topic in seen.topics.values():
-        for number in topic.numbers.values():
-            if _is_bookkeeping(topic, number):
-                why[_DEVICE].append(number.name or topic.name)
-        if not topic.numbers and topic.name not in seen.too_large:
-            why[_reason(topic)].append(topic.name)
-        elif topic.numbers and topic.faults:
-            told = ", ".join(f"{count} {reason}" for reason, count in topic.faults.most_common(3))
-            why["messages that could not be read, beside others that could"].append(f"{topic.name} ({told})")
-    for name in seen.too_large:
-        why["payloads too large to look at"].append(name)
-    found = [LeftOut(reason, len(names), sorted(set(names))[:8]) for reason, names in sorted(why.items())]
-    if seen.own:
-        found.append(LeftOut("messages of edgeseq itself", seen.own, [f"{seen.prefix}/#"]))
-    if seen.unlisted:
-        found.append(
-            LeftOut("messages of more topics and names than there is room for here", seen.unlisted, [])
-        )
-    for family, count in seen.unread.items():
-        needed = f"messages of {family}: pip install 'edgeseq[{FAMILIES[family].extra}]' reads them"
-        found.append(LeftOut(needed, count, []))
-    return found
-
-
-def _reason(topic: Topic) -> str:
-    if topic.faults:
-        told = ", ".join(reason for reason, _ in topic.faults.most_common(3))
-        return f"no message could be read ({told})"
-    if topic.reader and FAMILIES[topic.reader].passes_by(topic.name):
-        return "commands, availability, descriptions and the like"
-    return "texts, switches and states, no numbers"

@@ -10,9 +10,10 @@ from typing import Any
 from edgeseq.config.sample import toml
 from edgeseq.core.durations import format_duration
 from edgeseq.core.instants import format_instant
+from edgeseq.scan.left_out import LeftOut
 from edgeseq.scan.measure import resolution
 from edgeseq.scan.observe import Number, Observed
-from edgeseq.scan.propose import LeftOut, Proposal, Table
+from edgeseq.scan.propose import Proposal, Table
 
 WIDTH = 110
 MOST_LINES = 12
@@ -151,7 +152,7 @@ def _step(group: Iterable[Number]) -> str:
 
 def _left(one: LeftOut) -> list[str]:
     shown = f": {', '.join(one.examples)}" if one.examples else ""
-    more = ", …" if one.count > len(one.examples) and one.examples and "#" not in one.examples[0][-1:] else ""
+    more = f" and {one.more} more" if one.more else ""
     return _comment(f"- {one.why} ({one.count}){shown}{more}", indent="  ")
 
 
