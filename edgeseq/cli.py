@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from edgeseq import __version__
+from edgeseq.commands.named import NamedGroup
 from edgeseq.errors import (
     EXIT_INTERNAL,
     EXIT_OK,
@@ -78,6 +79,7 @@ COMMANDS = {
         "alerts",
         "List, acknowledge, snooze, label and export the alerts of a node.",
     ),
+    "completion": ("edgeseq.commands.completion", "completion", "Print the completion for bash, zsh or fish."),
     "demo": ("edgeseq.commands.demo", "demo", "Train, serve and watch real recordings."),
 }
 """Name → module, attribute, and what it does: known without importing anything."""
@@ -105,12 +107,10 @@ TRAINING = ("train", "backtest", "impute", "tune")
     "ray": "cluster",
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+class LazyGroup(NamedGroup):
+    """The commands of edgeseq."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands in the order of COMMANDS."""
-        return list(COMMANDS)
+    named = COMMANDS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
@@ -131,11 +131,6 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as fault:  # ctx knows by now which command it is
             raise _advice(fault, ctx.invoked_subcommand) from fault
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -124,6 +124,21 @@ def kind_of(topic: str) -> str:
     return topic.rpartition("/")[2]
 
 
+def account(node: Node, tally: Tally) -> dict[str, object]:
+    """Give the same for programs."""
+    counts = node.state.counts
+    return {
+        "messages": tally.messages,
+        "received": counts.received,
+        "applied": counts.applied,
+        "late": counts.late,
+        "duplicate": counts.duplicate,
+        "rejected": {str(reason): n for reason, n in sorted(counts.rejected.items())},
+        "ignored": counts.ignored,
+        "published": dict(sorted(tally.published.items())),
+    }
+
+
 def summary(node: Node, tally: Tally) -> str:
     """Say in one line what was done."""
     counts = node.state.counts

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from edgeseq.errors import BrokerError
 from edgeseq.watch import Broker, Screen, connect, watch
 from edgeseq.watch import view as v
+from edgeseq.watch.once import once
 from edgeseq.watch.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
 from tests.support.broker import Peer, free_port, running_broker
 
@@ -145,6 +146,59 @@ def test_view_alert_event_delivered_twice_is_shown_once() -> None:
     assert v.take(view, "edgeseq/attic/cellar/alert", _alert("cleared", seq=2)) is not None
     assert v.take(view, "edgeseq/attic/cellar/alert", _alert("opened", seq=1)) is None
     assert "0 open alerts" in _drawn(view), "an old event that comes again opens nothing"
+
+
+def _open(*alerts: dict[str, Any], count: int | None = None) -> bytes:
+    listed = [
+        {"id": f"a{i}", "kind": "drift", "stream": "cellar", "channel": None, **one}
+        for i, one in enumerate(alerts)
+    ]
+    return msgspec.json.encode({"count": len(alerts) if count is None else count, "alerts": listed})
+
+
+def test_view_shows_alerts_that_opened_before_it_began() -> None:
+    """The list of open alerts tells what no event will: severity, who knows of it, and what is muted."""
+    view = _view(
+        ("cellar/latest", _forecast()),
+        (
+            "bridge/alerts",
+            _open(
+                {"kind": "stuck", "severity": "warning"},
+                {
+                    "kind": "spike",
+                    "severity": "critical",
+                    "acknowledged": "2026-03-01T10:00:00Z",
+                    "acknowledged_by": "ann",
+                },
+                {"kind": "drift", "muted": True},
+                {"kind": "novelty", "stream": "pump1", "channel": "Flow 2", "severity": "info"},
+            ),
+        ),
+    )
+    drawn = _drawn(view, 160)
+    assert "3 open alerts · 1 muted" in drawn
+    row = next(line for line in drawn.splitlines() if line.startswith("cellar"))
+    assert "12.4" in row
+    assert "● stuck, ✓ spike by" in row
+    assert any(name.startswith("pump1/flow-2") for name in view.rows), "as its topics are named"
+    v.take(view, "edgeseq/attic/bridge/alerts", _open())
+    assert "0 open alerts" in _drawn(view)
+
+
+def test_view_of_a_list_that_is_cut_forgets_nothing() -> None:
+    """A list that does not name all open alerts says nothing of those that it does not name."""
+    view = _view(("cellar/alert", _alert("opened")), ("bridge/alerts", _open({}, count=300)))
+    assert "2 open alerts" in _drawn(view)
+
+
+def test_view_shows_acknowledgement_severity_and_watch() -> None:
+    """An acknowledged alert asks for nobody, an opened one says how much it matters, and watch is shown."""
+    view = _view(("cellar/alert", _alert("opened", severity="critical")))
+    assert "spike opened, critical" in _drawn(view)
+    v.take(view, "edgeseq/attic/cellar/alert", _alert("acknowledged", acknowledged=True))
+    assert "✓ spike" in _drawn(view)
+    v.take(view, "edgeseq/attic/attic/status", b'{"phase":"live","data":"ok","alert":"watch"}')
+    assert "◐ watch" in _drawn(view)
 
 
 @pytest.mark.parametrize(
@@ -344,3 +398,26 @@ def test_broker_that_refuses_is_an_error_that_says_what_to_give() -> None:
         thread.join()
     assert "authori" in str(caught.value.found)
     assert "--username" in str(caught.value.do)
+
+
+def test_once_prints_what_the_broker_keeps(tmp_path: Path) -> None:
+    """`watch --once` tells the retained state of a node as a table or JSON, and says where there is none."""
+    with running_broker(tmp_path) as broker:
+        where = Broker("127.0.0.1", broker.port)
+        with pytest.raises(BrokerError, match="keeps nothing of this node"):
+            once(where, "edgeseq", "attic")
+        sender = Peer(broker.port)
+        sender.publish("edgeseq/attic/cellar/latest", _forecast(), retain=True)
+        sender.publish("edgeseq/attic/bridge/state", b'{"state":"online"}', retain=True)
+        sender.publish("edgeseq/attic/bridge/alerts", _open({"severity": "info"}), retain=True)
+        sender.flush()
+        sender.close()
+        out = io.StringIO()
+        once(where, "edgeseq", "attic", out)
+        assert "● drift" in out.getvalue()
+        told = io.StringIO()
+        once(where, "edgeseq", "attic", told, as_json=True)
+    found = msgspec.json.decode(told.getvalue())
+    assert found["nodes"] == {"attic": "online"}
+    (row,) = found["streams"]
+    assert (row["stream"], row["observed"], row["open"][0]["kind"]) == ("cellar", 12.4, "drift")

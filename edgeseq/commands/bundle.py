@@ -22,6 +22,7 @@ MOST_COLUMNS = 12
 """Columns of the recording that are shown by name."""
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -67,12 +68,20 @@ def show(file: Path, *, as_json: bool) -> None:
 )
 @click.option("--runtime", "runtimes", multiple=True, help="Only on this runtime; may be repeated.")
 @click.option("--allow-unsigned", is_flag=True, help="Accept a bundle without a signature.")
-def verify(file: Path, trusted: Path | None, runtimes: tuple[str, ...], *, allow_unsigned: bool) -> int:
+@_JSON
+def verify(
+    file: Path, trusted: Path | None, runtimes: tuple[str, ...], *, allow_unsigned: bool, as_json: bool
+) -> int:
     """Verify signature and files, then run the golden roll-out of each variant on each runtime that is installed."""
     keys = TrustedKeys.from_dir(trusted) if trusted else _own_key()
     found = read_bundle(file, keys, allow_unsigned=allow_unsigned)
-    click.echo(f"{file}: {found.manifest.label}, {_signature(found)}, {len(found.files)} files intact")
-    outcomes = [_prove(found, runtime, variant) for runtime, variant in _proofs(found, runtimes)]
+    if not as_json:
+        click.echo(f"{file}: {found.manifest.label}, {_signature(found)}, {len(found.files)} files intact")
+    outcomes = []
+    for runtime, variant in _proofs(found, runtimes):
+        outcomes.append(_prove(found, runtime, variant))
+        if not as_json:
+            click.echo(outcomes[-1])
     if not outcomes:
         raise BundleError(
             "no variant runs on the runtimes that are installed",
@@ -81,17 +90,22 @@ def verify(file: Path, trusted: Path | None, runtimes: tuple[str, ...], *, allow
             wanted=" or ".join(runtimes or available_runtimes()),
             do="install a runtime that the bundle was proven on: pip install 'edgeseq[edge]'",
         )
-    return 0 if all(outcomes) else EXIT_FAILED_CHECK
+    if as_json:
+        click.echo(
+            msgspec.json.encode({**_identity(found), "label": found.manifest.label, "proofs": outcomes})
+        )
+    return 0 if all(outcome.fault is None for outcome in outcomes) else EXIT_FAILED_CHECK
 
 
 @bundle.command("list")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
-def list_bundles(folder: Path) -> int:
+@_JSON
+def list_bundles(folder: Path, *, as_json: bool) -> int:
     """List the bundles of a folder. Exit code 1 if one is damaged."""
     paths = sorted(folder.glob("*.edgeseq"))
-    if not paths:
+    if not paths and not as_json:
         click.echo(f"no *.edgeseq in {folder}")
-    return EXIT_FAILED_CHECK if [path for path in paths if not _list_one(path)] else 0
+    return EXIT_FAILED_CHECK if [path for path in paths if not _list_one(path, as_json=as_json)] else 0
 
 
 # --- reading without trust: for eyes only ---------------------------------------------------------------------------
@@ -127,15 +141,26 @@ def _proofs(found: Bundle, wished: tuple[str, ...]) -> Iterator[tuple[str, str]]
         yield from ((runtime, name) for name in names)
 
 
-def _prove(found: Bundle, runtime: str, variant: str) -> bool:
+class _Proof(msgspec.Struct, frozen=True):
+    """What the golden roll-out of a variant has shown."""
+
+    runtime: str
+    variant: str
+    share: float | None
+    """Largest difference, as a share of its tolerance."""
+    fault: str | None
+
+    def __str__(self) -> str:
+        if self.fault is None:
+            return f"  {self.runtime:<8}{self.variant:<14}ok, differs by {self.share:.2g} of its tolerance"
+        return f"  {self.runtime:<8}{self.variant:<14}FAILED\n    " + self.fault.replace("\n", "\n    ")
+
+
+def _prove(found: Bundle, runtime: str, variant: str) -> _Proof:
     try:
-        share = probe(found, runtime, variant)
+        return _Proof(runtime, variant, float(probe(found, runtime, variant)), None)
     except BundleError as fault:
-        click.echo(f"  {runtime:<8}{variant:<14}FAILED")
-        click.echo("    " + str(fault).replace("\n", "\n    "))
-        return False
-    click.echo(f"  {runtime:<8}{variant:<14}ok, differs by {share:.2g} of its tolerance")
-    return True
+        return _Proof(runtime, variant, None, str(fault))
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -214,13 +239,19 @@ def _variant_lines(m: Manifest) -> Iterator[str]:
         yield f"  {v.name:<14}{numbers}  {', '.join(v.runtimes) or 'none'}{mark}"
 
 
-def _list_one(path: Path) -> bool:
+def _list_one(path: Path, *, as_json: bool) -> bool:
     try:
         found = _read_intact(path)
     except BundleError as fault:
-        click.echo(f"{path.name}: {fault.what}")
+        told = msgspec.json.encode({"path": str(path), "fault": fault.what}).decode()
+        click.echo(told if as_json else f"{path.name}: {fault.what}")
         return False
     m = found.manifest
+    if as_json:
+        facts = {"label": m.label, "version": m.version, "channels": [c.name for c in m.channels]}
+        steps = {"period_s": m.period_ns / 1e9, "horizon": m.horizon, "target": m.target and m.target.name}
+        click.echo(msgspec.json.encode({**_identity(found), **facts, **steps, "fault": None}))
+        return True
     channels = f"{len(m.channels)} channel{'s' if len(m.channels) > 1 else ''}"
     ahead = (
         f"{format_duration(m.horizon * m.period_ns)} ahead" if m.target is None else f"for {m.target.name}"

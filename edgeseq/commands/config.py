@@ -7,14 +7,15 @@ import os
 from pathlib import Path
 
 import click
+import msgspec
 
-from edgeseq.commands.overview import overview
+from edgeseq.commands.overview import facts, overview
 from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
 from edgeseq.config.asyncapi import asyncapi
 from edgeseq.config.overrides import overrides
 from edgeseq.config.resolve import resolve
-from edgeseq.config.sample import effective, sample
+from edgeseq.config.sample import SAMPLE, effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
 from edgeseq.store import check_folder
 
@@ -27,6 +28,8 @@ _FILE = click.option(
     help="The configuration file.",
 )
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 @click.group()
 def config() -> None:
@@ -35,7 +38,8 @@ def config() -> None:
 
 @config.command()
 @_FILE
-def check(path: Path) -> None:
+@_JSON
+def check(path: Path, *, as_json: bool) -> None:
     """Check the configuration, its bundles (signature, contents, fit to the streams) and the state folder.
 
     As this user; no model is run, and no broker called. Exit code 78 says that a human must change something.
@@ -44,15 +48,23 @@ def check(path: Path) -> None:
     bundles = read_bundles(resolved) if resolved.bundles else ()
     manifests = {key: bundle.manifest for key, bundle in bundles}
     check_folder(resolved.state_dir)
-    click.echo(overview(path, resolved, manifests))
+    click.echo(
+        json.dumps(facts(path, resolved, manifests)) if as_json else overview(path, resolved, manifests)
+    )
 
 
 @config.command()
 @_FILE
 @click.option("--defaults", is_flag=True, help="Print a sample with every key explained instead.")
-def show(path: Path, *, defaults: bool) -> None:
+@_JSON
+def show(path: Path, *, defaults: bool, as_json: bool) -> None:
     """Print a configuration with all its defaults, as TOML; what the environment has set names its variable."""
-    click.echo(sample() if defaults else effective(load_config(path), overrides(os.environ)), nl=False)
+    sources = {} if defaults else overrides(os.environ)
+    if as_json:
+        shown = msgspec.to_builtins(SAMPLE if defaults else load_config(path))
+        click.echo(json.dumps({"configuration": shown, "from_environment": sources}, ensure_ascii=False))
+    else:
+        click.echo(sample() if defaults else effective(load_config(path), sources), nl=False)
 
 
 @config.command()

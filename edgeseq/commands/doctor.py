@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from edgeseq.errors import EXIT_FAILED_CHECK, EXIT_OK
 
@@ -18,7 +19,8 @@ from edgeseq.errors import EXIT_FAILED_CHECK, EXIT_OK
     show_default=True,
     help="The configuration file.",
 )
-def doctor(path: Path) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one finding a line.")
+def doctor(path: Path, *, as_json: bool) -> int:
     """Check broker, clock, disk, permissions, bundles and streams, and say what to change.
 
     The daemon may run meanwhile. Some 1,200 short messages go to <prefix>/<node>/bridge/doctor, to see what the broker
@@ -29,6 +31,7 @@ def doctor(path: Path) -> int:
     counts = {"ok": 0, "warn": 0, "fail": 0}
     for finding in examine(path):
         counts[finding.verdict] += 1
-        click.echo(str(finding))
-    click.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+        click.echo(msgspec.json.encode(finding) if as_json else str(finding))
+    if not as_json:
+        click.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     return EXIT_FAILED_CHECK if counts["fail"] else EXIT_OK

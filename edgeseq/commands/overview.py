@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from edgeseq.bundle.manifest import Manifest
 from edgeseq.config.resolve import Resolved
@@ -27,6 +28,31 @@ def overview(path: Path, resolved: Resolved, manifests: Mapping[str, Manifest]) 
             "  not run:   the bundles' golden roll-out; `edgeseq bundle verify FILE` does, and so does the daemon"
         ]
     return "\n".join(lines)
+
+
+def facts(path: Path, resolved: Resolved, manifests: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Give the same for programs."""
+    root = f"{resolved.config.mqtt.topic_prefix}/{resolved.config.node.name}"
+    streams = nameable(resolved.rules)
+    tables = [
+        {
+            "table": rule.key,
+            "bundle": rule.bundle,
+            "model": manifests[rule.bundle].label if rule.bundle else None,
+            "estimate": rule.estimate,
+            "streams": [stream.id for stream in streams[rule.key]],
+            "is_open": rule.decoder is not None or any(has_wildcard(topic) for topic in rule.topics),
+        }
+        for rule in resolved.rules
+    ]
+    return {
+        "configuration": str(path),
+        "broker": {"host": resolved.config.mqtt.host, "port": resolved.port, "tls": resolved.config.mqtt.tls},
+        "state_dir": str(resolved.state_dir),
+        "subscribe": [*resolved.filters],
+        "publish": root,
+        "tables": tables,
+    }
 
 
 def _rule(

@@ -7,6 +7,8 @@ import os
 
 import click
 
+from edgeseq.commands.named import NamedGroup
+
 COMMANDS = {
     "model": (
         "edgeseq_train.tuning.command",
@@ -22,12 +24,10 @@ COMMANDS = {
 """Name → module, attribute, and what it does: known without importing anything."""
 
 
-class TuneGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+class TuneGroup(NamedGroup):
+    """The searches."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands."""
-        return list(COMMANDS)
+    named = COMMANDS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
@@ -38,11 +38,6 @@ class TuneGroup(click.Group):
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
 @click.group(cls=TuneGroup)

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from edgeseq.core.topics import slug
 from edgeseq.watch.terminal import (
     BLUE,
     BOLD,
@@ -37,6 +38,8 @@ MAX_ROWS = 1000
 """Streams kept; more are counted only, so that a noisy broker cannot fill the memory."""
 
 ALERT_WORDS = {"none": "no alert", "watch": "alert near", "alert": "alert open"}
+URGENCY = (DIM, BLUE, YELLOW, RED)
+"""Tint of an alert by how much it needs somebody."""
 STATE_COLORS = {"ok": GREEN, "silent": YELLOW, "stuck": YELLOW, "mismatch": YELLOW, "off": DIM}
 
 
@@ -71,7 +74,49 @@ class Alert(msgspec.Struct, frozen=True):
     time: Time
     seq: int = 0
     stream: str = ""
+    severity: str = ""
+    acknowledged: bool = False
     message: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What the view reads of an open alert in bridge/alerts, and keeps of one that it has seen open."""
+
+    id: str
+    kind: str
+    stream: str = ""
+    channel: str | None = None
+    severity: str = ""
+    muted: bool = False
+    acknowledged: Time | bool | None = None
+    acknowledged_by: str | None = None
+
+    def __str__(self) -> str:
+        """Name it, with a mark of what is known of it.
+
+        >>> print(Standing("k3", "spike"), Standing("k3", "drift", muted=True))
+        ● spike ○ drift muted
+        """
+        kind = printable(self.kind)
+        if self.muted:
+            return f"○ {kind} muted"
+        if not self.acknowledged:
+            return f"● {kind}"
+        return f"✓ {kind}" + (f" by {printable(self.acknowledged_by)[:12]}" if self.acknowledged_by else "")
+
+    @property
+    def urgency(self) -> int:
+        """Rank it: 0 needs nobody, then by severity."""
+        if self.muted or self.acknowledged:
+            return 0
+        return {"info": 1, "warning": 2}.get(self.severity, 3)
+
+
+class OpenOnes(msgspec.Struct, frozen=True):
+    """What the view reads of bridge/alerts."""
+
+    count: int
+    alerts: list[Standing]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -129,8 +174,8 @@ class Row:
     """Observed value (None for a gap) and whether it was outside the 99.9 % band."""
     last: Forecast | None = None
     status: Status = field(default_factory=Status)
-    open: dict[str, str] = field(default_factory=dict)
-    """Alert id → kind."""
+    open: dict[str, Standing] = field(default_factory=dict)
+    """Alert id → alert."""
 
 
 @dataclass(slots=True)
@@ -234,14 +279,44 @@ def _take_alert(view: View, name: str, payload: bytes) -> str | None:
         row.open.pop(alert.id, None)
         tint, mark = GREEN, "✓"
     else:
-        row.open[alert.id] = printable(alert.kind)
-        tint, mark = RED, "▲"
-    line = f"{clock(alert.time)}  {mark} {printable(alert.kind)} {printable(alert.event_type)}: " + (
-        printable(alert.message) or view.shown(name)
+        known = alert.acknowledged or alert.event_type == "acknowledged"
+        row.open[alert.id] = Standing(alert.id, alert.kind, severity=alert.severity, acknowledged=known)
+        tint, mark = (DIM, "✓") if known else (URGENCY[row.open[alert.id].urgency], "▲")
+    severity = f", {printable(alert.severity)}" if alert.severity and alert.event_type == "opened" else ""
+    line = (
+        f"{clock(alert.time)}  {mark} {printable(alert.kind)} {printable(alert.event_type)}{severity}: "
+        + (printable(alert.message) or view.shown(name))
     )
     if alert.event_type != "updated":
         view.log.append((line, tint))
     return line
+
+
+def _take_open(view: View, name: str, payload: bytes) -> str:
+    """Take the list of open alerts: what opened before anybody watched, is muted, or known of."""
+    told = msgspec.json.decode(payload, type=OpenOnes)
+    node = f"{name.partition('/')[0]}/" if view.node == "+" else ""
+    listed = {one.id for one in told.alerts}
+    if told.count == len(told.alerts):
+        for shown, row in view.rows.items():
+            if shown.startswith(node):
+                row.open = {key: one for key, one in row.open.items() if key in listed}
+    for one in told.alerts:
+        place = "/".join(filter(None, [one.stream, slug(one.channel) if one.channel else ""]))
+        _row(view, printable(node + place)).open[one.id] = one
+    muted = sum(one.muted for one in told.alerts)
+    known = sum(bool(one.acknowledged) for one in told.alerts)
+    return f"{printable(node) or view.node}: {told.count} open alerts, {known} known, {muted} muted"
+
+
+def _take_latest(view: View, name: str, payload: bytes) -> None:
+    """Take the newest forecast of a stream that has not told one since somebody watches."""
+    row = _row(view, name)
+    forecast = msgspec.json.decode(payload, type=Forecast)
+    if row.last is None:
+        row.last = forecast
+        row.readings.append((forecast.observed, forecast.score is not None and forecast.score > 1))
+        view.newest = max(view.newest or forecast.origin, forecast.origin)
 
 
 def _take_status(view: View, name: str, payload: bytes) -> str:
@@ -277,11 +352,13 @@ def _take_class(view: View, name: str, payload: bytes) -> str:
 
 _READERS = {
     "forecast": _take_forecast,
+    "latest": _take_latest,
     "alert": _take_alert,
     "status": _take_status,
     "state": _take_class,
     "bridge/state": _take_state,
     "bridge/health": _take_health,
+    "bridge/alerts": _take_open,
 }
 
 
@@ -303,10 +380,10 @@ COLUMNS = {
     "stream": Column("stream", 32, 0),
     "spark": Column("readings", 0, 2),
     "now": Column("now", 12, 1, right=True),
-    "band": Column("next, 90 % band", 32, 3),
+    "band": Column("next, interval", 32, 3),
     "source": Column("by", 10, 4),
     "skill": Column("skill", 7, 5, right=True),
-    "state": Column("state", 20, 1),
+    "state": Column("state", 24, 1),
 }
 SPARK_MIN, STREAM_MIN = 12, 8
 GAP = "  "
@@ -339,7 +416,10 @@ def _by_urgency(view: View, room: int) -> list[str]:
     names = list(view.rows)
     if len(names) <= room:
         return names
-    chosen = set(sorted(names, key=lambda name: not view.rows[name].open)[: max(room - 1, 1)])
+    urgency = {
+        name: max((one.urgency for one in view.rows[name].open.values()), default=-1) for name in names
+    }
+    chosen = set(sorted(names, key=lambda name: -urgency[name])[: max(room - 1, 1)])
     return [name for name in names if name in chosen]
 
 
@@ -363,9 +443,11 @@ def _layout(width: int, rows: Collection[Cells]) -> dict[str, int]:
 def _header(view: View, width: int, paint: Paint) -> str:
     node = view.node if view.node != "+" else view.prefix
     left = f"edgeseq · {node}" if node != view.prefix else "edgeseq"
-    opened = sum(len(row.open) for row in view.rows.values())
+    told = [one for row in view.rows.values() for one in row.open.values()]
+    opened = sum(not one.muted for one in told)
+    muted = f" · {len(told) - opened} muted" if opened < len(told) else ""
     time = f"{view.newest:%Y-%m-%d %H:%M} · " if view.newest else ""
-    right = f"{time}{view.forecasts:,} forecasts · {opened} open alert{'' if opened == 1 else 's'}"
+    right = f"{time}{view.forecasts:,} forecasts · {opened} open alert{'' if opened == 1 else 's'}{muted}"
     if view.unreadable:
         right += f" · {view.unreadable} unreadable"
     right = fit(right, max(width - cells(left) - cells(view.state) - 3, 0))
@@ -404,10 +486,13 @@ def _draw_row(row: Row, texts: Cells, widths: dict[str, int], paint: Paint) -> s
 
 def _state(row: Row) -> tuple[str, str]:
     if row.open:
-        return "● " + ", ".join(dict.fromkeys(row.open.values())), RED
+        urgent = sorted(row.open.values(), key=lambda one: -one.urgency)
+        return ", ".join(dict.fromkeys(map(str, urgent))), URGENCY[urgent[0].urgency]
     data = printable(row.status.data)
     if data not in ("", "ok"):
         return f"● {data}", STATE_COLORS.get(data, YELLOW)
+    if row.status.alert == "watch":
+        return "◐ watch", YELLOW
     if row.status.phase == "learning":
         return "learning", BLUE
     return data or "–", STATE_COLORS.get(data, PLAIN)
