@@ -139,6 +139,28 @@ def test_exceptional_rhythm_has_a_table_of_its_own() -> None:
     assert len(resolved(seen, proposal).rules) == 2
 
 
+def test_what_a_device_tells_twice_is_read_once() -> None:
+    """A Shelly's notifications are left aside where its status says the same, and only there."""
+    status = each("plug/status/switch:0", 10, ['{"apower":1.5}', '{"apower":2}'] * 3)
+    notice = '{"method":"NotifyStatus","params":{"switch:0":{"apower":2}}}'
+    both = [*status, *each("plug/events/rpc", 10, [notice] * 6)]
+    _, alone = watched(*both)
+    assert (alone.tables[0].topics, alone.tables[0].exclude) == (["+/status/+"], [])
+    seen, mixed = watched(*both, *each("sleeper/events/rpc", 10, [notice] * 6))
+    (table,) = mixed.tables
+    assert (sorted(table.topics), table.exclude) == (["+/events/rpc", "+/status/+"], ["plug/events/rpc"])
+    assert mixed.streams == 2
+    assert len(resolved(seen, mixed).rules) == 1
+
+
+def test_descriptions_for_home_assistant_are_no_readings() -> None:
+    """Discovery messages hold numbers that nobody measures."""
+    found = [b'{"qos":1,"expire_after":60}', b'{"components":{"a":{"suggested_display_precision":1}}}']
+    kinds = ("device/plug", "sensor/node/power", "sensor/power")
+    sent = [Message(f"homeassistant/{k}/config", b, START_NS, retained=True) for k in kinds for b in found]
+    assert watched(*sent)[1].tables == []
+
+
 # --- without a family -------------------------------------------------------------------------------------------
 
 

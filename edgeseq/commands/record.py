@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -54,7 +55,8 @@ DEFAULT_MB = 1024
 @click.option("--prefix", default="edgeseq", show_default=True, help="First level of the node's topics.")
 @click.option("--append", is_flag=True, help="Go on with a file that is there.")
 @click.option("--max-mb", default=DEFAULT_MB, show_default=True, help="End when the file has grown so large.")
-def record(listening: Listening, output: Path, **given: object) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def record(listening: Listening, output: Path, *, as_json: bool, **given: object) -> None:
     """Record messages of a broker for replay and tuning, or with --config their readings for training.
 
     Ctrl-C ends it. The file is whole up to the last ten seconds, whatever happens.
@@ -71,6 +73,8 @@ def record(listening: Listening, output: Path, **given: object) -> None:
         count, noun = _record(asked), "readings" if asked.is_readings else "messages"
     asked.finish()
     click.echo(f"{count:,} {noun}: {asked.output}", err=True)
+    if as_json:
+        click.echo(json.dumps({noun: count, "file": str(asked.output), "bytes": asked.output.stat().st_size}))
 
 
 class _Asked:

@@ -12,8 +12,8 @@ from edgeseq.scan.observe import Number, Observed, Topic
 MOST_SHOWN = 8
 """Examples of what is left out for one reason."""
 
-_COMMANDS = frozenset({"set", "get", "command", "cmd", "cmnd", "request"})
-"""Last levels of topics on which devices are told something."""
+_NO_READINGS = frozenset({"set", "get", "command", "cmd", "cmnd", "request", "config", "announce"})
+"""Last levels of topics on which devices are told something, or described."""
 
 _BOOKKEEPING = frozenset(
     {
@@ -65,7 +65,7 @@ def is_bookkeeping(topic: Topic, number: Number) -> bool:
     """Tell whether a number is of the device, or of nobody's use."""
     if topic.reader:
         return number.is_bookkeeping
-    if topic.name.rpartition("/")[2].lower() in _COMMANDS:
+    if topic.name.rpartition("/")[2].lower() in _NO_READINGS:
         return True
     last = re.split(r"[./]", number.name)[-1].lower()
     return number.name in topic.time_fields or last in _BOOKKEEPING

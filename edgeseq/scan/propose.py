@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.durations import format_duration
+from edgeseq.core.topics import is_match
 from edgeseq.scan.filters import by_shape, cover, neighbours
 from edgeseq.scan.left_out import LeftOut, is_bookkeeping, left_out
 from edgeseq.scan.measure import Cadence, cadence, is_counter, period_s, season_s
@@ -110,6 +111,8 @@ def _rhythms(family: str, topics: Sequence[Topic]) -> dict[str, _Rhythm]:
 
 def _of_family(seen: Observed, family: str, topics: list[Topic]) -> list[Table]:
     """Propose the tables of a family: exceptions first, by their topics, and the rest by wildcards."""
+    twice = _told_twice(topics)
+    topics = [topic for topic in topics if topic.name not in twice]
     rhythms, shapes = _rhythms(family, topics), by_shape(seen.topics)
     is_single = FAMILIES[family].source("a/b/c/d/e", "x")[1] is None
     groups: dict[tuple[_Rhythm, bool], list[Topic]] = defaultdict(list)
@@ -125,13 +128,27 @@ def _of_family(seen: Observed, family: str, topics: list[Topic]) -> list[Table]:
         filters = cover(names, neighbours(names, shapes))
         tables += _tables(family, filters, key, group)
     filters = filters_of(family, [topic.name for topic in topics], seen)
-    exclude = list(dict.fromkeys(one for table in tables for one in table.topics))
+    exclude = [one for table in tables for one in table.topics]
+    exclude += (name for name in twice if any(is_match(one, name) for one in filters))
     rest = _tables(family, filters, main, groups[main])
     for table in rest:
-        table.exclude = exclude if table.topics == filters else []
+        table.exclude = list(dict.fromkeys(exclude)) if table.topics == filters else []
     for table in tables:
         table.topics += companions_of(family, table.topics)
     return tables + rest
+
+
+def _told_twice(topics: Sequence[Topic]) -> list[str]:
+    """Name topics that tell of others what those tell as well: each change would count twice (Shelly's events/rpc)."""
+    told_on: dict[tuple[str, str | None], set[str]] = defaultdict(set)
+    for topic in topics:
+        for number in _wanted(topic):
+            told_on[number.source].add(topic.name)
+    return sorted(
+        topic.name
+        for topic in topics
+        if topic.name.endswith("/events/rpc") and all(len(told_on[n.source]) > 1 for n in _wanted(topic))
+    )
 
 
 def _tables(
