@@ -174,3 +174,7 @@ def test_device_classes_are_right_or_none() -> None:
         assert set(units) <= UNITS_OF_CLASS[name], name
     assert [device_class(unit) for unit in ("%", "ppm", "mm", "L", "m³", "dB", None)] == [None] * 7
     assert is_known("°C")
+    rule = StreamRule("#", MINUTE, topics=("#",))
+    every = sorted({unit for units in _UNITS_OF.values() for unit in units} | {"%", "mm", "L", "t"})
+    infos = [StreamInfo(f"s-{n}", "#", unit, None, 0, unit=unit) for n, unit in enumerate(every)]
+    assert len(entities(messages(context(infos, rule)))) == 4 + 11 * len(every)
