@@ -46,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True):
     backoff_s: tuple[float, float] = (1.0, 30.0)
     connack_timeout_s: float = 10.0
 
+    def __repr__(self) -> str:
+        """Tell nobody the password: this may end up in a traceback or a log."""
+        return f"Settings({self.client_id} at {self.host}:{self.port})"
+
 
 def open_client(kind: type[AnyClient], settings: Settings) -> AnyClient:
     """Make a paho client. Raises OSError (also for TLS files that cannot be used)."""
