@@ -46,6 +46,7 @@ COMMANDS = {
         "Find what a recording likes best: a recipe (workstation), or the sensitivity of alerts.",
     ),
     "bundle": ("edgeseq.commands.bundle", "bundle", "Show, verify and list bundles."),
+    "push": ("edgeseq.commands.push", "push", "Send a bundle to a node, which judges it before it serves."),
     "keygen": ("edgeseq.commands.bundle", "keygen", "Make the key that signs bundles."),
     "config": ("edgeseq.commands.config", "config", "Check, show and describe the configuration."),
     "doctor": (

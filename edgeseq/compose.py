@@ -22,6 +22,7 @@ from edgeseq.core import keeping, pipeline
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.estimated import Estimated
 from edgeseq.core.forecast import Stepper
+from edgeseq.core.payloads import UpdateInfo
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Event, Outgoing, StreamRule, Target
@@ -62,6 +63,8 @@ class Node:
     """Topic → entities that Home Assistant may know by it; kept, so that they can be taken away."""
     desk: Desk | None = None
     """Where people's wishes about alerts are kept; None where there can be none."""
+    updates: list[UpdateInfo] = field(default_factory=list)
+    """What has come over the air."""
 
     @property
     def fingerprint(self) -> dict[str, str]:

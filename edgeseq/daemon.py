@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -33,7 +33,7 @@ from edgeseq.commits import GroupCommit
 from edgeseq.compose import Node, hand_over_desk, is_journaling, look, note, open_node, renew_node
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
-from edgeseq.core.bridge import bridge_response, bridge_state
+from edgeseq.core.bridge import bridge_event, bridge_response, bridge_state
 from edgeseq.core.exposition import Figures
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
@@ -46,9 +46,11 @@ from edgeseq.measures import Telling, figures
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
+from edgeseq.stale import Staleness
 
 if TYPE_CHECKING:
     from edgeseq.homeassistant import Discovery
+    from edgeseq.updates import Updates
 
 MAX_BATCH = 512
 """Messages taken at once; more would only make the first of them wait longer."""
@@ -82,7 +84,7 @@ class Daemon:
         self.inbox = Inbox()
         self.link = open_link(node, self.inbox)
         self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
-        self.files = FileWatch([path, *node.resolved.bundles.values()])
+        self.files = FileWatch(watched(path, node.resolved))
         self.metrics = Metrics()
         self.telling = Telling(node.resolved, self.inbox.put, log)
         self.gate = Gate()
@@ -92,6 +94,8 @@ class Daemon:
         self.early = EarlySnapshots()
         self.early.measured(*node.replayed)
         self.reports = 0
+        self.updates = open_updates(self)
+        self.staleness = Staleness()
         self.stop_reason: str | None = None
         self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
 
@@ -138,6 +142,7 @@ class Daemon:
     def take_messages(self, deliveries: list[mqtt.Deliveries]) -> None:
         """Let messages move the state; the broker is told when they are durable."""
         messages, asked = parted(self.node, [message for found in deliveries for message in found.messages])
+        messages, sent = self.updates.parted(messages) if self.updates else (messages, [])
         if self.discovery:
             messages = self.discovery.parted(messages)
         state, began_s = self.node.state, time.perf_counter()
@@ -160,6 +165,8 @@ class Daemon:
         if not self.group.has_records:
             self.commit()
         self.answer(asked)
+        if self.updates and sent:
+            self.updates.take(sent)
 
     def answer(self, asked: list[Message]) -> None:
         """Answer what others ask of the node, after what came before it and with it."""
@@ -180,6 +187,8 @@ class Daemon:
         self.send(*look(self.node))
         if self.discovery and self.link.is_connected:
             self.send(*self.discovery.look())
+        if self.updates:
+            self.updates.look()
         if self.inbox.oldest_age_s() < LONGEST_STALL_S:
             self.notifier.watchdog()
 
@@ -229,6 +238,9 @@ class Daemon:
         """Publish health; now and then, and at the end, retained and with a summary in the log."""
         payload = self.health()
         self.reports += 1
+        for event in self.staleness.look(self.node):
+            self.log("model.stale", bundle=event.bundle, streams=event.streams, count=event.count)
+            self.send(bridge_event(self.node.context.root, event))
         if self.telling.textfile:
             self.telling.write(self.figures(payload))
         is_retained = is_last or self.reports % RETAIN_HEALTH_EVERY == 0
@@ -381,7 +393,7 @@ class Daemon:
         self.notifier.reloading()
         self.commit_all()
         try:
-            resolved = read_config(self.path)
+            resolved = with_updates(read_config(self.path), self.log)
             _require_same_place(self.node.resolved, resolved)
             node = renew_node(self.node, resolved, self.log)
             self.telling.follow(resolved)
@@ -396,6 +408,20 @@ class Daemon:
             self.log("config.reloaded", path=str(self.path), rules=len(resolved.rules))
         self.notifier.ready(self.status())
 
+    def renew(self, resolved: Resolved, settle: Callable[[], None]) -> bool:
+        """Let other bundles serve: the state is kept for them, then `settle` makes it count. False where that fails."""
+        self.commit_all()
+        try:
+            node = renew_node(self.node, resolved, self.log)
+            node.keep(self.link.unacknowledged())
+            reach("update.renewed")
+            settle()
+        except EdgeseqError as fault:
+            self.log("update.refused", reason=str(fault))
+            return False
+        self.change_to(node, self.link)
+        return True
+
     def change_to(self, node: Node, link: mqtt.Link) -> None:
         """Put a new configuration into force."""
         if link is not self.link:
@@ -405,8 +431,9 @@ class Daemon:
             self.send(*waiting)
         hand_over_desk(self.node, node)
         old, self.node, self.group = self.node.resolved, node, group_commit(node.resolved)
+        self.updates = open_updates(self, self.updates)
         self.discovery = open_discovery(node)
-        self.files = FileWatch([self.path, *node.resolved.bundles.values()])
+        self.files = FileWatch(watched(self.path, node.resolved))
         self.log = open_log(node.resolved.config.log.level)
         if node.resolved.snapshot_every_s != old.snapshot_every_s:
             self.schedule.stop()
@@ -468,7 +495,7 @@ def run(path: Path) -> None:
     resolved = read_config(path)
     log = open_log(resolved.config.log.level)
     log("daemon.started", version=__version__, config=str(path), state_dir=str(resolved.state_dir))
-    node = open_node(resolved, state_dir=resolved.state_dir, log=log)
+    node = open_node(with_updates(resolved, log), state_dir=resolved.state_dir, log=log)
     daemon = Daemon(path, node, log, Notifier(os.environ.get("NOTIFY_SOCKET")))
     try:
         daemon.start()
@@ -493,6 +520,29 @@ def open_discovery(node: Node) -> Discovery | None:
     from edgeseq.homeassistant import Discovery  # of no use to others
 
     return Discovery(node)
+
+
+def open_updates(daemon: Daemon, before: Updates | None = None) -> Updates | None:
+    """Take bundles over the air, where the configuration lets them; goes on with what is being received."""
+    if not daemon.node.resolved.config.node.updates:
+        return None
+    from edgeseq.updates import Updates  # of no use to others
+
+    return Updates(daemon, before)
+
+
+def with_updates(resolved: Resolved, log: Log) -> Resolved:
+    """Let bundles that came over the air serve, where the configuration lets them."""
+    if not resolved.config.node.updates:
+        return resolved
+    from edgeseq.updates.slots import overlaid
+
+    return overlaid(resolved, log)
+
+
+def watched(path: Path, resolved: Resolved) -> list[Path]:
+    """List the files whose replacement asks for a reload: the configured bundles too, where others stand in."""
+    return [path, *dict.fromkeys([*resolved.configured.values(), *resolved.bundles.values()])]
 
 
 def group_commit(resolved: Resolved) -> GroupCommit:

@@ -69,8 +69,11 @@ def storage_faults(what: str, path: Path) -> Iterator[None]:
         ) from fault
 
 
-def write_atomically(disk: Disk, path: Path, parts: Sequence[bytes]) -> None:
-    """Put a file in place as a whole: whoever reads sees the old one or the new one, after a power cut too."""
+def write_atomically(disk: Disk, path: Path, parts: Sequence[bytes], name: str = "snapshot") -> None:
+    """Put a file in place as a whole: whoever reads sees the old one or the new one, after a power cut too.
+
+    `name` is that of the failpoints: <name>.written and <name>.renamed.
+    """
     temporary = path.with_name(path.name + ".new")
     file = disk.create(temporary)
     try:
@@ -81,7 +84,7 @@ def write_atomically(disk: Disk, path: Path, parts: Sequence[bytes]) -> None:
         disk.sync(file)
     finally:
         os.close(file)
-    reach("snapshot.written")
+    reach(f"{name}.written")
     disk.rename(temporary, path)
     disk.sync_folder(path.parent)
-    reach("snapshot.renamed")
+    reach(f"{name}.renamed")

@@ -31,7 +31,16 @@ DESK_NAMES = (
 )
 """Passed only where the node answers requests, or has maintenance windows."""
 
-_passages = dict.fromkeys((*NAMES, *DESK_NAMES), 0)
+UPDATE_NAMES = (
+    "update.assembled",  # all chunks of a bundle are there and synced, under a temporary name
+    "update.placed",  # it has its name, no index names it
+    "updates.written",  # the next index is complete under its temporary name
+    "updates.renamed",  # it counts from here on
+    "update.renewed",  # the state is kept for the bundle that is to serve, the index still names the other
+)
+"""Passed only where the node takes updates."""
+
+_passages = dict.fromkeys((*NAMES, *DESK_NAMES, *UPDATE_NAMES), 0)
 
 
 def reach(name: str) -> None:

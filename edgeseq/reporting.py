@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec import UNSET
+
 from edgeseq import __version__
 from edgeseq.adapters.log import Log, OncePerMinute
 from edgeseq.adapters.metrics import Metrics, resident_bytes
@@ -49,7 +51,9 @@ def info_of(node: Node) -> InfoPayload:
         )
         for rule in node.resolved.rules
     ]
-    return InfoPayload(version=__version__, node=node.context.node, rules=rules)
+    return InfoPayload(
+        version=__version__, node=node.context.node, rules=rules, updates=node.updates or UNSET
+    )
 
 
 def health_of(node: Node, metrics: Metrics, link: Link, *, inbox_messages: int) -> HealthPayload:

@@ -15,8 +15,10 @@ from typing import Any
 
 from edgeseq.bundle import read_bundle
 from edgeseq.bundle.keys import TrustedKeys
+from edgeseq.bundle.release import MAX_RELEASE_BYTES, check_release
 from edgeseq.errors import EXIT_CONFIG, BundleError
 
+RELEASE_SUFFIX = ".release"
 _TIMEOUT_S = 60
 _PARTS = ("what", "where", "found", "wanted", "do")
 
@@ -56,13 +58,21 @@ def main() -> None:
     folder, allow_unsigned, *paths = sys.argv[1:]
     try:
         trusted = TrustedKeys.from_dir(Path(folder))
-        bundles = {
-            path: read_bundle(Path(path), trusted, allow_unsigned=allow_unsigned == "1") for path in paths
+        digests = {
+            path: _verified(Path(path), trusted, allow_unsigned=allow_unsigned == "1") for path in paths
         }
     except BundleError as fault:
         print(json.dumps({name: getattr(fault, name) for name in _PARTS}))  # noqa: T201 - the answer
         sys.exit(EXIT_CONFIG)
-    print(json.dumps({"digests": {path: bundle.digest for path, bundle in bundles.items()}}))  # noqa: T201 - the answer
+    print(json.dumps({"digests": digests}))  # noqa: T201 - the answer
+
+
+def _verified(path: Path, trusted: TrustedKeys, *, allow_unsigned: bool) -> str:
+    """Verify a bundle, or a release, which is never unsigned → its SHA-256 hex. Raises BundleError."""
+    if path.suffix != RELEASE_SUFFIX:
+        return read_bundle(path, trusted, allow_unsigned=allow_unsigned).digest
+    with path.open("rb") as file:
+        return check_release(file.read(MAX_RELEASE_BYTES + 1), trusted)
 
 
 if __name__ == "__main__":

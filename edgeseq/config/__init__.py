@@ -51,6 +51,9 @@ class NodeConfig(_Table, frozen=True):
     requests: bool = False
     """Whether bridge/request/<verb> is answered, whoever asks: health, info, snapshot, streams, recording, alerts,
     acknowledge, snooze, maintenance, label. None moves a stream. Where it is on, a history of the alerts is kept."""
+    updates: bool = False
+    """Whether bundles that `edgeseq push` sends are taken, judged beside the present one and promoted: docs/updates.md.
+    They must be signed by a trusted key, and so must be for which node and until when they are."""
 
 
 class MqttConfig(_Table, frozen=True):
@@ -99,6 +102,9 @@ class BundlesConfig(_Table, frozen=True):
     """What runs the models; auto takes the first one that works."""
     variant: str | None = None
     """Force a quantization, such as float32. Default: the bundle's own choice."""
+    promote: Literal["better", "not_worse"] = "better"
+    """What a bundle that came over the air must show beside the present one to serve: that it errs significantly less,
+    or only that it does not err significantly more."""
 
 
 class JournalConfig(_Table, frozen=True):

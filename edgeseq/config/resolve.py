@@ -53,6 +53,8 @@ class Resolved:
     cert_file: Path | None
     key_file: Path | None
     maintenance: tuple[Window, ...] = ()
+    configured: Mapping[str, Path] = field(default_factory=dict)
+    """As `bundles`, where others that came over the air stand in for some: the files that the configuration names."""
     metrics_listen: Address | None = None
     """Where others may ask for metrics."""
     metrics_textfile: Path | None = None

@@ -16,6 +16,7 @@ from edgeseq.core.payloads import (
     OpenAlertsPayload,
     ResponsePayload,
     StatePayload,
+    UpdateStatePayload,
 )
 from edgeseq.core.types import Outgoing
 
@@ -88,6 +89,20 @@ def request_filter(root: str) -> str:
     'edgeseq/attic/bridge/request/+'
     """
     return f"{root}/bridge/request/+"
+
+
+def update_filters(root: str) -> tuple[str, ...]:
+    """Give the topic filters of bundles that are sent over the air.
+
+    >>> update_filters("edgeseq/attic")
+    ('edgeseq/attic/bridge/update/release', 'edgeseq/attic/bridge/update/chunk/+/+')
+    """
+    return f"{root}/bridge/update/release", f"{root}/bridge/update/chunk/+/+"
+
+
+def update_state(root: str, payload: UpdateStatePayload) -> Outgoing:
+    """Tell how far a bundle has come that is sent over the air; not retained."""
+    return Outgoing(f"{root}/bridge/update/state", msgspec.json.encode(payload), qos=1)
 
 
 def bridge_response(root: str, payload: ResponsePayload) -> Outgoing:

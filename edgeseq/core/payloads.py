@@ -262,6 +262,53 @@ class RuleInfo(msgspec.Struct, frozen=True):
     """The estimator's name and digest; null where nothing is estimated."""
 
 
+class PairedTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What two models on the same streams have shown."""
+
+    pairs: int
+    """Steps whose forecasts by both have found their outcomes."""
+    wanted: int
+    """Steps from which it is decided; undecided, it is decided at twice as many."""
+    difference: float
+    """Mean pinball loss of the new one less that of the old one, as a share of the latter; negative: it errs less."""
+    statistic: float
+    """Of Diebold and Mariano, with the variance of Newey and West."""
+    critical: float | None
+    """Beyond it, on either side, the difference is significant; null while too few pairs are there."""
+
+
+class UpdateInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What has come over the air in the place of a configured bundle."""
+
+    bundle: str
+    """The configured bundle."""
+    phase: Literal["settled", "shadowing", "watching"]
+    """shadowing: a new model is judged beside the one that serves; watching: it serves, and is judged on."""
+    sequence: int
+    """Of the release that was taken last."""
+    outcome: str
+    """What became of it: the event that was told last."""
+    test: PairedTest | None = None
+    """The present comparison; null while there is none."""
+
+
+class UpdateStatePayload(Payload, frozen=True, kw_only=True):
+    """bridge/update/state: how far a bundle has come that is sent over the air; for who sends it."""
+
+    release: str
+    """SHA-256 of the release, hex."""
+    state: str
+    """receiving, refused, or what became of it: the last word of its event."""
+    chunks: int = 0
+    """Chunks in all."""
+    lacking: int = 0
+    """Chunks that lack."""
+    missing: list[tuple[int, int]] = []
+    """The first ranges of chunks that lack, first and last; 32 at most."""
+    reason: str | None = None
+    """Why it was refused or rolled back."""
+
+
 class InfoPayload(Payload, frozen=True, kw_only=True):
     """bridge/info, retained: what runs here."""
 
@@ -271,6 +318,8 @@ class InfoPayload(Payload, frozen=True, kw_only=True):
     """Name of the node."""
     rules: list[RuleInfo]
     """What becomes a stream."""
+    updates: list[UpdateInfo] | UnsetType = UNSET
+    """What has come over the air; absent where nothing has."""
 
 
 class AlertRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -409,12 +458,26 @@ class OpenAlertsPayload(Payload, frozen=True, kw_only=True):
 
 
 class EventPayload(Payload, frozen=True, kw_only=True):
-    """bridge/event: something happened to a stream."""
+    """bridge/event: something happened to a stream, or to the models of the node."""
 
-    event: Literal["stream.created", "stream.reset", "stream.switched", "alerts.grouped"]
-    """What happened; alerts.grouped: alerts opened together, told at 3 of them, at 9, at 27 and so on."""
-    stream: str
-    """Id of the stream; of a group the newest one's."""
+    event: Literal[
+        "stream.created",
+        "stream.reset",
+        "stream.switched",
+        "alerts.grouped",
+        "update.received",
+        "update.refused",
+        "update.staged",
+        "update.shadowing",
+        "update.promoted",
+        "update.settled",
+        "update.rolled_back",
+        "model.stale",
+    ]
+    """What happened; alerts.grouped: alerts opened together, told at 3 of them, at 9, at 27 and so on. update: a bundle
+    that is sent over the air (docs/updates.md). model.stale: a model errs more than the baseline for long."""
+    stream: str | UnsetType = UNSET
+    """stream, alerts: id of the stream; of a group the newest one's."""
     topic: str | UnsetType = UNSET
     """stream.created: where its readings come from."""
     field: str | UnsetType | None = UNSET
@@ -430,7 +493,19 @@ class EventPayload(Payload, frozen=True, kw_only=True):
     count: int | UnsetType = UNSET
     """alerts.grouped: alerts of the group that are open."""
     streams: list[str] | UnsetType = UNSET
-    """alerts.grouped: ids of their streams, of 20 at most."""
+    """alerts.grouped, model.stale: ids of their streams, of 20 at most."""
+    bundle: str | UnsetType = UNSET
+    """update, model.stale: the configured bundle."""
+    sequence: int | UnsetType = UNSET
+    """update: of its release."""
+    label: str | UnsetType = UNSET
+    """update: name and digest of the new model, as its signer says."""
+    reason: str | UnsetType = UNSET
+    """update: why."""
+    is_clock_synchronised: bool | UnsetType = UNSET
+    """update.received: whether the clock that its end was judged by is set by the network."""
+    test: PairedTest | UnsetType = UNSET
+    """update: what the comparison of both models has shown."""
 
 
 class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -573,6 +648,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "bridge/alerts": OpenAlertsPayload,
     "bridge/event": EventPayload,
     "bridge/response": ResponsePayload,
+    "update/state": UpdateStatePayload,
 }
 """Last levels of a topic → its JSON payload."""
 
