@@ -40,6 +40,8 @@ class Discovery:
         filters = (one for rule in node.resolved.rules for one in rule.filters)
         self._is_shared = any(is_match(one, self.status_topic) for one in filters)
         """Whether streams are made of Home Assistant's status, too."""
+        self._own = {self.status_topic, *node.announced}
+        """Topics of messages that are no readings."""
         self._now_s = now_s
         self._begun_s = -BIRTHS_EVERY_S
         self._is_born = False
@@ -55,17 +57,17 @@ class Discovery:
 
     def parted(self, messages: list[Message]) -> list[Message]:
         """Give the messages that are readings; the others are Home Assistant's, or our own."""
-        status, own = self.status_topic, self.node.announced
-        readings = []
-        for message in messages:
-            if message.topic == status:
-                self._is_born = self._is_born or message.payload == b"online"
-                if not self._is_shared:
-                    continue
-            elif message.topic in own:
-                continue
-            readings.append(message)
-        return readings
+        own = self._own
+        readings = [message for message in messages if message.topic not in own]
+        if len(readings) == len(messages):
+            return messages
+        status = [message for message in messages if message.topic == self.status_topic]
+        self._is_born = self._is_born or any(message.payload == b"online" for message in status)
+        if not (self._is_shared and status):
+            return readings
+        return [
+            message for message in messages if message.topic == self.status_topic or message.topic not in own
+        ]
 
     def look(self) -> list[Outgoing]:
         """Give what is to be told now; to be called every second of a connection."""
@@ -89,6 +91,7 @@ class Discovery:
     def _tell(self, topic: str) -> list[Outgoing]:
         """Tell what a topic tells of, or that it is gone."""
         self._queue.pop(topic, None)
+        self._own.add(topic)
         page = self.pages.get(topic)
         if page is None:
             return [self._take_away(topic)]
