@@ -146,11 +146,12 @@ sparkplug: venv ## generate the bindings of Sparkplug B from their .proto file
 		--proto_path=. --python_out=. sparkplug_b.proto
 
 .PHONY: contract
-contract: .venv/.installed ## write the schemas of messages and configuration, and the AsyncAPI document, into docs/contract/
+contract: .venv/.installed ## renew what is generated in docs/: schemas, the AsyncAPI document, the tables of errors
 	@mkdir -p docs/contract
 	$(BIN)/edgeseq config schema >docs/contract/config.schema.json
 	$(BIN)/edgeseq config schema --messages >docs/contract/messages.schema.json
 	$(BIN)/edgeseq config schema --asyncapi >docs/contract/asyncapi.json
+	$(BIN)/python -m tests.support.errors_page
 
 wheel: .venv/.installed ## build the package in dist/
 	$(BIN)/python -m hatchling build --target wheel

@@ -38,14 +38,14 @@ def overrides(environment: Mapping[str, str]) -> dict[str, str]:
                 "an element of an array cannot be overridden",
                 where=f"environment: {name}",
                 found=".".join(parts),
-                wanted=f"a table and a key, such as {PREFIX}MQTT{SEPARATOR}HOST for mqtt.host",
+                wanted="a table and a key, such as EDGESEQ__MQTT__HOST for mqtt.host",
                 do="write it into the configuration file",
             )
         if len(parts) != 2 or not all(parts):
             raise ConfigError(
                 "this variable names no key",
                 where=f"environment: {name}",
-                wanted=f"a table and a key, such as {PREFIX}MQTT{SEPARATOR}HOST for mqtt.host",
+                wanted="a table and a key, such as EDGESEQ__MQTT__HOST for mqtt.host",
                 do="correct its name, or unset it",
             )
         found[".".join(parts)] = name
