@@ -19,7 +19,7 @@ from edgeseq.scan.recognise import PLAIN, reader_of
 
 MOST_TOPICS = 10_000
 MOST_NUMBERS = 10_000
-"""With what is kept of each they bound the memory: some 80 MB where all are full."""
+"""With what is kept of each they bound the memory: some 130 MB where all are full."""
 MOST_KEPT = 256
 """Readings of a number that are kept, the newest: enough for some seasons."""
 MOST_NAMES = 500
