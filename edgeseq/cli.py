@@ -97,6 +97,7 @@ EXTRAS = {
     "matplotlib": "train",
     "optuna": "train",
     "polars": "train",
+    "ray": "cluster",
     "rich": "demo",
     "starlette": "dashboard",
     "tensorflow": "train",
@@ -105,7 +106,6 @@ EXTRAS = {
 """Package → the extra that brings it."""
 TRAINING = ("train", "backtest", "impute", "tune")
 """Commands of the workstation: whatever they find missing, the extra train brings it."""
-    "ray": "cluster",
 
 
 class LazyGroup(NamedGroup):

@@ -32,6 +32,7 @@ COMPRESSION = 1
 _NUMBERS = re.compile(r"<[fiu][248]|\|[iub]1")
 """What the state's arrays are made of."""
 _MAX_DIMENSIONS, _MAX_ELEMENTS = 32, 2**48
+_MAX_HEADER_BYTES = 2**28
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -96,6 +97,20 @@ def read(path: Path, generation: int) -> Snapshot | None:
     with storage_faults("the snapshot cannot be read", path):
         data = path.read_bytes()
     return parse(data, generation)
+
+
+def describe(path: Path) -> dict[str, Any] | None:
+    """Say what a snapshot holds by its header alone, without a stream's name or value; None if it has none."""
+    try:
+        with path.open("rb") as file:
+            magic, version, _, header_bytes = _PREFIX.unpack(file.read(_PREFIX.size))
+            text = file.read(header_bytes) if magic == _MAGIC and header_bytes < _MAX_HEADER_BYTES else b""
+        header = msgspec.json.decode(text, type=_Header)
+    except (OSError, struct.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    arrays = {entry.name: [entry.dtype, *entry.shape] for entry in header.arrays}
+    told = {"format": version, "generation": header.generation, "fingerprint": header.fingerprint}
+    return told | {"content": sorted(header.content), "arrays": arrays}
 
 
 def parse(data: bytes, generation: int) -> Snapshot | None:

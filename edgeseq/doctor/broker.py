@@ -19,6 +19,7 @@ from edgeseq.core.payloads import HealthPayload, StatePayload
 from edgeseq.core.topics import has_wildcard
 from edgeseq.core.types import Reason
 from edgeseq.doctor.away import check_session
+from edgeseq.doctor.exposure import check_exposure
 from edgeseq.doctor.finding import Finding, fail, of_fault, ok, warn
 from edgeseq.doctor.mosquitto import check_mosquitto
 from edgeseq.doctor.probe import connected
@@ -61,6 +62,7 @@ def check_broker(resolved: Resolved) -> Iterator[Finding]:
     except (BrokerError, ConfigError) as fault:
         yield of_fault("broker", fault)
         return
+    yield from check_exposure(resolved, f"{name}-nobody", is_here=_is_here(resolved))
     yield from check_mosquitto(resolved.port, is_here=_is_here(resolved))
 
 
