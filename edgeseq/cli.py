@@ -54,6 +54,11 @@ COMMANDS = {
         "doctor",
         "Look over broker, clock, disk, permissions, bundles and streams.",
     ),
+    "support": (
+        "edgeseq.commands.support",
+        "support",
+        "Pack what somebody who helps needs to know, without secrets.",
+    ),
     "scan": (
         "edgeseq.commands.scan",
         "scan",
@@ -80,7 +85,11 @@ COMMANDS = {
         "alerts",
         "List, acknowledge, snooze, label and export the alerts of a node.",
     ),
-    "completion": ("edgeseq.commands.completion", "completion", "Print the completion for bash, zsh or fish."),
+    "completion": (
+        "edgeseq.commands.completion",
+        "completion",
+        "Print the completion for bash, zsh or fish.",
+    ),
     "demo": ("edgeseq.commands.demo", "demo", "Train, serve and watch real recordings."),
 }
 """Name → module, attribute, and what it does: known without importing anything."""
