@@ -83,9 +83,7 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox | Take) -> mqtt.
     return client
 
 
-def _subscriber(
-    broker: Broker, topics: Iterable[str], take: Take, answers: queue.Queue[str]
-) -> mqtt.Client:
+def _subscriber(broker: Broker, topics: Iterable[str], take: Take, answers: queue.Queue[str]) -> mqtt.Client:
     """Make a client that subscribes at each connection; each answer is why it was refused, or empty."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     if broker.username is not None:
