@@ -10,6 +10,7 @@ edgeseq.commits.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -402,6 +403,8 @@ class Daemon:
                 link = open_link(node, self.inbox, generation=link.generation)
             node.keep(self.link.unacknowledged())
         except EdgeseqError as fault:
+            with contextlib.suppress(ConfigError):  # somebody else has taken the address meanwhile
+                self.telling.follow(self.node.resolved)
             self.log("config.rejected", path=str(self.path), error=str(fault))
         else:
             self.change_to(node, link)

@@ -35,6 +35,7 @@ SILENT = {
     "backtest": "writes a JSON file",
     "record": "writes a file",
     "push": "tells its progress",
+    "support": "writes a file",
 }
 """Commands without --json, and why."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +13,10 @@ import click
 
 from edgeseq import replay as r
 from edgeseq.capture import read_capture
-from edgeseq.core.types import ChannelSource
+from edgeseq.core.types import ChannelSource, Message
+
+PROGRESS_MESSAGES = 20_000
+"""About once a second."""
 
 FILE = click.Path(path_type=Path)
 
@@ -70,8 +74,8 @@ def replay(
     with ExitStack() as stack:
         stack.callback(r.close, node)
         out = stack.enter_context(_opened(output))
-        messages = read_capture(
-            recording, node.resolved.rules, targets, lambda text: click.echo(text, err=True)
+        messages = with_progress(
+            read_capture(recording, node.resolved.rules, targets, lambda text: click.echo(text, err=True))
         )
         for outgoing in r.wanted_only(r.replay(node, messages, tally), kinds):
             out.write(r.to_line(outgoing))
@@ -87,6 +91,20 @@ def column(text: str) -> tuple[str, ChannelSource]:
     if not name or not topic:
         raise click.BadParameter(f"{text!r} is not NAME=TOPIC or NAME=TOPIC#FIELD", param_hint="--column")
     return name, ChannelSource(topic, field or None)
+
+
+def with_progress(messages: Iterable[Message]) -> Iterator[Message]:
+    """Tell on stderr how many messages were taken, now and then, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from messages
+        return
+    count = 0
+    for count, message in enumerate(messages, start=1):
+        if count % PROGRESS_MESSAGES == 0:
+            click.echo(f"\r{count:,} messages", nl=False, err=True)
+        yield message
+    if count >= PROGRESS_MESSAGES:
+        click.echo(f"\r{count:,} messages", err=True)
 
 
 def _opened(output: Path | None) -> nullcontext[BinaryIO] | BinaryIO:

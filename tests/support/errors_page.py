@@ -24,8 +24,7 @@ AREAS = {
     ),
     "edgeseq/bundle": (
         "Bundles and keys",
-        "What is damaged, truncated or contradicts itself was not made so: copy it again, compare the `sha256` of `edgeseq "
-        "bundle show --json` on both sides, else train it anew. Nothing of a refused bundle is used.",
+        "A damaged bundle was not made so: copy it again, or train it anew; nothing of it is used.",
     ),
     "edgeseq/adapters": (
         "Runtimes, disk and metrics",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from edgeseq.measures import CATALOGUE
 from tests.support.broker import free_port, peer, running_broker, wait_until
@@ -36,6 +39,7 @@ def test_metrics_of_a_node_are_what_health_says(tmp_path: Path) -> None:
             peer(broker.port, "edgeseq/#") as listener,
         ):
             node.start()
+            wait_until(lambda: listener.texts("edgeseq/n/bridge/state"), "the node listens")
             for i in range(200):
                 listener.publish("t/a", json.dumps({"time": 1_790_000_000 + 60 * i, "v": 20 + i % 7}))
             listener.publish("t/a", json.dumps({"time": 1_790_000_000, "v": 1}))
@@ -72,3 +76,23 @@ def test_node_without_metrics_imports_no_server() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_reload_that_is_rejected_leaves_metrics_where_they_were(tmp_path: Path) -> None:
+    """An address that is taken rejects the new configuration; one that is free is changed to, and the old one left."""
+    first, second = free_port(), free_port()
+    with running_broker(tmp_path / "broker") as broker:
+        rest = f'[metrics]\nlisten = "127.0.0.1:{first}"\n'
+        with node_in(tmp_path / "node", broker.port, STREAMS, rest=rest) as node:
+            node.start()
+            node.write(STREAMS, rest=rest.replace(str(first), str(broker.port)))
+            node.process.send_signal(signal.SIGHUP)
+            (rejected,) = node.wait_for_event("config.rejected")
+            assert "metrics cannot be told there" in rejected["error"]
+            assert scrape(first)["edgeseq_uptime_seconds", ()] >= 0
+            node.write(STREAMS, rest=rest.replace(str(first), str(second)))
+            node.process.send_signal(signal.SIGHUP)
+            node.wait_for_event("config.reloaded")
+            assert scrape(second)["edgeseq_uptime_seconds", ()] >= 0
+            with pytest.raises(ConnectionRefusedError):
+                scrape(first)
