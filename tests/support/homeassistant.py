@@ -29,14 +29,23 @@ class Home:
         self._ids: dict[tuple[str, str], str] = {}
         """Topic of discovery and key → unique id."""
         self._is_ready = False
+        self._pending: set[int] = set()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
         self._client.on_message = self._take
-        self._client.on_subscribe = lambda *_: setattr(self, "_is_ready", True)
+        self._client.on_subscribe = self._subscribed
         filters = [("homeassistant/+/+/config", 0), ("homeassistant/+/+/+/config", 0)]
         self._client.on_connect = lambda client, *_: client.subscribe(filters)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         wait_until(lambda: self._is_ready, "Home Assistant listens")
+
+    def _subscribed(self, _: Client, __: object, mid: int, *___: object) -> None:
+        self._is_ready = True
+        self._pending.discard(mid)
+
+    def hears_all(self) -> bool:
+        """Tell whether the broker has acknowledged the subscriptions of all entities."""
+        return not self._pending
 
     def _take(self, client: Client, _: object, message: MQTTMessage) -> None:
         if not message.topic.endswith("/config"):
@@ -72,7 +81,9 @@ class Home:
         topics = [entity.get("state_topic"), entity.get("json_attributes_topic")]
         topics += [one["topic"] for one in entity.get("availability", [])]
         for wanted in {one for one in topics if one}:
-            client.subscribe(wanted, entity.get("qos", 0))
+            _, mid = client.subscribe(wanted, entity.get("qos", 0))
+            if mid is not None:
+                self._pending.add(mid)
 
     def _remove(self, topic: str, key: str) -> None:
         name = self._ids.pop((topic, key), None)
