@@ -25,7 +25,7 @@ def overrides(environment: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigError: a variable names an element of an array, or no path of a table and a key.
 
-    >>> overrides({"EDGESEQ__MQTT__HOST": "broker", "HOME": "/root"})
+    >>> overrides({"EDGESEQ__MQTT__HOST": "broker", "LANG": "C"})
     {'mqtt.host': 'EDGESEQ__MQTT__HOST'}
     """
     found = {}
