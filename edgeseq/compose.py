@@ -19,10 +19,11 @@ from edgeseq.bundle import Bundle, Manifest, check_fits, check_serves, read_bund
 from edgeseq.bundle.keys import TrustedKeys
 from edgeseq.config.resolve import Resolved
 from edgeseq.core import keeping, pipeline
+from edgeseq.core.bridge import bridge_event
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.estimated import Estimated
 from edgeseq.core.forecast import Stepper
-from edgeseq.core.payloads import UpdateInfo
+from edgeseq.core.payloads import EventPayload, UpdateInfo, VariantChoice
 from edgeseq.core.pipeline import State
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Event, Outgoing, StreamRule, Target
@@ -65,6 +66,8 @@ class Node:
     """Where people's wishes about alerts are kept; None where there can be none."""
     updates: list[UpdateInfo] = field(default_factory=list)
     """What has come over the air."""
+    variants: list[VariantChoice] = field(default_factory=list)
+    """Quantizations that were chosen by measuring."""
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -161,6 +164,9 @@ def open_node(resolved: Resolved, *, state_dir: Path | None, log: Log, disk: Dis
     restore(node, found, log)
     if node.desk:
         node.backlog += node.desk.outbox
+    for choice in node.variants:
+        told = EventPayload(event="variant.chosen", bundle=choice.bundle, choice=choice)
+        node.backlog.append(bridge_event(node.context.root, told))
     return node
 
 
@@ -186,7 +192,8 @@ def renew_node(old: Node, resolved: Resolved, log: Log) -> Node:
 
 
 def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
-    steppers, estimators, manifests = _open_steppers(resolved, cache_folder, log)
+    choices: list[VariantChoice] = []
+    steppers, estimators, manifests = _open_steppers(resolved, cache_folder, log, choices)
     resolved = replace(resolved, rules=tuple(served(rule, manifests) for rule in resolved.rules))
     inputs = {key: manifest.inputs for key, manifest in manifests.items()}
     state = pipeline.new_state(resolved.rules, steppers, resolved.options, estimators, inputs)
@@ -202,7 +209,9 @@ def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
             if rule.estimate is not None
         },
     )
-    return Node(resolved, steppers, state, context)
+    for choice in choices:
+        log("variant.chosen", **msgspec.to_builtins(choice))
+    return Node(resolved, steppers, state, context, variants=choices)
 
 
 def served(rule: StreamRule, manifests: Mapping[str, Manifest]) -> StreamRule:
@@ -215,8 +224,31 @@ def served(rule: StreamRule, manifests: Mapping[str, Manifest]) -> StreamRule:
     return msgspec.structs.replace(rule, covariates=manifest.covariates, units=units)
 
 
+def variant_of(
+    key: str, bundle: Bundle, resolved: Resolved, cache_folder: Path | None
+) -> tuple[str | None, VariantChoice | None]:
+    """Say which variant of a bundle serves: the configured one, else one by measuring; None: the bundle's choice."""
+    settings = resolved.config.bundles
+    if settings.variant or settings.choose == "default":
+        return settings.variant, None
+    from edgeseq.adapters.interpreter import Budget, choose_measured
+
+    budget = Budget(
+        cpu=settings.cpu_budget,
+        latency_ms=1e-6 * resolved.latency_budget_ns,
+        memory_bytes=settings.memory_budget_bytes,
+        streams=resolved.options.max_streams,
+    )
+    found = choose_measured(bundle, settings.runtime, budget, cache_folder)
+    if found is None:
+        return None, None
+    return found.variant, VariantChoice(
+        bundle=key, variant=found.variant, is_within=found.is_within, costs=found.costs
+    )
+
+
 def _open_steppers(
-    resolved: Resolved, cache_folder: Path | None, log: Log
+    resolved: Resolved, cache_folder: Path | None, log: Log, choices: list[VariantChoice]
 ) -> tuple[dict[str, Stepper], dict[str, Estimator], dict[str, Manifest]]:
     if not resolved.bundles:
         return {}, {}, {}
@@ -229,7 +261,10 @@ def _open_steppers(
     estimators: dict[str, Estimator] = {}
     manifests: dict[str, Manifest] = {}
     for key, bundle in read_bundles(resolved):
-        stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=cache_folder)
+        variant, choice = variant_of(key, bundle, resolved, cache_folder)
+        if choice:
+            choices.append(choice)
+        stepper = open_proven(bundle, settings.runtime, variant, cache_folder=cache_folder)
         log(
             "bundle.opened",
             path=str(bundle.path),

@@ -97,6 +97,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "update.changed": Entry("info", "A bundle that is sent over the air was received, staged, judged or settled."),
     "update.refused": Entry("warning", "A bundle that is sent over the air is not installed."),
     "update.set_aside": Entry("warning", "A bundle that came over the air no longer serves."),
+    "variant.chosen": Entry("info", "A model's quantization was chosen by what each costs on this machine."),
     "transport.degraded": Entry(
         "warning", "The installed paho-mqtt is not what the fast transport knows: packets go one by one."
     ),

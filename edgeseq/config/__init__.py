@@ -105,6 +105,15 @@ class BundlesConfig(_Table, frozen=True):
     promote: Literal["better", "not_worse"] = "better"
     """What a bundle that came over the air must show beside the present one to serve: that it errs significantly less,
     or only that it does not err significantly more."""
+    choose: Literal["default", "measured"] = "default"
+    """Which quantization serves where `variant` names none: the bundle's own choice; or, measured once on this machine,
+    the most accurate one within the budgets below, and where none is within them the quickest."""
+    cpu_budget: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    """Share of one core that a model may take for `max_streams` streams, each stepping once a period (measured)."""
+    latency_budget: str = "50ms"
+    """Longest step of a stream that comes alone (measured)."""
+    memory_budget_bytes: Annotated[int, Meta(ge=2**20)] = 268_435_456
+    """Most memory that a model with its runtime may take in a process of its own (measured)."""
 
 
 class JournalConfig(_Table, frozen=True):

@@ -53,6 +53,7 @@ class Resolved:
     cert_file: Path | None
     key_file: Path | None
     maintenance: tuple[Window, ...] = ()
+    latency_budget_ns: int = 50 * 10**6
     configured: Mapping[str, Path] = field(default_factory=dict)
     """As `bundles`, where others that came over the air stand in for some: the files that the configuration names."""
     metrics_listen: Address | None = None
@@ -101,6 +102,7 @@ def resolve(
         cert_file=_file(place, "cert_file", base, settings.cert_file),
         key_file=_file(place, "key_file", base, settings.key_file),
         maintenance=tuple(_maintenance(config, rules, name)),
+        latency_budget_ns=Place(name, "bundles").duration_ns("latency_budget", config.bundles.latency_budget),
         metrics_listen=address(Place(name, "metrics"), config.metrics.listen),
         metrics_textfile=textfile(Place(name, "metrics"), base, config.metrics.textfile),
         password=_password(place, settings, base, environment),

@@ -262,6 +262,30 @@ class RuleInfo(msgspec.Struct, frozen=True):
     """The estimator's name and digest; null where nothing is estimated."""
 
 
+class VariantCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a quantization of a model costs on this machine."""
+
+    latency_ms: float
+    """A step of a stream alone (ms)."""
+    stream_us: float
+    """A step of each stream among 512 (us)."""
+    memory_bytes: int
+    """Of model and runtime, in a process of their own."""
+
+
+class VariantChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """The quantization that was chosen by measuring."""
+
+    bundle: str
+    """The configured bundle."""
+    variant: str
+    """What serves."""
+    is_within: bool
+    """Whether it is within the budgets; false: none is, and this one is the quickest."""
+    costs: dict[str, VariantCost]
+    """Of each that runs here."""
+
+
 class PairedTest(msgspec.Struct, frozen=True, kw_only=True):
     """What two models on the same streams have shown."""
 
@@ -320,6 +344,8 @@ class InfoPayload(Payload, frozen=True, kw_only=True):
     """What becomes a stream."""
     updates: list[UpdateInfo] | UnsetType = UNSET
     """What has come over the air; absent where nothing has."""
+    variants: list[VariantChoice] | UnsetType = UNSET
+    """Quantizations that were chosen by measuring; absent where none was."""
 
 
 class AlertRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -473,9 +499,11 @@ class EventPayload(Payload, frozen=True, kw_only=True):
         "update.settled",
         "update.rolled_back",
         "model.stale",
+        "variant.chosen",
     ]
     """What happened; alerts.grouped: alerts opened together, told at 3 of them, at 9, at 27 and so on. update: a bundle
-    that is sent over the air (docs/updates.md). model.stale: a model errs more than the baseline for long."""
+    that is sent over the air (docs/updates.md). model.stale: a model errs more than the baseline for long.
+    variant.chosen: a quantization was chosen by measuring."""
     stream: str | UnsetType = UNSET
     """stream, alerts: id of the stream; of a group the newest one's."""
     topic: str | UnsetType = UNSET
@@ -506,6 +534,8 @@ class EventPayload(Payload, frozen=True, kw_only=True):
     """update.received: whether the clock that its end was judged by is set by the network."""
     test: PairedTest | UnsetType = UNSET
     """update: what the comparison of both models has shown."""
+    choice: VariantChoice | UnsetType = UNSET
+    """variant.chosen: which, and what each costs."""
 
 
 class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from edgeseq.adapters.log import Log
 from edgeseq.adapters.verifier import verified_digests
 from edgeseq.bundle import Bundle
 from edgeseq.bundle.release import MAX_RELEASE_BYTES, Present, Release, parse_release, refusal
-from edgeseq.compose import Node, read_bundles
+from edgeseq.compose import Node, read_bundles, variant_of
 from edgeseq.config.resolve import Resolved
 from edgeseq.core.bridge import bridge_event, update_filters, update_state
 from edgeseq.core.comparison import Comparison, Verdict
@@ -252,8 +252,9 @@ class Updates:
         resolved = self.host.node.resolved
         bundles = {key: path_of(self.configured[key], self.folder, digest)}
         ((_, bundle),) = read_bundles(replace(resolved, bundles=bundles))
-        settings = resolved.config.bundles
-        stepper = open_proven(bundle, settings.runtime, settings.variant, cache_folder=resolved.state_dir)
+        variant, _ = variant_of(key, bundle, resolved, resolved.state_dir)
+        runtime = resolved.config.bundles.runtime
+        stepper = open_proven(bundle, runtime, variant, cache_folder=resolved.state_dir)
         return stepper, bundle
 
     def _check_like(self, key: str, bundle: Bundle) -> None:

@@ -5,6 +5,7 @@
 `open_proven` is all of it. No runtime is imported before it is needed.
 """
 
+from edgeseq.adapters.interpreter.measure import Budget, Choice, choose_measured
 from edgeseq.adapters.interpreter.opening import choose, open_stepper, verify_golden
 from edgeseq.adapters.interpreter.probe import open_proven, probe, probe_cached
 from edgeseq.adapters.interpreter.runtimes import available_runtimes, fingerprint, runtime_fault
@@ -12,9 +13,12 @@ from edgeseq.adapters.interpreter.steppers import BUCKETS, GuardedStepper
 
 __all__ = [
     "BUCKETS",
+    "Budget",
+    "Choice",
     "GuardedStepper",
     "available_runtimes",
     "choose",
+    "choose_measured",
     "fingerprint",
     "open_proven",
     "open_stepper",

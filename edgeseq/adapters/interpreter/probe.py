@@ -64,8 +64,18 @@ def probe(bundle: Bundle, runtime: str, variant: str) -> float:
     Raises:
         BundleError: the child crashed, hung or ran out of memory, or the model computes other values.
     """
+    return float(_prove(bundle, runtime, variant)["difference"])
+
+
+def cost_of(bundle: Bundle, runtime: str, variant: str) -> dict[str, Any]:
+    """Prove a variant as `probe` does, and measure it: the fields of VariantCost. Raises BundleError."""
+    answer = _prove(bundle, runtime, variant, "measure")
+    return {name: answer[name] for name in ("latency_ms", "stream_us", "memory_bytes")}
+
+
+def _prove(bundle: Bundle, runtime: str, variant: str, *wishes: str) -> dict[str, Any]:
     where = f"{bundle.path}: {variant} on {runtime}"
-    arguments = [str(bundle.path), bundle.digest, runtime, variant]
+    arguments = [str(bundle.path), bundle.digest, runtime, variant, *wishes]
     command = [sys.executable, "-P", "-m", "edgeseq.adapters.interpreter", *arguments]
     # BLAS reserves memory for each of its threads: with one the limit holds on any number of cores.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -85,7 +95,7 @@ def probe(bundle: Bundle, runtime: str, variant: str) -> float:
     answer = _answer(done, where)
     difference = float(answer["difference"])
     if difference <= 1:
-        return difference
+        return answer
     tolerance = bundle.manifest.variant(variant).tolerance
     raise BundleError(
         "the model computes other values here than where it was trained",
