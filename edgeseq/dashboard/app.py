@@ -48,6 +48,8 @@ MAX_PAGES = 16
 MAX_CONNECTIONS = 64
 MAX_WAITING_BYTES = 32 * 2**20
 WRONG_TOKEN_S = 1.0
+LAST_ANSWER_S = 12
+"""What was asked of the node when the dashboard ends is still answered: longer than a node is waited for."""
 
 
 class Waiting(queue.Queue[tuple[str, bytes]]):
@@ -83,6 +85,7 @@ class Desk:
     feed: Feed
     waiting: Waiting = field(default_factory=lambda: Waiting(MAX_WAITING_BYTES))
     pages: int = 0
+    slow_page_s: float = SLOW_PAGE_S
     dropped: int = 0
     """Pages that were let go, since they did not keep up."""
     is_linked: Callable[[], bool] = lambda: True
@@ -189,7 +192,7 @@ async def _tell(desk: Desk, send: Send, gone: asyncio.Future[None]) -> None:
             frame = desk.feed.frame(told) | {"node": desk.feed.root, "linked": is_linked}
             told, was_linked, silent_s = frame["version"], is_linked, 0.0
             body = b"data: " + msgspec.json.encode(frame) + b"\n\n"
-            async with asyncio.timeout(SLOW_PAGE_S):
+            async with asyncio.timeout(desk.slow_page_s):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         await asyncio.wait({gone}, timeout=FRAME_S)
     await send({"type": "http.response.body", "body": b""})
@@ -223,7 +226,7 @@ def serve(broker: Broker, root: str, address: tuple[str, int], guard: Guard, by:
             proxy_headers=False,
             ws="none",
             limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=LAST_ANSWER_S,
         )
         server = uvicorn.Server(config)
         desk.is_ending = lambda: server.should_exit

@@ -90,6 +90,10 @@ class Row:
     version: int
     series: Series = field(default_factory=Series)
     path: Path | None = None
+    read: int = 0
+    """Version of the newest reading, …"""
+    read_before: int = 0
+    """… and of the one before: a page that knows neither is told the tail anew."""
 
 
 @dataclass(slots=True)
@@ -154,6 +158,7 @@ class Feed:
         if told.path is not None:
             row.path = told.path
         self._touch(row)
+        row.read_before, row.read = row.read, row.version
 
     def take_latest(self, stream: str, channel: str | None, payload: bytes) -> None:
         """Take a retained forecast, which counts where nothing newer is known; nothing at all ends the stream."""
@@ -216,13 +221,13 @@ class Feed:
         if len(self.rows) >= MAX_STREAMS:
             self.hidden += 1
             return None
-        bare = self.rows.get(stream)
-        if channel is not None and bare is not None and bare.series.last is None:
-            self._remove(stream, stream)  # known by its status alone: its channels have rows of their own
         version = self._next()
         self.rows[name] = Row(self.numbers, stream, channel, version, version)
         self.numbers += 1
         self.streams.setdefault(stream, set()).add(name)
+        bare = self.rows.get(stream)
+        if channel is not None and bare is not None and bare.series.last is None:
+            self._remove(stream, stream)  # known by its status alone: its channels have rows of their own
         return self.rows[name]
 
     def _drop(self, stream: str, channel: str | None) -> None:
@@ -276,6 +281,9 @@ class Feed:
                 for row in changed
                 if row.born > since
             ],
+            "tails": {
+                str(row.number): _tail(row.series) for row in changed if row.born <= since < row.read_before
+            },
             "rows": {name: [read(self, row) for row in changed] for name, read in COLUMNS.items()},
             "heard": [event for version, event in self.heard.values() if version > since],
         }

@@ -26,7 +26,7 @@ from edgeseq.errors import ConfigError
 COOKIE = "edgeseq-dashboard"
 SHORTEST_TOKEN = 16
 """Characters: too many to be guessed over a network."""
-PUBLIC = ("/login", "/static/")
+LOGIN, STATIC = "/login", "/static/"
 """What is shown without a token: nothing of the node."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -130,10 +130,11 @@ def refusal(guard: Guard, method: str, path: str, headers: Headers) -> Response 
         return PlainTextResponse("this host is not served here; name it with --name\n", 403)
     if not _is_same_origin(method, hosts[0], headers):
         return PlainTextResponse("a page of another origin asks\n", 403)
-    if guard.token is None or path.startswith(PUBLIC) or _has_pass(guard, headers):
+    is_public = path == LOGIN or path.startswith(STATIC)
+    if guard.token is None or is_public or _has_pass(guard, headers):
         return None
     if path == "/" and method == "GET":
-        return RedirectResponse("/login", 303)
+        return RedirectResponse(LOGIN, 303)
     return PlainTextResponse("a token is needed\n", 401, headers={"www-authenticate": "Bearer"})
 
 
@@ -149,9 +150,9 @@ def is_ours(guard: Guard, host: str) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    if parts.netloc != host or parts.username is not None or name in guard.names:
-        return name in guard.names and parts.username is None
-    return guard.any_address and _is_address(name)
+    if parts.netloc != host or parts.username is not None:
+        return False
+    return name in guard.names or (guard.any_address and _is_address(name))
 
 
 def _is_address(name: str) -> bool:

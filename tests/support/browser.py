@@ -84,7 +84,7 @@ class Page:
 
         def is_there() -> bool:
             nonlocal found
-            found = self.run(script)
+            found = self.run(f"(found => found instanceof Node ? true : found)({script})")
             return bool(found)
 
         wait_until(is_there, f"{script}; faults: {self.faults}")
@@ -163,7 +163,7 @@ class Browser:
                 return result
 
     def _connect(self, address: str) -> ClientConnection:
-        self._links.append(connect(address, max_size=None, proxy=None))
+        self._links.append(connect(address, max_size=None, proxy=None, ping_interval=None))
         return self._links[-1]
 
     def close(self) -> None:

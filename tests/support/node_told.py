@@ -40,7 +40,12 @@ def _numbers(stream: str, step: int, *, level: float, swing: float) -> tuple[flo
     """Give a reading and its forecast: a daily pattern with a little noise."""
     day = math.sin(2 * math.pi * step * PERIOD_S / 86_400 + len(stream))
     noise = math.sin(step * 12.9898 + len(stream) * 78.233) * swing * 0.16
-    return round(level + swing * day + noise, 3), round(level + swing * day, 3)
+    return digits(level + swing * day + noise), digits(level + swing * day)
+
+
+def digits(value: float) -> float:
+    """Round as a node does."""
+    return float(f"{value:.5g}")
 
 
 def forecast(
@@ -53,9 +58,9 @@ def forecast(
     half = [0.24 * swing * (1 + 0.05 * lead) for lead in range(leads)]
     path = Path(
         lead_s=[PERIOD_S * lead for lead in range(1, leads + 1)],
-        lower=[round(value - width, 3) for value, width in zip(ahead, half, strict=True)],
+        lower=[digits(value - width) for value, width in zip(ahead, half, strict=True)],
         value=list(ahead),
-        upper=[round(value + width, 3) for value, width in zip(ahead, half, strict=True)],
+        upper=[digits(value + width) for value, width in zip(ahead, half, strict=True)],
     )
     name, _, channel = stream.partition("/")
     given: dict[str, Any] = {
@@ -127,7 +132,16 @@ def open_alerts(*alerts: Told, **more: Any) -> Told:
     return f"{ROOT}/bridge/alerts", msgspec.json.encode(OpenAlertsPayload(count=len(listed), alerts=listed))
 
 
-def history(request: dict[str, Any], *alerts: Told) -> ResponsePayload:
+def refusal(verb: str, request: dict[str, Any], error: str) -> Told:
+    """Refuse a request."""
+    return _response(ResponsePayload(verb=verb, id=request["id"], error=error))
+
+
+def _response(payload: ResponsePayload) -> Told:
+    return f"{ROOT}/bridge/response/{payload.verb}", msgspec.json.encode(payload)
+
+
+def history(request: dict[str, Any], *alerts: Told) -> Told:
     """Answer bridge/request/alerts."""
     entries: list[Any] = [
         {
@@ -142,7 +156,9 @@ def history(request: dict[str, Any], *alerts: Told) -> ResponsePayload:
         }
         for number, (_, payload) in reversed(list(enumerate(alerts, start=1)))
     ]
-    return ResponsePayload(verb="alerts", id=request["id"], count=len(entries), alerts=entries, next=None)
+    return _response(
+        ResponsePayload(verb="alerts", id=request["id"], count=len(entries), alerts=entries, next=None)
+    )
 
 
 def bridge(time_s: float, streams: int) -> Iterator[Told]:

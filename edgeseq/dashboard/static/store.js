@@ -13,13 +13,16 @@ export const store = {
   node: "", linked: false, hidden: 0, unreadable: 0,
   /** counts changes of which streams there are, and of how they fare: a list is only sorted anew then */
   order: 0,
+  /** whether there was a frame yet: what happened before is no news */
+  isTold: false,
 };
 
 const STATES = ["phase", "data", "alert", "available", "source"];
 
 /** Apply a frame; tells which rows changed and which alert events are new. */
 export function apply(frame) {
-  const isFirst = store.rows.size === 0 && store.heard.size === 0;
+  const isFirst = !store.isTold;
+  store.isTold = true;
   if (frame.whole) {
     store.rows.clear();
     store.names.clear();
@@ -32,7 +35,7 @@ export function apply(frame) {
     store.names.set(name, row);
     store.order += 1;
   }
-  const changed = applyColumns(frame.rows);
+  const changed = applyColumns(frame);
   const news = [];
   for (const event of frame.heard) {
     if (!isFirst && !isSame(store.heard.get(event.id), event)) news.push(event);
@@ -47,7 +50,8 @@ export function apply(frame) {
 
 const isSame = (one, other) => one && one.seq === other.seq && one.event_type === other.event_type;
 
-function applyColumns(columns) {
+function applyColumns(frame) {
+  const columns = frame.rows;
   const names = Object.keys(columns);
   const changed = new Set();
   columns.number.forEach((number, index) => {
@@ -57,6 +61,8 @@ function applyColumns(columns) {
     const time = row.time;
     for (const name of names) row[name] = columns[name][index];
     keepTail(row, time);
+    // Several readings since the last frame: one of them alone would be drawn as a jump.
+    if (frame.tails[number]) row.tail = frame.tails[number];
     if (STATES.map((name) => row[name]).join() !== before) store.order += 1;
     changed.add(number);
   });
