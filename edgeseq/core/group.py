@@ -124,6 +124,7 @@ def _settings(rule: StreamRule, limits: F64 | None, learning_steps: int) -> dete
     usual = (REFRACTORY_STEPS if kind in detect.BEHAVIOUR else 0 for kind in range(len(detect.KINDS)))
     return detect.Settings(
         learning_steps=learning_steps,
+        period_ns=rule.period_ns,
         limits=limits,
         enabled=np.array([kind in said.kinds for kind in detect.KINDS]) if said.kinds else None,
         least=np.array(least) if said.min_deviation else None,

@@ -35,6 +35,8 @@ ARRIVAL = (
     "channel_seen_ns",
     "gap_q90_ns",
     "mean_gap_ns",
+    "pause_ns",
+    "listening_ns",
     "deadline_ns",
     "recent_ids",
     "recent_position",

@@ -8,7 +8,7 @@ import pytest
 from edgeseq.core import detect
 from edgeseq.core.detect import CLEAR_AFTER, OUT_OF_RANGE, RUN_LENGTHS, SPIKE, STUCK
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import AlertEvent, AlertKind
+from edgeseq.core.types import F64, AlertEvent, AlertKind
 from tests.support.alerting import LEARNING, Bench, changing
 
 NAN = float("nan")
@@ -167,10 +167,11 @@ def arrive(table: Table, clock: int, *, silent_after: int = 0) -> list[AlertEven
     return detect.arrive(table, zero, zero, zero, np.array([clock]), np.array([clock]), PERIOD, silent_after)
 
 
-def waiting() -> Table:
-    """Make a table of one stream, which also has a grid."""
+def waiting(streams: int = 1) -> Table:
+    """Make a table of streams, which also have a grid."""
     table = Table({"stream": Column((), "int64", 0), "phase_ns": Column((), "int64", 0)} | detect.columns(1))
-    table.add_row()
+    for _ in range(streams):
+        table.add_row()
     return table
 
 
@@ -183,26 +184,74 @@ def test_silence_is_not_judged_before_three_arrivals() -> None:
     assert detect.next_deadline_ns(table) == pytest.approx(2 * PERIOD + 6 * PERIOD, abs=PERIOD)
 
 
+SECOND = 10**9
+MINUTE = 60 * SECOND
+
+
+def waits(gaps_s: F64, table: Table) -> F64:
+    """Let readings of streams of minutes arrive after gaps (k, n) → the waits that they begin, (k, n) in seconds."""
+    rows = np.arange(gaps_s.shape[1])
+    clock = np.maximum(table["last_seen_ns"][rows], 0)
+    found = np.empty_like(gaps_s)
+    for k, gap_s in enumerate(gaps_s):
+        clock = clock + (gap_s * SECOND).astype(np.int64)
+        # No silence opens: what is asked is when it would.
+        detect.arrive(table, rows, rows, 0 * rows, clock, clock, MINUTE, 0)
+        found[k] = (table["deadline_ns"][rows] - clock) / SECOND
+    return found
+
+
 def test_deadline_follows_the_slow_nine_in_ten_of_irregular_gaps() -> None:
-    """The deadline lies near six times the 90 % quantile of the gaps, whatever the period says."""
-    rng = np.random.default_rng(0)
-    table, clock = waiting(), 0
-    waits = []
-    for _ in range(3000):
-        clock += int(rng.exponential(1000)) + 1
-        arrive(table, clock)
-        waits.append(detect.next_deadline_ns(table) - clock)
-    assert np.median(waits[500:]) == pytest.approx(6 * 2302, rel=0.15)
+    """After weeks at random times the deadline lies near six times the 90 % quantile, whatever the period says."""
+    gaps_s = np.random.default_rng(0).exponential(1000, (4000, 8))
+    assert np.median(waits(gaps_s, waiting(8))[3000:]) == pytest.approx(6 * 2302, rel=0.15)
 
 
-def test_one_outage_moves_the_deadline_by_a_tenth_at_most() -> None:
-    """A gap of a thousand periods says little of the next gap."""
+def test_streams_that_pause_alarm_about_once_in_four_weeks() -> None:
+    """Of readings with pauses of all sizes between them silence is told seldom, though most outlast the rhythm."""
+    rng = np.random.default_rng(3)
+    paused = rng.random((6000, 16)) < 0.05
+    gaps_s = np.where(paused, 1200 * (1 + rng.pareto(3, paused.shape)), 300.0)
+    weeks = gaps_s.sum(axis=0) / 604_800
+    silent = gaps_s[1:] > waits(gaps_s, waiting(16))[:-1]
+    is_mature = np.cumsum(gaps_s, axis=0)[1:] > 604_800
+    assert (gaps_s > 6 * 300).sum() / weeks.sum() > 7
+    assert (silent & is_mature).sum() / (weeks - 1).sum() <= 1.5 / 4
+    assert (silent & ~is_mature).sum() / 16 <= 3
+
+
+def test_a_stream_that_rests_at_night_is_waited_for_by_day_as_before() -> None:
+    """After some nights none is a silence; a sensor that dies at noon is found soon, one that dies at night by noon."""
+    day = [600.0] * (14 * 6)
+    gaps_s = np.array([[*day, 10 * 3600.0] * 30]).T
+    found = waits(gaps_s, waiting(1))
+    silent = np.flatnonzero(gaps_s[1:] > found[:-1]) // (len(day) + 1)
+    assert 1 <= len(silent) <= 3
+    assert silent.max() < 4
+    last_day = found[-len(day) - 1 :, 0]
+    assert last_day[40] <= 7 * 600
+    assert 10 * 3600 < last_day[-2] <= 20 * 3600
+
+
+def test_one_outage_is_no_habit() -> None:
+    """A gap of a thousand periods says little of the next gap: it counts bounded, and at its own hours only."""
     table = waiting()
-    for k in range(50):
-        arrive(table, k * PERIOD)
-    before = detect.next_deadline_ns(table) - 49 * PERIOD
-    arrive(table, 1049 * PERIOD)
-    assert detect.next_deadline_ns(table) - 1049 * PERIOD <= 1.1 * before
+    before = waits(np.full((2880, 1), 60.0), table)[-1]
+    after = waits(np.full((1, 1), 60_000.0), table)[-1]
+    assert after <= 1.1 * before
+    assert table["pause_ns"].max() <= 4 * 1.1 * before * SECOND
+
+
+def test_pauses_in_which_nobody_listened_teach_nothing() -> None:
+    """What was not heard while the daemon was down is no pause of the stream."""
+    heard, deaf = waiting(), waiting()
+    for table in (heard, deaf):
+        waits(np.full((100, 1), 60.0), table)
+        if table is deaf:
+            detect.resume(table, int(table["last_seen_ns"][0]) + 29 * MINUTE, MINUTE, 0)
+        waits(np.full((1, 1), 1800.0), table)
+    assert heard["pause_ns"].max() > 20 * MINUTE
+    assert deaf["pause_ns"].max() < 2 * MINUTE
 
 
 def test_deadline_is_never_earlier_than_its_bound() -> None:

@@ -267,7 +267,7 @@ def test_tick_changes_alerts_status_and_clock_only() -> None:
 def test_recover_with_ticks_and_resumptions_equals_live() -> None:
     """A journal of readings, ticks that had an effect and resumptions brings back the live state."""
     live, recovered = node(PLAIN, pair_rule(), options=WALL), node(PLAIN, pair_rule(), options=WALL)
-    messages = [*wave(30), *wave(30, 60 * 60), *wave(3, 120 * 60)]
+    messages = [*wave(30), *wave(30, 60 * 60), *wave(3, 600 * 60)]
     events, again = [], []
     for k, one in enumerate(messages):
         now = one.received_ns

@@ -82,6 +82,8 @@ class Settings:
 
     learning_steps: int
     """Outcomes before anything that was learned may accuse a stream."""
+    period_ns: int = 3_600 * 10**9
+    """Time between two steps."""
     limits: F64 | None = None
     """(C, 2) lowest and highest allowed value, infinite where not configured; None where none is."""
     enabled: Bool | None = None

@@ -38,7 +38,7 @@ def observe(
     scores: (C, n) how far the samples lie from the band's forecast (`score`).
     """
     value, observed = samples.value, samples.observed
-    same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps)
+    same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps, settings.period_ns)
     bad = [(scores > work["spike_threshold"] / settings.sensitivity) & band.live & observed, is_stuck]
     if (limits := settings.limits) is not None:
         bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)

@@ -1,11 +1,25 @@
-"""Silence: no reading for much longer than the stream's own rhythm."""
+"""Silence: no reading for much longer than the stream's own rhythm, and than the pauses that it is used to.
+
+The rhythm is the 90 % quantile of the time between readings. Pauses are the longest such times of late, by the part of
+the day in which they began: a stream may rest at night. One outage is no habit but of its own part of the day; what has
+happened in two parts of the day may happen in all.
+
+The false-alarm rate is that of a record (`record`): of n days the second longest pause is exceeded in the next n by
+chance 2/(n + 1), whatever the distribution, by half as much again about half as often. So with a memory of four weeks a
+stream alarms falsely about once in four weeks, however irregular it is; a young one has its pauses stretched for it. A
+dead sensor is found within six times its rhythm or MOST_NS, whichever is longer, whatever pauses it made.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from edgeseq.core.detect import course
+from edgeseq.core.detect.departure import BINS, bins
 from edgeseq.core.detect.kinds import NOTHING_EXPECTED, SILENT, Place
+from edgeseq.core.detect.record import DAY_NS, MEMORY_DAYS
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64, AlertEvent
 
@@ -16,6 +30,22 @@ a healthy stream exceeds six of it is e^-13.8, one in a million gaps."""
 GAP_QUANTILE = 0.9
 GAP_STEP = 0.1
 """Relative step of the tracked 90 % quantile of the time between readings."""
+
+PAUSE_MARGIN = 1.5
+"""Times the longest pause of four weeks that is waited for."""
+PAUSE_TAIL = 4.0
+MOST_STRETCH = 4.0
+"""Of a younger stream (MEMORY_DAYS / days)^(1 / PAUSE_TAIL) as much; at most so many times its longest pause, so that a
+stream whose readings come on time is waited for by its rhythm alone."""
+
+PAUSE_GROWTH = 4.0
+"""Waits that a pause counts for at most: one long outage does not make a stream patient for weeks."""
+
+MOST_NS = 3 * DAY_NS
+"""Longest wait for the sake of pauses: a long weekend."""
+
+FADE = math.log(PAUSE_MARGIN) / (MEMORY_DAYS * DAY_NS)
+"""Logarithm that a pause loses each ns: in four weeks what its margin is."""
 
 MIN_ARRIVALS = 3
 """Readings before silence is judged by a learned rhythm."""
@@ -32,6 +62,8 @@ def columns(channels: int) -> dict[str, Column]:
         "arrivals": Column((), "int64", 0),
         "gap_q90_ns": Column((), "float64", 0.0),
         "mean_gap_ns": Column((), "float64", 0.0),
+        "pause_ns": Column((BINS,), "float32", 0.0),
+        "listening_ns": Column((), "int64", NOT_SEEN),
         "deadline_ns": Column((), "int64", NEVER),
     }
 
@@ -56,20 +88,21 @@ def arrive(
         clock_ns: (n,) the clock silence is measured by (arrival, or the readings' own time).
         now_ns: (n,) how far that clock had come, at least clock_ns; the same by the wall clock.
     """
-    _learn_rhythm(table, rows, channel, clock_ns, period_ns)
+    silent = table["alert_open"][rows, 0, SILENT].nonzero()[0]
+    # Asked before the silence itself has made the stream's waits longer.
+    waited_ns = _wait_ns(table, rows[silent], clock_ns[silent], period_ns, silent_after_ns)
+    _learn_rhythm(table, rows, channel, clock_ns, period_ns, has_deadline=bool(silent_after_ns))
     last = np.maximum(clock_ns, table["last_seen_ns"][rows])
     arrivals = table["arrivals"][rows] + 1
     table["last_seen_ns"][rows] = last
     table["arrivals"][rows] = arrivals
-    wait_ns = _wait_ns(table, rows, period_ns, silent_after_ns)
-    deadline = last + wait_ns
+    deadline = last + _wait_ns(table, rows, last, period_ns, silent_after_ns)
     if not silent_after_ns:
         deadline[arrivals < MIN_ARRIVALS] = NEVER
     table["deadline_ns"][rows] = deadline
-    silent = table["alert_open"][rows, 0, SILENT].nonzero()[0]
     if len(silent) == 0:
         return []
-    ending = silent[clock_ns[silent] + wait_ns[silent] >= now_ns[silent]]
+    ending = silent[clock_ns[silent] + waited_ns >= now_ns[silent]]
     # Not before it began, which readings a little out of order would make it.
     ended_ns = np.clip(course.opened_ns(table, rows[ending], SILENT), clock_ns[ending], now_ns[ending])
     told = zip(rows[ending].tolist(), order[ending].tolist(), ended_ns.tolist(), strict=True)
@@ -84,7 +117,7 @@ def resume(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> N
     for name in ("last_seen_ns", "channel_seen_ns"):
         table[name][:] = np.minimum(table[name], now_ns)
     rows = np.flatnonzero((table["deadline_ns"] != NEVER) & ~table["alert_open"][:, 0, SILENT])
-    table["deadline_ns"][rows] = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
+    _wait_from(table, rows, now_ns, period_ns, silent_after_ns)
 
 
 def rest(table: Table, rows: I64) -> None:
@@ -96,10 +129,19 @@ def wake(table: Table, now_ns: int, period_ns: int, silent_after_ns: int) -> Non
     """Wait again for the readings of all rows that have a rhythm, for their whole time from now on."""
     known = table["arrivals"] >= (1 if silent_after_ns else MIN_ARRIVALS)
     rows = np.flatnonzero(known & ~table["alert_open"][:, 0, SILENT])
-    table["deadline_ns"][rows] = now_ns + _wait_ns(table, rows, period_ns, silent_after_ns)
+    _wait_from(table, rows, now_ns, period_ns, silent_after_ns)
 
 
-def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_ns: int) -> None:
+def _wait_from(table: Table, rows: I64, now_ns: int, period_ns: int, silent_after_ns: int) -> None:
+    """Wait for rows from now on; how long nothing was heard before, with nobody listening, is no pause."""
+    table["listening_ns"][:] = now_ns
+    from_ns = np.full(len(rows), now_ns)
+    table["deadline_ns"][rows] = from_ns + _wait_ns(table, rows, from_ns, period_ns, silent_after_ns)
+
+
+def _learn_rhythm(
+    table: Table, rows: I64, channel: I64, clock_ns: I64, period_ns: int, *, has_deadline: bool
+) -> None:
     """Follow the time between readings of the same channel: channels that come together are no faster rhythm."""
     seen = table["channel_seen_ns"][rows, channel]
     table["channel_seen_ns"][rows, channel] = np.maximum(clock_ns, seen)
@@ -110,6 +152,8 @@ def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_n
     # A clock that was set back, or a late reading, says nothing of the rhythm.
     known = (seen != NOT_SEEN) & (clock_ns >= seen)
     gap = np.where(known, clock_ns - seen, 0).astype(np.float64)
+    if not has_deadline:
+        _learn_pauses(table, rows, np.where(known, seen, NOT_SEEN), clock_ns, gap, period_ns)
     moved = typical * (1 + GAP_STEP * ((gap > typical) - (1 - GAP_QUANTILE)))
     table["gap_q90_ns"][rows] = np.where(known, np.maximum(moved, period_ns / 1000), typical)
     # One outage counts as four typical gaps at most, so that it does not change the rhythm for long.
@@ -117,12 +161,34 @@ def _learn_rhythm(table: Table, rows: I64, channel: I64, clock_ns: I64, period_n
     table["mean_gap_ns"][rows] = mean + np.where(known, nearer, 0.0)
 
 
-def _wait_ns(table: Table, rows: I64, period_ns: int, silent_after_ns: int) -> I64:
-    """Say how long after a reading the next one is overdue."""
+def _learn_pauses(table: Table, rows: I64, seen: I64, clock_ns: I64, gap: F64, period_ns: int) -> None:
+    """Let the pauses fade, and learn those that are longer; seen is NOT_SEEN where nothing is known of the gap (n,)."""
+    last = table["last_seen_ns"][rows]
+    passed = np.where(last == NOT_SEEN, 0, np.maximum(clock_ns, last) - last)
+    pauses = table["pause_ns"][rows] * np.exp(-FADE * passed)[:, None].astype(np.float32)
+    table["pause_ns"][rows] = pauses
+    began = bins(seen)
+    longer = (seen != NOT_SEEN) & (seen >= table["listening_ns"][rows])
+    longer &= gap > pauses[np.arange(len(rows)), began]
+    at = longer.nonzero()[0]
+    if len(at):
+        most = PAUSE_GROWTH * _wait_ns(table, rows[at], seen[at], period_ns, 0)
+        table["pause_ns"][rows[at], began[at]] = np.minimum(gap[at], most)
+
+
+def _wait_ns(table: Table, rows: I64, from_ns: I64, period_ns: int, silent_after_ns: int) -> I64:
+    """Say how long after times (n,) the next reading is overdue."""
     if silent_after_ns:
         return np.full(len(rows), silent_after_ns, dtype=np.int64)
     typical: F64 = np.maximum(table["gap_q90_ns"][rows], float(period_ns))
-    return (SILENT_FACTOR * typical).astype(np.int64)
+    pauses = table["pause_ns"][rows]
+    here = pauses[np.arange(len(rows)), bins(from_ns)].astype(np.float64)
+    pause = np.maximum(here, np.partition(pauses, -2, axis=1)[:, -2])
+    days = np.maximum(table["arrivals"][rows] * table["mean_gap_ns"][rows] / DAY_NS, 1e-3)
+    young = np.sqrt(np.sqrt(np.maximum(MEMORY_DAYS / days, 1.0)))
+    paused = np.minimum(np.minimum(PAUSE_MARGIN * young, MOST_STRETCH) * pause, float(MOST_NS))
+    wait: I64 = np.maximum(SILENT_FACTOR * typical, paused).astype(np.int64)
+    return wait
 
 
 def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:

@@ -1,9 +1,17 @@
-"""Stuck: equal readings in a run that the stream's own history hardly ever saw."""
+"""Stuck: equal readings in a run that the stream's own history hardly ever saw.
+
+Runs that are so long, and those a step shorter, came at most once in four weeks; of a younger stream none came that is
+shorter by as much as its record is stretched (`record`). So runs that chance, a night or a bound of the sensor make
+alarm falsely about once in four weeks.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from edgeseq.core.detect.record import DAY_NS, MEMORY_DAYS, stretch
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64, I64, Bool
 
@@ -12,9 +20,8 @@ RUN_LENGTHS = np.array([3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 5
 
 SHORTEST_RUN = int(RUN_LENGTHS[0])
 
-STUCK_SHARE = 1 / 336
-"""A run is stuck when at most this share of the samples reached its length, nor the next shorter one: half as long
-again as what the stream is used to. Two weeks of hours without such a run are the least that can say so."""
+LENGTH_STEP = math.sqrt(2)
+"""Mean ratio of neighbouring lengths."""
 
 CHANCE_RUN = 1e-4
 """Nor is a run stuck that equal values in a row explain by chance: with a share r of repeats, r^(length - 1)."""
@@ -34,7 +41,9 @@ def columns(channels: int) -> dict[str, Column]:
     }
 
 
-def extend(table: Table, work: Work, value: F64, observed: Bool, learning_steps: int) -> tuple[Bool, Bool]:
+def extend(
+    table: Table, work: Work, value: F64, observed: Bool, learning_steps: int, period_ns: int
+) -> tuple[Bool, Bool]:
     """Extend runs of equal values → (the value repeats, the run is stuck), (C, n) each; provisional until `commit`."""
     same = observed & (value == work["run_value"])
     now = work["run_now"]
@@ -43,7 +52,8 @@ def extend(table: Table, work: Work, value: F64, observed: Bool, learning_steps:
     stuck = np.zeros_like(same)
     long = _rows_of(same & (now >= SHORTEST_RUN))
     if len(long):
-        stuck[:, long] = _stuck(table, work, long, same[:, long], learning_steps) & same[:, long]
+        found = _stuck(table, work, long, same[:, long], period_ns)
+        stuck[:, long] = found & same[:, long] & (work["run_samples"][:, long] >= learning_steps)
     return same, stuck
 
 
@@ -72,16 +82,20 @@ def _rows_of(mask: Bool) -> I64:
 _NO_ROWS = np.empty(0, dtype=np.int64)
 
 
-def _stuck(table: Table, work: Work, at: I64, same: Bool, learning_steps: int) -> Bool:
+def _stuck(table: Table, work: Work, at: I64, same: Bool, period_ns: int) -> Bool:
     """Tell which runs of the rows at `at` have just reached a length that the stream hardly ever saw (C, n)."""
     run, samples = work["run_now"][:, at, None], work["run_samples"][:, at, None]
     # What this run itself has reached so far does not speak for runs being usual.
     so_far = np.where(same, work["run"][:, at], 0)[..., None]
     others = table["run_reached"][work.rows[at]].swapaxes(0, 1) - (so_far >= RUN_LENGTHS)
-    rare = (others + 1) <= STUCK_SHARE * (samples + 1)
-    rare[..., 1:] &= rare[..., :-1]
+    days = samples * (period_ns / DAY_NS)
+    seldom = others + 1 <= np.maximum(days / MEMORY_DAYS, 1.0)
+    # Longer runs are among the shorter ones: where these are seldom, so are those.
+    steps = np.ceil(np.log(stretch(days)) / np.log(LENGTH_STEP) - 1e-9).astype(np.int64)
+    shorter = np.maximum(np.arange(len(RUN_LENGTHS)) - steps, 0)
+    rare = np.take_along_axis(seldom, shorter, axis=-1)
     # One repeat more than were seen, so that a sensor that never repeated is not certain never to.
     repeats = (work["run_repeats"][:, at, None] - (so_far >= 2) + 1) / (samples + 2)
     rare &= repeats ** (RUN_LENGTHS - 1) <= CHANCE_RUN
-    stuck: Bool = ((run == RUN_LENGTHS) & rare & (samples >= learning_steps)).any(axis=-1)
+    stuck: Bool = ((run == RUN_LENGTHS) & rare).any(axis=-1)
     return stuck
