@@ -82,6 +82,10 @@ class Acknowledged:
                 self.readings.add(found)
         return len(self.readings)
 
+    def close(self) -> None:
+        """Let go of the log."""
+        self._file.close()
+
 
 def lost(state: Path, config: Path, acknowledged: list[Message]) -> int:
     """Give to a state what was acknowledged: what it takes as new it had lost.

@@ -126,6 +126,7 @@ def _cut(
     _wait(device, lambda: len(_last(device_says, newest)) == len(TOPICS), "the last forecasts")
     said = _last(device_says, newest)
     device_says.close()
+    acknowledged.close()
     device.cut()
     wanted = _replayed(device, published)
     return {
