@@ -35,7 +35,6 @@ from edgeseq.compose import Node, hand_over_desk, is_journaling, look, note, ope
 from edgeseq.config import load_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.bridge import bridge_event, bridge_response, bridge_state
-from edgeseq.core.exposition import Figures
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
 from edgeseq.core.render import announce
@@ -43,13 +42,14 @@ from edgeseq.core.types import Event, Message, Outgoing, Reload, Scrape, Stop, T
 from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageError
 from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link, tell_fault
-from edgeseq.measures import Telling, figures
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
 from edgeseq.stale import Staleness
+from edgeseq.telling import Telling
 
 if TYPE_CHECKING:
+    from edgeseq.core.exposition import Figures
     from edgeseq.homeassistant import Discovery
     from edgeseq.updates import Updates
 
@@ -258,6 +258,8 @@ class Daemon:
 
     def figures(self, payload: HealthPayload | None = None) -> Figures:
         """Collect the metrics."""
+        from edgeseq.measures import figures  # only where somebody wants them
+
         return figures(
             self.node, self.metrics, self.link, payload or self.health(), oldest_s=self.inbox.oldest_age_s()
         )

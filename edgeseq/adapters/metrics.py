@@ -6,8 +6,10 @@ import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgeseq.core.exposition import Histogram
+if TYPE_CHECKING:
+    from edgeseq.core.exposition import Histogram
 
 BATCH_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -57,6 +59,8 @@ class Metrics:
     @property
     def batch_s(self) -> Histogram:
         """Give the time of batches (s)."""
+        from edgeseq.core.exposition import Histogram  # only where somebody wants them
+
         return Histogram(BATCH_BOUNDS_S, tuple(self.batches_by_time), self.batches_s)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 from edgeseq.config.rules import Place
@@ -41,6 +40,8 @@ def address(place: Place, text: str | None) -> Address | None:
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress  # only where metrics are told
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -72,7 +72,7 @@ def test_node_without_metrics_imports_no_server() -> None:
     """Where no metrics are asked for, neither the server nor the writer of the file is imported."""
     code = (
         "import sys, edgeseq.daemon; "
-        "print({*sys.modules} & {'http.server', 'edgeseq.adapters.scrape', 'edgeseq.adapters.textfile'})"
+        "print({*sys.modules} & {'http.server', 'edgeseq.adapters.scrape', 'edgeseq.measures'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
