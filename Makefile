@@ -117,11 +117,11 @@ test-systemd: .venv/.installed deb ## install the package on a real systemd (nsp
 	@$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' tests/systemd$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
 
 test-cluster: .venv-cluster/.installed ## train 200 series on two workers of Ray, one of them killed: the same bundles?
-	.venv-cluster/bin/python -m pytest -o python_files='ray_*.py' tests/cluster$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
+	.venv-cluster/bin/python -m pytest -o python_files='ray_*.py' -W default -rP tests/cluster$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
 
 test-flink: .venv-flink/.installed ## replay 1,000 streams in Flink's mini-cluster, a task killed: the same states and alerts?
 	@.ci/need "openjdk-17-jre-headless=command -v java"
-	.venv-flink/bin/python -m pytest -o python_files='flink_*.py' tests/flink$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
+	PYTHONPATH=$(CURDIR) .venv-flink/bin/python -m pytest -o python_files='flink_*.py' -W default -rP tests/flink$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
 
 test-arm: .venv/.installed .venv-tflite/.installed .venv-package/.installed ## the package on real ARM binaries (qemu-user; needs root): make test-arm [ONLY=arm_64]
 	@test "$$(id -u)" -eq 0 || { echo "chroot into a foreign tree needs root: sudo make test-arm" >&2; exit 2; }
@@ -175,6 +175,10 @@ lock: ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml requirements/build.in requirements/package.in --output-file requirements/package.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/fuzz.in --extra sparkplug \
 		--output-file requirements/fuzz.txt
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/tests.in --extra edge \
+		--extra train --extra cluster --output-file requirements/cluster.txt
+	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in requirements/flink.in --extra edge \
+		--output-file requirements/flink.txt
 
 clean: ## remove what commands left behind, environments excepted
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -183,10 +187,6 @@ clean: ## remove what commands left behind, environments excepted
 # --- environments -----------------------------------------------------------------------------------------------
 
 .PHONY: venv programs
-	$(LOCK) --constraint requirements/dev.txt pyproject.toml requirements/build.in requirements/tests.in --extra edge \
-		--extra train --extra cluster --output-file requirements/cluster.txt
-	$(LOCK) pyproject.toml requirements/build.in requirements/tests.in requirements/flink.in --extra edge \
-		--output-file requirements/flink.txt
 
 venv:
 	@.ci/need "python3-venv=$(PYTHON) -c 'import ensurepip, venv'"

@@ -85,7 +85,7 @@ def _read_lines(path: Path, tell: Callable[[str], None]) -> Iterator[Message]:
     with _opened(path, "rb") as file:
         for number, text in enumerate(_whole(file, path, tell), start=1):
             if text.strip():
-                yield _message(text, f"{path}, line {number}")
+                yield read_line(text, f"{path}, line {number}")
 
 
 def _whole(file: IO[bytes], path: Path, tell: Callable[[str], None]) -> Iterator[bytes]:
@@ -103,7 +103,12 @@ def _read_parquet(path: Path) -> Iterator[Message]:
         yield Message(topic, payload, received_ns, retained=is_retained)
 
 
-def _message(text: bytes, where: str) -> Message:
+def read_line(text: bytes, where: str) -> Message:
+    """Read one line of JSON.
+
+    Raises:
+        InputError: it is no message, or has no time of arrival.
+    """
     try:
         line = msgspec.json.decode(text, type=_Line)
         payload = _payload(line)

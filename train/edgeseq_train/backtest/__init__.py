@@ -19,7 +19,7 @@ from edgeseq_train.backtest.results import Results
 from edgeseq_train.backtest.words import NAME
 from edgeseq_train.peers import PEERS, Peer, Unfit
 
-__all__ = ["Model", "Plan", "Results", "backtest", "make_plan"]
+__all__ = ["Model", "Plan", "Results", "backtest", "make_plan", "run_peer"]
 
 PEER_SEED = 0
 
@@ -33,7 +33,7 @@ def backtest(
     left_out: dict[str, str] = {}
     for k, peer in enumerate(peers):
         progress(f"peer {k + 1} of {len(peers)}: {peer.name}", k / len(peers))
-        found = _run_peer(peer, plan)
+        found = run_peer(peer, plan)
         if isinstance(found, Unfit):
             left_out[peer.name] = found.reason
             continue
@@ -46,7 +46,8 @@ def backtest(
     return Results(plan, entrants, left_out)
 
 
-def _run_peer(peer: Peer, plan: Plan) -> Entrant | Unfit:
+def run_peer(peer: Peer, plan: Plan) -> Entrant | Unfit:
+    """Fit a peer, let it forecast, and score it."""
     begun = time.process_time()
     trained = peer.fit(plan.panel, plan.horizon, PEER_SEED)
     if isinstance(trained, Unfit):

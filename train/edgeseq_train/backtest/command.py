@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from edgeseq.bundle import Bundle
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
 from edgeseq_train import recording as recordings
-from edgeseq_train.backtest import Results, table
+from edgeseq_train.backtest import Plan, Results, spread, table
 from edgeseq_train.backtest import backtest as run
 from edgeseq_train.backtest import page as pages
 from edgeseq_train.backtest.asked import chosen_peers, lay_out, makers, open_bundle, ready, recipe_of
 from edgeseq_train.backtest.models import check_fits
 from edgeseq_train.cli import PATH, horizon_steps, length_ns, make_console, resolve
+from edgeseq_train.fleet.options import check_recipe, executor, executor_options, is_asked
+from edgeseq_train.fleet.progress import Counted
 from edgeseq_train.parts import Recording
+from edgeseq_train.peers import Peer
 from edgeseq_train.recipe import Recipe
 from edgeseq_train.recipe_files import read_recipe
 from edgeseq_train.recordings.progress import ReadProgress
@@ -50,6 +54,7 @@ from edgeseq_train.shared_options import layout_options
 @click.option(
     "--quick", is_flag=True, help="Without the peers that are networks: seconds instead of minutes."
 )
+@executor_options
 @click.option("-o", "--output", type=PATH, help="The JSON file to write; default: DATA.backtest.json.")
 @click.option("--page", type=PATH, help="The HTML page to write; default: beside the JSON file.")
 def backtest(data: Path, **options: Any) -> None:
@@ -65,6 +70,11 @@ def backtest(data: Path, **options: Any) -> None:
                 f"--bundle and --{other} exclude each other: a bundle is tested as it is, nothing is trained",
                 click.get_current_context(),
             )
+    if options["bundle"] and is_asked(options):
+        raise click.UsageError(
+            "--bundle is tested on this machine: --jobs and --cluster are of recipes",
+            click.get_current_context(),
+        )
     document = options["output"] or Path(f"{data.stem}.backtest.json")
     page = options["page"] or document.with_suffix(".html")
     for option, path in (("-o", document), ("--page", page)):
@@ -79,13 +89,25 @@ def backtest(data: Path, **options: Any) -> None:
         check_fits(bundle.manifest, plan)
     with hushed(lambda _: True):
         import edgeseq_train.produce  # noqa: F401 - TensorFlow chats while it is imported, and not for --help
-    made = [ready(bundle)] if bundle else makers(plan, recipe, options["seeds"] or 1)
-    with ReadProgress(console) as progress:
-        results = run(plan, made, peers, progress)
+    results = _results(plan, recipe, bundle, peers, options, console)
     tell(results, console)
     document.write_text(json.dumps(results.document(), indent=1), encoding="utf-8")
     page.write_text(pages.make(results, data.stem), encoding="utf-8")
     console.print(f"wrote {document} and {page}", highlight=False, soft_wrap=True)
+
+
+def _results(
+    plan: Plan, recipe: Recipe, bundle: Bundle | None, peers: Sequence[Peer], options: dict[str, Any], console: Console
+) -> Results:  # fmt: skip
+    """Run the backtest, here or on workers."""
+    seeds = options["seeds"] or 1
+    if is_asked(options):
+        check_recipe(recipe)
+        with executor(options) as execute, Counted("forecasters tested") as counted:
+            return spread.backtest(spread.Shared(plan, recipe), seeds, peers, execute, counted)
+    made = [ready(bundle)] if bundle else makers(plan, recipe, seeds)
+    with ReadProgress(console) as progress:
+        return run(plan, made, peers, progress)
 
 
 def tell(results: Results, console: Console) -> None:
