@@ -108,14 +108,17 @@ def make_app(desk: Desk, ask: Ask, guard: Guard) -> ASGIApp:
     """Put pages, events and requests together."""
 
     async def index(_: Request) -> Response:
+        """Give the page."""
         return FileResponse(STATIC / "index.html")
 
     async def series(request: Request) -> Response:
+        """Give all that is kept of a stream."""
         told = desk.feed.series_of(request.query_params.get("name", ""))
         return answered(told if told is not None else {"error": "no such stream"}, 200 if told else 404)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        """Take messages as long as pages are served."""
         taking = asyncio.create_task(_take(desk))
         yield
         taking.cancel()

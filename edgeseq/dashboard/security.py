@@ -105,12 +105,14 @@ def guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
     """Check each request before the application sees it, and add HEADERS to what is answered."""
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or hand it on."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await app(scope, receive, send)
             return  # a WebSocket: there are none here
 
         async def with_headers(message: Message) -> None:
+            """Send an answer with our headers."""
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():

@@ -33,7 +33,7 @@ TOKEN = "a-token-of-this-test"
 VIEWS = ("streams", "alerts", "skill", "health")
 REQUESTS = f"{told.ROOT}/bridge/request/+"
 MANY = 1000
-SECONDS = 6
+SECONDS = 4
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ class Browser:
                 return result
 
     def _connect(self, address: str) -> ClientConnection:
-        self._links.append(connect(address, max_size=None, proxy=None, ping_interval=None))
+        self._links.append(connect(address, max_size=None, proxy=None, ping_interval=None, close_timeout=0.1))
         return self._links[-1]
 
     def close(self) -> None:
