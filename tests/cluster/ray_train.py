@@ -91,7 +91,7 @@ def busy_workers() -> list[int]:
 
 def ancestors(pid: int) -> list[int]:
     """List the processes above one."""
-    above = []
+    above: list[int] = []
     while pid > 1:
         try:
             pid = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])

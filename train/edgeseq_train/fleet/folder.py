@@ -64,7 +64,7 @@ def file_names(series: Iterable[str]) -> dict[str, str]:
     """Name the file of each series; two never share one.
 
     >>> file_names(["a/b", "a-b"])
-    {'a/b': 'a-b.edgeseq', 'a-b': 'a-b-c35kb.edgeseq'}
+    {'a/b': 'a-b.edgeseq', 'a-b': 'a-b-2rbwf.edgeseq'}
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
