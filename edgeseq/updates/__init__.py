@@ -10,10 +10,10 @@ The index is replaced as a whole (`slots`): a kill anywhere leaves what served b
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ from edgeseq.config.resolve import Resolved
 from edgeseq.core.bridge import bridge_event, update_filters, update_state
 from edgeseq.core.comparison import Comparison, Verdict
 from edgeseq.core.forecast import Stepper
-from edgeseq.core.payloads import EventPayload, PairedTest, UpdateInfo, UpdateStatePayload
+from edgeseq.core.payloads import EventPayload, UpdateStatePayload
 from edgeseq.core.types import Message, Outgoing
 from edgeseq.disk import Disk, storage_faults
 from edgeseq.errors import BundleError, StorageError
@@ -51,6 +51,7 @@ from edgeseq.updates.slots import (
     sound,
     tidy,
 )
+from edgeseq.updates.telling import is_clock_synchronised, paired_test, told_slots
 
 MOST_CHECKED_EVERY_S = 2.0
 """A signature is checked in a child process: nobody shall keep the node busy with others' releases."""
@@ -58,7 +59,6 @@ RETRY_S = 60.0
 DROP = "drop"
 """Folder for releases and bundles that come as files."""
 DROP_EVERY_S = 15.0
-_TIME_ERROR, _TIMEX_BYTES = 5, 512
 
 
 class Host(Protocol):
@@ -86,11 +86,14 @@ class Updates:
         make_folder(self.folder)
         self.configured = resolved.configured
         self.index = self._load()
-        tidy(self.folder, self.index)
+        self._tidy()
         self.parcel: Parcel | None = before.parcel if before else None
         self.release_digest: str = before.release_digest if before else ""
-        self.refused: dict[str, str] = before.refused if before else {}
+        self.refused: dict[str, str] = {}
+        """Release → why; asked anew after a reload, which may have brought a key."""
         self.trials: dict[str, Trial] = {}
+        self._is_over = False
+        """Another bundle serves: the node has been made anew, and so has what follows this object."""
         self._checked_s = self._retry_s = self._dropped_s = float("-inf")
         filters = update_filters(host.node.context.root)
         self._release_topic, self._above = filters[0], filters[0].rpartition("/")[0] + "/"
@@ -125,7 +128,7 @@ class Updates:
                 if self.parcel.is_complete:
                     self._assemble(self.parcel)
                 self._tell_state()
-        except StorageError as fault:
+        except (StorageError, OSError) as fault:
             self.host.log("storage.failed", error=str(fault), retry_s=RETRY_S)
 
     def _take(self, message: Message) -> bool:
@@ -231,7 +234,7 @@ class Updates:
             self._check_like(key, bundle)
         except BundleError as fault:
             self._refuse(release_digest, release, f"{fault.what}: {fault.found}")
-            tidy(self.folder, self.index)
+            self._tidy()
             return
         self._keep(key, msgspec.structs.replace(
             slot, highest=max(slot.highest, release.sequence, release.replaces or 0), taken=release_digest,
@@ -270,16 +273,16 @@ class Updates:
     def look(self) -> None:
         """Judge what is judged; install what was dropped as a file."""
         now_s = time.monotonic()
-        if now_s < self._retry_s:
+        if now_s < self._retry_s or self._is_over:
             return
         try:
             if now_s - self._dropped_s >= DROP_EVERY_S and self.parcel is None:
                 self._dropped_s = now_s
                 self._take_dropped()
             for key, slot in list(self.index.slots.items()):
-                if slot.phase != "settled" and key in self.host.node.steppers:
+                if slot.phase != "settled" and key in self.host.node.steppers and not self._is_over:
                     self._judge(key, slot)
-        except StorageError as fault:
+        except (StorageError, OSError) as fault:
             self._retry_s = now_s + RETRY_S
             self.host.log("storage.failed", error=str(fault), retry_s=RETRY_S)
 
@@ -343,7 +346,12 @@ class Updates:
         """Leave what serves, and let go of the other."""
         self._keep(key, msgspec.structs.replace(slot, other=None, phase="settled", outcome=outcome))
         self._tell_slot(outcome, key, comparison, reason)
-        tidy(self.folder, self.index)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what is no longer named; what cannot be removed is tried again at the next start."""
+        with suppress(OSError):
+            tidy(self.folder, self.index)
 
     def _switch(
         self, key: str, following: Slot, outcome: str, comparison: Comparison | None, reason: str
@@ -356,8 +364,9 @@ class Updates:
         if not host.renew(resolved, lambda: self._keep(key, following)):
             self._retry_s = time.monotonic() + RETRY_S
             return
+        self._is_over = True
         self._tell_slot(outcome, key, comparison, reason)
-        tidy(self.folder, self.index)
+        self._tidy()
 
     def _keep(self, key: str, slot: Slot) -> None:
         """Replace the index. Raises StorageError; then nothing has changed."""
@@ -444,32 +453,7 @@ class Updates:
 
     def _inform(self) -> None:
         """Put together what bridge/info says."""
-        self.host.node.updates = [
-            UpdateInfo(
-                bundle=key, phase=slot.phase, sequence=slot.sequence, outcome=slot.outcome,
-                test=paired_test(self.trials[key].comparison) if key in self.trials else None,
-            )
-            for key, slot in sorted(self.index.slots.items())
-        ]  # fmt: skip
-
-
-def paired_test(comparison: Comparison) -> PairedTest:
-    """Tell what a comparison says so far, with four significant digits."""
-    test = comparison.test()
-    critical = float(f"{test.critical:.4g}") if test.pairs > 1 else None
-    return PairedTest(
-        pairs=test.pairs, wanted=comparison.enough, difference=float(f"{test.difference:.4g}"),
-        statistic=float(f"{test.statistic:.4g}"), critical=critical,
-    )  # fmt: skip
-
-
-def is_clock_synchronised() -> bool:
-    """Ask the kernel whether the network sets the clock (adjtimex(2)); False where it does not say."""
-    try:
-        state = int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
-    except (OSError, AttributeError):
-        return False
-    return 0 <= state != _TIME_ERROR
+        self.host.node.updates = told_slots(self.index, self.trials)
 
 
 def _said(verdict: Verdict) -> str:
@@ -481,4 +465,4 @@ def _remove(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-__all__ = ["Updates", "is_clock_synchronised", "paired_test"]
+__all__ = ["Updates"]

@@ -144,9 +144,15 @@ class Trial:
         horizon = max((group.horizon for group in groups), default=1)
         self.comparison: Comparison = new_comparison(horizon, season)
         self._waiting: dict[int, F64] = {}
+        self._verdict: Verdict | None = None
 
     def look(self) -> Verdict | None:
-        """Take what has come → a verdict, once there is one."""
+        """Take what has come → a verdict, once there is one; it stays, for whoever could not act on it."""
+        if self._verdict is None:
+            self._verdict = self._look()
+        return self._verdict
+
+    def _look(self) -> Verdict | None:
         for step, losses in (found for pair in self.pairs for found in pair.losses()):
             sound = np.isfinite(losses).all(axis=0)
             row = np.array([*losses[:, sound].sum(axis=1), np.count_nonzero(sound)])

@@ -1,0 +1,46 @@
+"""What is told of updates: figures of a comparison, the slots, and whether the clock can be believed."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+
+from edgeseq.core.comparison import Comparison
+from edgeseq.core.payloads import PairedTest, UpdateInfo
+from edgeseq.updates.shadow import Trial
+from edgeseq.updates.slots import Index
+
+_TIME_ERROR, _TIMEX_BYTES = 5, 512
+
+
+def told_slots(index: Index, trials: Mapping[str, Trial]) -> list[UpdateInfo]:
+    """Tell what has come over the air, and how it fares."""
+    return [
+        UpdateInfo(
+            bundle=key,
+            phase=slot.phase,
+            sequence=slot.sequence,
+            outcome=slot.outcome,
+            test=paired_test(trials[key].comparison) if key in trials else None,
+        )
+        for key, slot in sorted(index.slots.items())
+    ]
+
+
+def paired_test(comparison: Comparison) -> PairedTest:
+    """Tell what a comparison says so far, with four significant digits."""
+    test = comparison.test()
+    critical = float(f"{test.critical:.4g}") if test.pairs > 1 else None
+    return PairedTest(
+        pairs=test.pairs, wanted=comparison.enough, difference=float(f"{test.difference:.4g}"),
+        statistic=float(f"{test.statistic:.4g}"), critical=critical,
+    )  # fmt: skip
+
+
+def is_clock_synchronised() -> bool:
+    """Ask the kernel whether the network sets the clock (adjtimex(2)); False where it does not say."""
+    try:
+        state = int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+    except (OSError, AttributeError):
+        return False
+    return 0 <= state != _TIME_ERROR
