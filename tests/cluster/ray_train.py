@@ -52,7 +52,7 @@ def series() -> list[Series]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OnRay]:
     """A cluster on this machine, its workers as eager as this process (Ray's are nicer by 15)."""
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  the name that Ray reads
     yield on_ray.join(on_ray.HERE, WORKERS)
     on_ray.leave()
 

@@ -101,7 +101,7 @@ def in_flink(plant: Path) -> Outcome:
 
 @pytest.mark.timeout(1800)
 def test_a_killed_task_changes_neither_states_nor_alerts(plant: Path) -> None:
-    """States, alerts and all other payloads of a plant in Flink are those of one device, though a process was killed."""
+    """States, alerts and payloads of a plant in Flink are those of one device, though a process was killed."""
     alone = on_a_device(plant)
     there = in_flink(plant)
 
