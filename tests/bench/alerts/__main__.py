@@ -1,6 +1,8 @@
 """Alerts on recordings: how much is found, how it is called, and how often without a cause.
 
-    make bench-alerts DATA=folder [ONLY=nab,nab_bundle,skab,injected,first_week,limit_ahead,coverage,switch,budget]
+    make bench-alerts DATA=folder [ONLY=nab,skab,…]
+
+ONLY: nab, nab_bundle, skab, injected, injected_again, first_week, limit_ahead, coverage, switch, budget.
 
 Scores are taken from what `edgeseq.replay` publishes with the thresholds as shipped, on any folder laid out like NAB's
 and SKAB's and the others of the benches. Tables, build/bench/alerts.json and alerts.html; parts that did not run keep
@@ -26,7 +28,10 @@ from edgeseq import __version__
 from tests.bench.alerts.page import page
 from tests.bench.alerts.parts import Album, Found, Picture
 
-PARTS = ("nab", "nab_bundle", "skab", "injected", "first_week", "limit_ahead", "coverage", "switch", "budget")
+PARTS = (
+    "nab", "nab_bundle", "skab", "injected", "injected_again",
+    "first_week", "limit_ahead", "coverage", "switch", "budget",
+)  # fmt: skip
 """Modules of this folder with `run(data)`, or `run(data, album)` where they draw; both give rows and figures."""
 OUTPUT = Path("build/bench/alerts.json")
 PAGE = Path("build/bench/alerts.html")

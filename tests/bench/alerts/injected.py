@@ -43,11 +43,20 @@ class Clean:
 
 
 def run(data: Path, album: Album) -> Found:
-    """Inject, play and score, recording by recording."""
-    plan, trials, rows = read_plan(), [], list[Row]()
+    """Inject what is planned, play and score."""
+    return by_plan(data, album, read_plan(), placed.read_faults())
+
+
+def by_plan(
+    data: Path, album: Album, plan: dict[str, Any], known: Sequence[tuple[str, ...]]
+) -> Found:  # fmt: skip
+    """Inject, play and score, recording by recording.
+
+    known: rows of faults.csv, where the faults must lie.
+    """
+    trials, rows = list[Trial](), list[Row]()
     clean: list[Row] = []
     peers = injected_peers.Peers()
-    known = placed.read_faults()
     for recording in find(data):
         found = list(place(recording, plan))
         rows += [_unplaced(f) for f in found if isinstance(f, Unplaced)]

@@ -95,7 +95,11 @@ def _place(
         seed=plan["seed"] + zlib.crc32(f"{recording.name} {number}".encode()),
     )
     why = _cannot(recording, fault, known)
-    onset = None if why else _onset(recording, fault, known, warm, int(plan["tail"]), number)
+    onset = (
+        None
+        if why
+        else _onset(recording, fault, known, warm, int(plan["tail"]), number, float(plan.get("onset", 0)))
+    )
     if onset is None:
         why = why or "no row can show it"
         return Unplaced(recording.name, recording.channels[channel], kind, amplitude, why)
@@ -133,13 +137,13 @@ def _correlation(x: F64, lag: int) -> float:
 
 
 def _onset(
-    recording: Recording, fault: Fault, known: Scales, warm: int, tail: int, number: int
+    recording: Recording, fault: Fault, known: Scales, warm: int, tail: int, number: int, onset: float
 ) -> int | None:  # fmt: skip
     """Find the first row that can show the fault, from a drawn one on, round the clean part."""
     rows = _clean_rows(recording, fault, warm, tail)
     if not len(rows):
         return None
-    begin = int(number * GOLDEN % 1 * len(rows))
+    begin = int((number * GOLDEN + onset) % 1 * len(rows))
     # Of a past that is to differ a row of many is as good as its neighbour, and takes longer to try.
     stride = max(1, len(rows) // TRIED) if fault.kind == "relation_past" else 1
     tried = np.roll(rows, -begin)[::stride]
