@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: bench-alerts deb reproducible test-arm powercut test-cluster test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean
+.PHONY: bench-alerts deb reproducible test-arm powercut test-cluster test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean contract
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -152,7 +152,6 @@ sparkplug: venv ## generate the bindings of Sparkplug B from their .proto file
 	cd edgeseq/core/decoders && $(CURDIR)/build/protoc/bin/python -m grpc_tools.protoc \
 		--proto_path=. --python_out=. sparkplug_b.proto
 
-.PHONY: contract
 contract: .venv/.installed ## renew what is generated in docs/: schemas, the AsyncAPI document, the tables of errors
 	@mkdir -p docs/contract
 	$(BIN)/edgeseq config schema >docs/contract/config.schema.json
@@ -214,20 +213,20 @@ programs:
 	.ci/install .venv-fuzz $<
 	@touch $@
 
-.venv-package/.locked: requirements/package.txt | venv
-	.ci/install .venv-package $<
-	@touch $@
-
-build/peers/.locked: requirements/peers.txt | venv
-	.ci/install build/peers $<
-	@touch $@
-
 .venv-cluster/.locked: requirements/cluster.txt | venv
 	.ci/install .venv-cluster $<
 	@touch $@
 
 .venv-flink/.locked: requirements/flink.txt | venv
 	.ci/install .venv-flink $<
+	@touch $@
+
+.venv-package/.locked: requirements/package.txt | venv
+	.ci/install .venv-package $<
+	@touch $@
+
+build/peers/.locked: requirements/peers.txt | venv
+	.ci/install build/peers $<
 	@touch $@
 
 build/paho-2.1/.installed: requirements/paho-2.1.txt .venv/.installed
