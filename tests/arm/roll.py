@@ -26,7 +26,7 @@ from edgeseq.core.types import F32
 from edgeseq_train import bare_cell
 
 DIES = ("dynamic", "tflite", "aarch64")
-"""What ends the process with SIGSEGV: tflite-runtime 2.14's kernel for 8-bit weights with float inputs, under qemu-user.
+"""What dies of SIGSEGV: tflite-runtime 2.14's kernel for 8-bit weights with float inputs, under qemu-user.
 Whether it does on a real CPU is not known; the daemon tries a bundle in a child first."""
 
 
