@@ -52,7 +52,10 @@ def info_of(node: Node) -> InfoPayload:
         for rule in node.resolved.rules
     ]
     return InfoPayload(
-        version=__version__, node=node.context.node, rules=rules, updates=node.updates or UNSET,
+        version=__version__,
+        node=node.context.node,
+        rules=rules,
+        updates=node.updates or UNSET,
         variants=node.variants or UNSET,
     )
 

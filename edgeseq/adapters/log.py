@@ -89,12 +89,17 @@ CATALOGUE: Mapping[str, Entry] = {
         "warning", "Readings come much faster or slower than every says, which the status calls mismatch."
     ),
     "stream.reset": Entry("warning", "A gap made a stream's state worthless; it begins anew."),
-    "stream.switched": Entry("info", "The model serves a stream from now on, or the baseline, which errs less."),
+    "stream.switched": Entry(
+        "info", "The model serves a stream from now on, or the baseline, which errs less."
+    ),
     "subscription.refused": Entry("error", "The broker does not allow a subscription."),
     "model.stale": Entry(
-        "warning", "A model errs more than the baseline in some streams for long: train it anew with fresh data."
+        "warning",
+        "A model errs more than the baseline in some streams for long: train it anew with fresh data.",
     ),
-    "update.changed": Entry("info", "A bundle that is sent over the air was received, staged, judged or settled."),
+    "update.changed": Entry(
+        "info", "A bundle that is sent over the air was received, staged, judged or settled."
+    ),
     "update.refused": Entry("warning", "A bundle that is sent over the air is not installed."),
     "update.set_aside": Entry("warning", "A bundle that came over the air no longer serves."),
     "variant.chosen": Entry("info", "A model's quantization was chosen by what each costs on this machine."),

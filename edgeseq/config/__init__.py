@@ -349,7 +349,9 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     return parse_config(text, name=path.name, environment=environment)
 
 
-def parse_config(text: str, *, name: str = "edgeseq.toml", environment: Mapping[str, str] | None = None) -> Config:
+def parse_config(
+    text: str, *, name: str = "edgeseq.toml", environment: Mapping[str, str] | None = None
+) -> Config:
     """Read a configuration; `name` is the file's, for errors."""
     sources = overrides(environment or {})
     try:

@@ -110,7 +110,8 @@ class StatusPayload(Payload, frozen=True, kw_only=True):
     data: DataStatus
     """How its data arrives. `silent`: no reading for much longer than its rhythm. `stuck`: one value for longer than it
     ever had. `mismatch`: readings do not come as `every` says: on average more than two periods apart, or more than
-    four in a period of which only the last counts; not told where gaps are held. `off`: the machine is off (`active_when`), so nothing is expected."""
+    four in a period of which only the last counts; not told where gaps are held. `off`: the machine is off
+    (`active_when`), so nothing is expected."""
     alert: Literal["none", "watch", "alert"]
     """Whether an alert is open. `watch`: something is unusual, but has not lasted, or not gone far enough."""
 

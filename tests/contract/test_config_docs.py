@@ -31,7 +31,8 @@ KEYS = [(table, field.name) for table in TABLES for field in msgspec.structs.fie
 def test_tables_are_all_found() -> None:
     """The tables under test are those of the file."""
     assert {table.__name__ for table in TABLES} == {
-        "NodeConfig", "MqttConfig", "BundlesConfig", "JournalConfig", "LogConfig", "MetricsConfig", "ChannelConfig", "KnownConfig",
+        "NodeConfig", "MqttConfig", "BundlesConfig", "JournalConfig", "LogConfig", "MetricsConfig", "ChannelConfig",
+        "KnownConfig",
         "StreamConfig", "MaintenanceConfig", "HomeAssistantConfig", "Config",
     }  # fmt: skip
 

@@ -33,10 +33,9 @@ GAP_STEP = 0.1
 
 PAUSE_MARGIN = 1.5
 """Times the longest pause of four weeks that is waited for."""
-PAUSE_TAIL = 4.0
 MOST_STRETCH = 4.0
-"""Of a younger stream (MEMORY_DAYS / days)^(1 / PAUSE_TAIL) as much; at most so many times its longest pause, so that a
-stream whose readings come on time is waited for by its rhythm alone."""
+"""A younger stream's is stretched by the fourth root of MEMORY_DAYS / days, as its records are; at most to so many times
+its longest pause, so that a stream whose readings come on time is waited for by its rhythm alone."""
 
 PAUSE_GROWTH = 4.0
 """Waits that a pause counts for at most: one long outage does not make a stream patient for weeks."""
@@ -181,14 +180,23 @@ def _wait_ns(table: Table, rows: I64, from_ns: I64, period_ns: int, silent_after
     if silent_after_ns:
         return np.full(len(rows), silent_after_ns, dtype=np.int64)
     typical: F64 = np.maximum(table["gap_q90_ns"][rows], float(period_ns))
-    pauses = table["pause_ns"][rows]
-    here = pauses[np.arange(len(rows)), bins(from_ns)].astype(np.float64)
+    wait: F64 = SILENT_FACTOR * typical
+    # Most streams make no pauses, and need no more than this.
+    at = (MOST_STRETCH * table["pause_ns"][rows].max(axis=1) > wait).nonzero()[0]
+    if len(at):
+        wait[at] = np.maximum(wait[at], _paused_ns(table, rows[at], from_ns[at]))
+    return wait.astype(np.int64)
+
+
+def _paused_ns(table: Table, rows: I64, from_ns: I64) -> F64:
+    """Say how long after times (n,) no reading may come for the sake of the stream's pauses."""
+    pauses = table["pause_ns"][rows].astype(np.float64)
+    here = pauses[np.arange(len(rows)), bins(from_ns)]
     pause = np.maximum(here, np.partition(pauses, -2, axis=1)[:, -2])
     days = np.maximum(table["arrivals"][rows] * table["mean_gap_ns"][rows] / DAY_NS, 1e-3)
     young = np.sqrt(np.sqrt(np.maximum(MEMORY_DAYS / days, 1.0)))
-    paused = np.minimum(np.minimum(PAUSE_MARGIN * young, MOST_STRETCH) * pause, float(MOST_NS))
-    wait: I64 = np.maximum(SILENT_FACTOR * typical, paused).astype(np.int64)
-    return wait
+    paused: F64 = np.minimum(np.minimum(PAUSE_MARGIN * young, MOST_STRETCH) * pause, float(MOST_NS))
+    return paused
 
 
 def _silence_ends(table: Table, row: int, order: int, time_ns: int) -> AlertEvent:
