@@ -20,8 +20,8 @@ from edgeseq.core.detect.kinds import Closed, Scores
 from edgeseq.core.table import Column, Table, Work
 
 TERMS = surprise.Terms(least=0.09, most_young=8.0, resting=seen_map.WAITING)
-"""On 39 recordings neighbouring thresholds (.08, .1) score 1 to 3 points of 100 apart: .09 lies between them and was not
-sought further. An alarm rests until what is new may be known."""
+"""On 39 recordings neighbouring thresholds (.08, .1) score 1 to 3 points of 100 apart: .09 lies between them and was
+not sought further. An alarm rests until what is new may be known."""
 
 
 def columns(channels: int) -> dict[str, Column]:

@@ -34,8 +34,8 @@ GAP_STEP = 0.1
 PAUSE_MARGIN = 1.5
 """Times the longest pause of four weeks that is waited for."""
 MOST_STRETCH = 4.0
-"""A younger stream's is stretched by the fourth root of MEMORY_DAYS / days, as its records are; at most to so many times
-its longest pause, so that a stream whose readings come on time is waited for by its rhythm alone."""
+"""A younger stream's is stretched by the fourth root of MEMORY_DAYS / days, as its records are; at most to so many
+times its longest pause, so that a stream whose readings come on time is waited for by its rhythm alone."""
 
 PAUSE_GROWTH = 4.0
 """Waits that a pause counts for at most: one long outage does not make a stream patient for weeks."""
