@@ -148,7 +148,10 @@ def _outages() -> tuple[Window, ...]:
 
 
 def _gaps(recording: Recording) -> tuple[Window, ...]:
-    """Find the recording's own gaps of SILENCE_H or more: from the first missing hour to the next reading."""
+    """Find the recording's own gaps of SILENCE_H or more: from the first missing hour to the next reading.
+
+    What a sensor has done twice within weeks is its habit, and no news a third time.
+    """
     hours = np.diff(recording.time_ns) // HOUR_NS
     return tuple(
         Window(
@@ -159,6 +162,7 @@ def _gaps(recording: Recording) -> tuple[Window, ...]:
             (AlertKind.SILENT,),
         )
         for i in np.flatnonzero(hours >= SILENCE_H)
+        if np.count_nonzero(hours[:i] >= hours[i]) < 2
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseq.core import alert_band, calibrate, pending, serve
+from edgeseq.core import achieved, alert_band, calibrate, pending, serve
 from edgeseq.core.baseline import BaselineStepper
 from edgeseq.core.forecast import initial_state
 from edgeseq.core.table import Table
@@ -35,7 +35,8 @@ def blended(medians: F32, x: F32, rolled: slice, wanted: slice, season: int) -> 
     _, S, C, H = medians.shape
     leads, rows = pending.leads_up_to(H), np.arange(S)
     at_leads = np.array(leads) - 1
-    table = Table(pending.columns(C, H, season) | calibrate.columns(C, H) | alert_band.columns(C))
+    judged = alert_band.columns(C) | achieved.columns(C)
+    table = Table(pending.columns(C, H, season) | calibrate.columns(C, H) | judged)
     for _ in range(S):
         table.add_row()
     work, anchor, unit = table.gather(rows), np.zeros((C, S)), np.ones((C, S))
