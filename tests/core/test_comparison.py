@@ -85,7 +85,8 @@ def overlapping(rng: np.random.Generator, steps: int) -> F64:
     def losses(errors: F64) -> F64:
         leads = (1, 2, 4, 8, 16, 24)
         sums = [np.convolve(errors, np.ones(lead) / lead**0.5, "valid")[-steps:] for lead in leads]
-        return np.abs(sums).sum(axis=0)
+        total: F64 = np.abs(sums).sum(axis=0)
+        return total
 
     return losses(shared + own[0]) - losses(shared + own[1])
 

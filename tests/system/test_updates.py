@@ -64,7 +64,7 @@ def test_bundle_is_pushed_over_a_broker_that_takes_small_packets_only(tmp_path: 
         assert again.returncode != 0
         assert "not above 5" in again.stderr
         for message in list(user.received):
-            validate(message.topic, message.payload)
+            validate(message.topic, bytes(message.payload))
         told = json.loads(user.last()[f"{ROOT}/info"])["updates"]
         assert told[0] | {"test": None} == {
             "bundle": "house.edgeseq", "phase": "shadowing", "sequence": 5, "outcome": "shadowing", "test": None
