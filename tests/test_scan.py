@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeseq.config import StreamConfig, parse_config
@@ -229,6 +229,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@example([("a/a/tele/SENSOR", b'{"":0}')])
 @given(
     st.lists(
         st.tuples(TOPICS, st.binary(max_size=40) | st.sampled_from([b"1.5", b'{"a":1}', b"nan"])), max_size=12

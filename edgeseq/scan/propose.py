@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.durations import format_duration
-from edgeseq.core.topics import is_match
+from edgeseq.core.topics import is_match, is_overlap
 from edgeseq.scan.filters import by_shape, cover, neighbours
 from edgeseq.scan.left_out import LeftOut, is_bookkeeping, left_out
 from edgeseq.scan.measure import Cadence, cadence, is_counter, period_s, season_s
@@ -62,6 +62,10 @@ class Proposal:
         return len({n.source for table in self.tables for n in table.numbers})
 
 
+OURS, NODE = "edgeseq/#", "edgeseq/edgeseq/#"
+"""What nodes publish, with the usual prefix, and the one of the usual name: a wildcard may match it, seen or not."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Rhythm:
     """What parts topics into tables."""
@@ -81,6 +85,9 @@ def propose(seen: Observed) -> Proposal:
     for family in sorted(by_family, key=[*FAMILIES, PLAIN].index):
         make = _of_family if family else _of_plain
         tables += make(seen, family, by_family[family])
+    for table in tables:
+        if any(is_overlap(topic, NODE) for topic in table.topics):
+            table.exclude.append(OURS)
     _name(tables)
     return Proposal(tables, left_out(seen))
 
