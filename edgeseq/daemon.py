@@ -240,7 +240,7 @@ class Daemon:
         payload = self.health()
         self.reports += 1
         for event in self.staleness.look(self.node):
-            self.log("model.stale", bundle=event.bundle, streams=event.streams, count=event.count)
+            self.log("model.outdated", bundle=event.bundle, streams=event.streams, count=event.count)
             self.send(bridge_event(self.node.context.root, event))
         if self.telling.textfile:
             self.telling.write(self.figures(payload))

@@ -63,7 +63,7 @@ class Staleness:
             if len(rows):
                 streams = [node.context.infos[n].id for n in group.table["stream"][rows].tolist()]
                 yield EventPayload(
-                    event="model.stale",
+                    event="model.outdated",
                     bundle=group.rule.bundle or "",
                     streams=listed(streams),
                     count=len(rows),

@@ -93,7 +93,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "info", "The model serves a stream from now on, or the baseline, which errs less."
     ),
     "subscription.refused": Entry("error", "The broker does not allow a subscription."),
-    "model.stale": Entry(
+    "model.outdated": Entry(
         "warning",
         "A model errs more than the baseline in some streams for long: train it anew with fresh data.",
     ),
@@ -101,7 +101,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "info", "A bundle that is sent over the air was received, staged, judged or settled."
     ),
     "update.refused": Entry("warning", "A bundle that is sent over the air is not installed."),
-    "update.set_aside": Entry("warning", "A bundle that came over the air no longer serves."),
+    "update.retired": Entry("warning", "A bundle that came over the air no longer serves."),
     "variant.chosen": Entry("info", "A model's quantization was chosen by what each costs on this machine."),
     "transport.degraded": Entry(
         "warning", "The installed paho-mqtt is not what the fast transport knows: packets go one by one."

@@ -499,11 +499,11 @@ class EventPayload(Payload, frozen=True, kw_only=True):
         "update.promoted",
         "update.settled",
         "update.rolled_back",
-        "model.stale",
+        "model.outdated",
         "variant.chosen",
     ]
     """What happened; alerts.grouped: alerts opened together, told at 3 of them, at 9, at 27 and so on. update: a bundle
-    that is sent over the air (docs/updates.md). model.stale: a model errs more than the baseline for long.
+    that is sent over the air (docs/updates.md). model.outdated: a model errs more than the baseline for long.
     variant.chosen: a quantization was chosen by measuring."""
     stream: str | UnsetType = UNSET
     """stream, alerts: id of the stream; of a group the newest one's."""
@@ -522,9 +522,9 @@ class EventPayload(Payload, frozen=True, kw_only=True):
     count: int | UnsetType = UNSET
     """alerts.grouped: alerts of the group that are open."""
     streams: list[str] | UnsetType = UNSET
-    """alerts.grouped, model.stale: ids of their streams, of 20 at most."""
+    """alerts.grouped, model.outdated: ids of their streams, of 20 at most."""
     bundle: str | UnsetType = UNSET
-    """update, model.stale: the configured bundle."""
+    """update, model.outdated: the configured bundle."""
     sequence: int | UnsetType = UNSET
     """update: of its release."""
     label: str | UnsetType = UNSET

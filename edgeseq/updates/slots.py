@@ -125,7 +125,7 @@ def sound(index: Index, configured: Mapping[str, Path], folder: Path, log: Log) 
             reason = "its file is missing or damaged: the configured one serves"
         else:
             continue
-        log("update.set_aside", bundle=key, reason=reason)
+        log("update.retired", bundle=key, reason=reason)
         slots[key] = Slot(
             base=base or "",
             highest=slot.highest,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
-from jsonschema import Draft202012Validator
 
 from edgeseq.config.schema import message_of, message_schema, struct_of
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 PLAIN_TEXT = {"anomaly", "availability"}
 
@@ -44,6 +47,8 @@ def _parse(payload: bytes) -> object:
 @cache
 def _validator(name: str) -> Draft202012Validator:
     """Compile a schema, closed against unknown fields."""
+    from jsonschema import Draft202012Validator  # not in the environment of the other runtime
+
     schema = message_schema(name)
     for component in schema.get("$defs", {}).values():
         if "properties" in component:
