@@ -125,7 +125,8 @@ NOT_HERE = {
 
 NO_SANDBOX = {
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec", "Restart",
-    "RestartSec", "RestartPreventExitStatus", "RuntimeDirectory", "StateDirectory", "StateDirectoryMode", "LoadCredential", "Environment",
+    "RestartSec", "RestartPreventExitStatus", "RuntimeDirectory", "StateDirectory",
+    "StateDirectoryMode", "LoadCredential", "Environment",
 }  # fmt: skip
 
 
