@@ -151,14 +151,14 @@ def field(machine: Machine) -> Machine:
     for kind in ("ipc", "mnt", "user"):
         link = machine.run("readlink", f"/proc/1/ns/{kind}").strip()
         machine.write(f"/etc/probe-{kind}", link)
-    machine.write("/usr/lib/edgeseq/probe.py", PREAMBLE)
+    machine.write("/opt/probe.py", PREAMBLE)
     return machine
 
 
 def outcome(machine: Machine, code: str, lines: str) -> int:
     """Run a probe in a unit with these lines → its exit status."""
     quoted = code.replace("%", "%%").replace('"', '\\"')
-    text = f'[Service]\nType=oneshot\nExecStart={PYTHON} /usr/lib/edgeseq/probe.py "{quoted}"\n{lines}\n'
+    text = f'[Service]\nType=oneshot\nExecStart={PYTHON} /opt/probe.py "{quoted}"\n{lines}\n'
     machine.write("/etc/systemd/system/probe.service", text)
     machine.run("systemctl", "daemon-reload")
     machine.status("systemctl", "start", "probe.service")
