@@ -125,7 +125,10 @@ def _duration_s(event: AlertEvent) -> int | float:
     """Say how long the deviation has lasted at the time of the event, whole where possible."""
     since_ns = event.opened_ns if event.since_ns is None else event.since_ns
     whole, rest = divmod(max(event.time_ns - since_ns, 0), 10**9)
-    return whole + rest / 1e9 if rest else whole
+    if rest == 0:
+        return whole
+    seconds = float(significant(np.array(whole + rest / 1e9)))
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def open_alert(payload: AlertPayload, taken: Acknowledgement | None, *, is_muted: bool) -> OpenAlert:

@@ -77,7 +77,7 @@ def test_demo_with_a_deaf_detector_fails_for_every_event(folder: Path) -> None:
     code, text = _run(folder, "--reuse", "--break", "detector")
     assert code == 1, text[-4000:]
     failed = _failed(folder)
-    assert len(failed) == 11
+    assert len(failed) == 8
     assert not [name for name in failed if "a forecast for every reading" in name]
 
 

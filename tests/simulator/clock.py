@@ -32,6 +32,8 @@ class SimulatedTime:
         """Give the time since the machine began (s)."""
         return self._ns / 1e9
 
+    perf_counter = monotonic
+
     def time_ns(self) -> int:
         """Give the wall clock (ns)."""
         return START_S * 10**9 + self._ns + self._step_ns

@@ -91,6 +91,7 @@ def test_alerts_by_the_command_line_over_kills_and_restarts(
         assert alerts(user) == set()
         node.start(EDGESEQ_FAILPOINT="ledger.asked")
         wait_until(lambda: types(user) == ["opened"], "the alert")
+        wait_until(lambda: len(listed(user)) == 1, "the list of open alerts")
         (alert,) = listed(user)
         user.publish("edgeseq/n/bridge/request/acknowledge", json.dumps({"alert": alert["id"], "by": "anna"}))
         assert node.died_of_failpoint(), "acknowledged in the ledger, nobody has been told"

@@ -85,7 +85,7 @@ def test_replay_publishes_the_daemons_bytes(rig: tuple[Node, Peer, Peer]) -> Non
     kinds = {
         json.loads(p)["kind"] for topic, found in wanted.items() if topic.endswith("/alert") for p in found
     }
-    assert kinds == {"spike", "stuck", "silent"}
+    assert kinds >= {"spike", "stuck", "silent"}
     assert {json.loads(p)["source"] for p in wanted["edgeseq/n/press/c0/forecast"]} >= {"baseline"}
 
     assert _serve(node, sensor, subscriber, played(), _count(wanted)) == wanted
