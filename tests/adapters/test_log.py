@@ -81,7 +81,15 @@ def test_log_events_are_noun_and_participle() -> None:
     for name, entry in CATALOGUE.items():
         noun, dot, verb = name.partition(".")
         assert (noun.isidentifier(), dot) == (True, ".")
-        assert verb.endswith("ed") or verb in {"chosen", "given", "lost", "reset", "taken", "ready", "summary"}, name
+        assert verb.endswith("ed") or verb in {
+            "chosen",
+            "given",
+            "lost",
+            "reset",
+            "taken",
+            "ready",
+            "summary",
+        }, name
         assert entry.meaning.endswith(".")
 
 
