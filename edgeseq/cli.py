@@ -130,6 +130,10 @@ class LazyGroup(NamedGroup):
             # NumPy's BLAS reads it when it is loaded. Products of a batch are small: further threads would only spin
             # for the next one, on cores that the broker needs. Training, whose products are large, keeps them.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+            # Where time zones are, as Debian's Python would find by loading all that it was built with: 0.7 MB.
+            os.environ.setdefault(
+                "PYTHONTZPATH", "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"
+            )
         module, attribute, _ = COMMANDS[cmd_name]
         with _advising(cmd_name):
             command: click.Command = getattr(importlib.import_module(module), attribute)

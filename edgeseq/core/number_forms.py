@@ -19,6 +19,7 @@ SEPARATOR_BYTES = 2
 """Room for a separator at the start of a number's first word."""
 
 LIMIT = 10**SIGNIFICANT_DIGITS
+_PART = 5000
 
 _EXPONENTS = range(26, -6, -1)
 """Powers of ten that have a form. 10^22 is the greatest that is exact: 26 less the 4 digits after the first."""
@@ -55,12 +56,15 @@ def to_words(text: bytes, count: int) -> list[int]:
 
 def _digits() -> U64:
     """Write the integers below 10^5 without the zeros at their ends, as words; and nothing for what lies beyond."""
-    numbers = np.arange(LIMIT)
     words = np.zeros(LIMIT + 1, dtype=np.uint64)
-    for place in range(SIGNIFICANT_DIGITS):
-        rest = numbers % 10 ** (SIGNIFICANT_DIGITS - place)
-        digit = rest // 10 ** (SIGNIFICANT_DIGITS - place - 1) + ord("0")
-        words[:-1] |= np.where(rest > 0, digit, 0).astype(np.uint64) << np.uint64(8 * place)
+    # In parts: whole columns on the way would stay with the process, a megabyte of them.
+    for start in range(0, LIMIT, _PART):
+        part = words[start : start + _PART]
+        numbers = np.arange(start, start + _PART)
+        for place in range(SIGNIFICANT_DIGITS):
+            rest = numbers % 10 ** (SIGNIFICANT_DIGITS - place)
+            digit = rest // 10 ** (SIGNIFICANT_DIGITS - place - 1) + ord("0")
+            part |= np.where(rest > 0, digit, 0).astype(np.uint64) << np.uint64(8 * place)
     return words
 
 
