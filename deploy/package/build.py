@@ -101,10 +101,9 @@ def install(stage: Path, architecture: str, own: Path) -> None:
     pip += ["--implementation", "cp", "--abi", "cp311", "--abi", "abi3", "--abi", "none"]
     pip += [word for tag in tags for word in ("--platform", tag)]
     run(*pip, "--require-hashes", "--requirement", "requirements/edge.txt")
-    run(*pip, str(own))
+    # By name: of a file pip would record where it lay.
+    run(*pip, "--no-index", "--find-links", str(own.parent), "edgeseq")
     shutil.rmtree(stage / SITE / "bin", ignore_errors=True)
-    for told_where_from in (stage / SITE).glob("*.dist-info/direct_url.json"):
-        told_where_from.unlink()
     programs = stage / HOME / "bin"
     programs.mkdir()
     (programs / "python3").symlink_to("/usr/bin/python3.11")
