@@ -102,7 +102,7 @@ def install(stage: Path, architecture: str, own: Path) -> None:
     pip += [word for tag in tags for word in ("--platform", tag)]
     run(*pip, "--require-hashes", "--requirement", "requirements/edge.txt")
     # By name: of a file pip would record where it lay.
-    run(*pip, "--no-index", "--find-links", str(own.parent), "edgeseq")
+    run(*pip, "edgeseq", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(own.parent))
     shutil.rmtree(stage / SITE / "bin", ignore_errors=True)
     programs = stage / HOME / "bin"
     programs.mkdir()
