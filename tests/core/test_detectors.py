@@ -207,6 +207,21 @@ def test_rows_are_scored_alike_whatever_the_batch() -> None:
             np.testing.assert_array_equal(joined, together[kind][t][:, order])
 
 
+def test_flat_rows_learn_alike_whatever_the_batch() -> None:
+    """Of streams that repeat themselves the whole state is bit for bit the same alone and together: no zero has a sign."""
+    values = np.round(plant(16, streams=6) / 5) * 5
+    values[:, :, 2:] = [20.0, 0.0, -3.0, 1e-9]
+    together = table_of(1, 6)
+    for _ in play(together, np.arange(6), values):
+        pass
+    for row in range(6):
+        alone = table_of(1, 1)
+        for _ in play(alone, np.zeros(1, dtype=np.int64), values[:, :, row : row + 1]):
+            pass
+        found, wanted = alone.row(0), together.row(row)
+        assert [name for name in wanted if found[name].tobytes() != wanted[name].tobytes()] == []
+
+
 def test_wild_numbers_break_nothing() -> None:
     """After the largest float64, zeros and equal values all columns are finite or their initial NaN."""
     values = plant(20, streams=4, channels=2)

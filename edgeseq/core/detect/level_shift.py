@@ -77,5 +77,6 @@ def _same_side(work: Work, residual: F64) -> F64:
     least = np.minimum(np.minimum(before[0], before[1]), residual)
     most = np.maximum(np.maximum(before[0], before[1]), residual)
     before[0], before[1] = before[1], residual
-    near, far = np.maximum(least, -most), np.maximum(most, -least)
+    # Never -0.0: which of two zeros a maximum gives depends on the batch, and states are compared bit for bit.
+    near, far = np.maximum(least, -most) + 0.0, np.maximum(most, -least)
     return np.where(np.isnan(near), np.nan, np.where(far <= SCATTER * near, near, 0.0))
