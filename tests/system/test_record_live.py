@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from edgeseq.capture import read_capture
 from edgeseq_train import recording
 from tests.support.broker import Peer, running_broker, wait_until
+from tests.support.listening import listening
 from tests.support.node import node_in
 
 pytestmark = pytest.mark.system
@@ -23,44 +23,10 @@ COUNT = 40
 STREAMS = '[[streams]]\ntopic = "t/+"\nfields = ["a"]\ntime = "at"\nunit = "W"\nevery = "10s"\n'
 
 
-@contextmanager
-def recording_to(path: Path, port: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Record for a while, from when it listens."""
-    command = [
-        sys.executable,
-        "-m",
-        "edgeseq",
-        "record",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "-o",
-        str(path),
-    ]
-    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert "rows" in process.stderr.readline()
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "edgeseq", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-def ended(process: subprocess.Popen[str], path: Path, count: int) -> None:
-    """Ctrl-C ends it once all has come."""
-    time.sleep(1.0)  # the broker has it all, and hands it on
-    process.send_signal(2)
-    assert process.wait(60) == 0
-    assert path.exists()
-    assert process.stderr is not None
-    assert f"{count} " in process.stderr.read()
 
 
 def test_recording_is_what_came_and_a_node_gives_what_it_remembers(tmp_path: Path) -> None:
@@ -78,11 +44,13 @@ def test_recording_is_what_came_and_a_node_gives_what_it_remembers(tmp_path: Pat
     ):
         node.start()
         wait_until(lambda: '{"state":"online"}' in devices.texts("edgeseq/n/bridge/state"), "online")
-        with recording_to(tmp_path / "m.jsonl.gz", broker.port, "--topic", "t/+") as process:
+        record = ("record", "-o", str(tmp_path / "m.jsonl.gz"), "--topic", "t/+")
+        with listening(tmp_path, broker.port, *record) as recorder:
             for topic, payload in sent:
                 devices.publish(topic, payload)
-            devices.flush()
-            ended(process, tmp_path / "m.jsonl.gz", len(sent))
+            recorder.wait_for(len(sent))
+            recorder.interrupt()
+            assert f"{len(sent)} " in recorder.told.rpartition("what was recorded is kept")[2]
         kept = [(m.topic, m.payload.decode()) for m in read_capture(tmp_path / "m.jsonl.gz", ())]
         assert kept == sent
         replayed = run(
