@@ -120,12 +120,8 @@ def resolve_streams(streams: list[StreamConfig], *, file: str, output: str) -> t
 
 def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
     """Resolve one [[streams]] table."""
-    period_ns = place.duration_ns("every", stream.every)
-    if period_ns > MAX_PERIOD_NS:
-        raise place.fault("the period is too long", "every", found=stream.every, wanted="at most 366d")
-    topics = (stream.topic,) if isinstance(stream.topic, str) else tuple(stream.topic or ())
-    if not topics and not stream.channels and (family := family_of(stream, place)):
-        topics = family.topics
+    period_ns = _period_ns(stream, place)
+    topics = _topics(stream, place)
     fields = (stream.field,) if stream.field is not None else tuple(stream.fields)
     channels = {channel: _source(source) for channel, source in stream.channels.items()}
     _check_binding(stream, topics, fields, place)
@@ -164,10 +160,25 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         estimate=stream.estimate,
     )
     rule = alerting(decoded(rule, stream, place), stream, place)
-    _check_names(rule, names, place)
-    for check in (_check_known, _check_topics, _check_fields, _check_lateness):
+    for check in (_check_names, _check_known, _check_topics, _check_fields, _check_lateness):
         check(rule, place)
     return rule
+
+
+def _period_ns(stream: StreamConfig, place: Place) -> int:
+    """Read the period; a year at most, leap day included."""
+    period_ns = place.duration_ns("every", stream.every)
+    if period_ns > MAX_PERIOD_NS:
+        raise place.fault("the period is too long", "every", found=stream.every, wanted="at most 366d")
+    return period_ns
+
+
+def _topics(stream: StreamConfig, place: Place) -> tuple[str, ...]:
+    """List the topic filters: those written, else those where the decoder's family speaks."""
+    topics = (stream.topic,) if isinstance(stream.topic, str) else tuple(stream.topic or ())
+    if not topics and not stream.channels and (family := family_of(stream, place)):
+        return family.topics
+    return topics
 
 
 # --- checks -----------------------------------------------------------------------------------------------------
@@ -204,8 +215,9 @@ def _check_binding(
         )
 
 
-def _check_names(rule: StreamRule, names: tuple[str, ...], place: Place) -> None:
+def _check_names(rule: StreamRule, place: Place) -> None:
     """Demand names that stay apart as topic levels, and tables that speak of channels that exist."""
+    names = rule.channel_names
     slugs = Counter(slug(name) for name in names)
     same = [name for name in names if slugs[slug(name)] > 1]
     if same:

@@ -60,24 +60,21 @@ def describe(
     channel: int | None,
 ) -> AlertPayload:
     """Describe an alert event."""
-    stream = context.infos[event.stream].id
+    info = context.infos[event.stream]
     name = rule.channel_names[event.channel]
-    unit = context.infos[event.stream].unit or rule.unit_of(name)
-    label = stream if channel is None else f"{stream} {name}"
-    bundle = context.bundles.get(rule.key, BASELINE)
+    unit = info.unit or rule.unit_of(name)
+    label = info.id if channel is None else f"{info.id} {name}"
     parts = [rule.channel_names[c] for c in event.channels]
-    residual = event.observed - event.expected
-    shown = (event.observed, event.expected, event.lower, event.upper, event.p_value, residual, event.score)
-    observed, expected, lower, upper, p_value, residual, score = significant(np.array(shown)).tolist()
+    observed, expected, lower, upper, p_value, residual, score = _figures(event)
     # What it is called may change, what it is may not.
     first = event.opened_as or event.kind
-    identity = alert_id(stream, name, first, event.opened_step, bundle)
+    identity = alert_id(info.id, name, first, event.opened_step, context.bundles.get(rule.key, BASELINE))
     taken = render_state.acknowledged.get(identity)
     return AlertPayload(
         event_type=event.event_type,
         id=identity,
         seq=event.seq,
-        stream=stream,
+        stream=info.id,
         channel=None if channel is None else name,
         kind=event.kind,
         severity=event.severity,
@@ -95,13 +92,26 @@ def describe(
         score=score,
         signs=list(event.signs or (event.kind,)),
         channels=parts,
-        since=format_instant(event.opened_ns if event.since_ns is None else event.since_ns),
+        since=format_instant(_since_ns(event)),
         duration_s=_duration_s(event),
         is_normal_now=event.is_normal_now,
         acknowledged=taken is not None and taken.time_ns <= event.time_ns,
         crossing=crossing_of(event, rule),
         message=sentence(event, label, unit, rule.limits.get(name, Limits()), parts, rule.period_ns),
     )
+
+
+def _figures(event: AlertEvent) -> list[float]:
+    """Give observed, expected, lower, upper, p-value, residual and score as they are told."""
+    residual = event.observed - event.expected
+    shown = (event.observed, event.expected, event.lower, event.upper, event.p_value, residual, event.score)
+    figures: list[float] = significant(np.array(shown)).tolist()
+    return figures
+
+
+def _since_ns(event: AlertEvent) -> int:
+    """Give the time of the first reading of the deviation."""
+    return event.opened_ns if event.since_ns is None else event.since_ns
 
 
 def crossing_of(event: AlertEvent, rule: StreamRule) -> Crossing | None:
@@ -123,8 +133,7 @@ def crossing_of(event: AlertEvent, rule: StreamRule) -> Crossing | None:
 
 def _duration_s(event: AlertEvent) -> int | float:
     """Say how long the deviation has lasted at the time of the event, whole where possible."""
-    since_ns = event.opened_ns if event.since_ns is None else event.since_ns
-    whole, rest = divmod(max(event.time_ns - since_ns, 0), 10**9)
+    whole, rest = divmod(max(event.time_ns - _since_ns(event), 0), 10**9)
     if rest == 0:
         return whole
     seconds = float(significant(np.array(whole + rest / 1e9)))
