@@ -114,7 +114,7 @@ bench-flood: .venv/.installed ## 100,000 topics, ten times the load, then a soak
 test-systemd: .venv/.installed deb ## install the package on a real systemd (nspawn; needs root) and try it: make test-systemd [KILLS=50]
 	@test "$$(id -u)" -eq 0 || { echo "systemd-nspawn needs root: sudo make test-systemd" >&2; exit 2; }
 	@.ci/need "mmdebstrap=command -v mmdebstrap" "systemd-container=command -v systemd-nspawn"
-	@$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' tests/systemd$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
+	@$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' -rP tests/systemd$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
 
 test-cluster: .venv-cluster/.installed ## train 200 series on two workers of Ray, one of them killed: the same bundles?
 	.venv-cluster/bin/python -m pytest -o python_files='ray_*.py' -W default -rP tests/cluster$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
