@@ -208,7 +208,7 @@ def test_rows_are_scored_alike_whatever_the_batch() -> None:
 
 
 def test_flat_rows_learn_alike_whatever_the_batch() -> None:
-    """Of streams that repeat themselves the whole state is bit for bit the same alone and together: no zero has a sign."""
+    """Of flat streams the whole state is bit for bit the same alone and together: no zero has a sign."""
     values = np.round(plant(16, streams=6) / 5) * 5
     values[:, :, 2:] = [20.0, 0.0, -3.0, 1e-9]
     together = table_of(1, 6)
