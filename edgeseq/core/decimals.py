@@ -94,14 +94,15 @@ def write_rows(values: F64, labels: Sequence[bytes]) -> list[bytes]:
 @np.errstate(invalid="ignore", over="ignore")  # not finite, and odd ones
 def _write_chunk(values: F64, layout: _Layout) -> bytes:
     """Write rows with NUL bytes among them, each with a CUT at its end."""
-    exponent = (np.ascontiguousarray(values).view(np.uint64) >> np.uint64(52)).view(np.int64)
+    top = np.ascontiguousarray(values).view(np.uint64) >> np.uint64(52)  # sign and exponent
+    exponent = top.view(np.int64).astype(np.intp, copy=False)
     number = np.abs(values)
     form = FORM_OF.take(exponent)
     form -= number >= NEXT_FORM.take(exponent)
     number *= BY_FORM.multiplier.take(form)
     number /= BY_FORM.divisor.take(form)
     # What is not finite becomes any integer, and is written by its form.
-    after = DIGITS.take(np.rint(number, out=number).astype(np.int64), mode="clip")
+    after = DIGITS.take(np.rint(number, out=number).astype(np.intp), mode="clip")
     moved = after & BY_FORM.moved.take(form)
     moved *= np.uint64(255)
     after += moved  # now 256 times what they were: one byte up

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core.types import F32, I64
+from edgeseq.core.types import F32, Index
 
 RecurrentState = tuple[NDArray[np.float32], ...]
 
@@ -72,7 +72,7 @@ def initial_state(spec: tuple[StateSpec, ...], batch: int) -> RecurrentState:
 
 
 def step_rows(
-    stepper: Stepper, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None
+    stepper: Stepper, x: F32, stored: RecurrentState, at: Index, into: Index, known: F32 | None = None
 ) -> NDArray[Any]:
     """Step the rows `at` (n,) of stored states (N, ...) → quantiles; the next states become the rows `into`.
 
@@ -88,13 +88,13 @@ def step_rows(
     return quantiles
 
 
-def take_rows(stored: RecurrentState, at: I64) -> RecurrentState:
+def take_rows(stored: RecurrentState, at: Index) -> RecurrentState:
     """Copy rows of stored states."""
     # `take` would first copy all of an array that is a view of a wider one.
     return tuple(a.take(at, axis=0) if a.flags.c_contiguous else a[at] for a in stored)
 
 
-def put_rows(stored: RecurrentState, into: I64, state: RecurrentState) -> None:
+def put_rows(stored: RecurrentState, into: Index, state: RecurrentState) -> None:
     """Keep states as rows of stored ones."""
     for array, rows in zip(stored, state, strict=True):
         array[into] = rows

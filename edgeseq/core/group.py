@@ -216,7 +216,7 @@ def read_state(group: Group, kind: int, which: str, rows: I64) -> RecurrentState
     """Copy the recurrent states of rows; `which` is committed or next."""
     committed = group.table[f"{KINDS[kind]}.which"][rows]
     at = 2 * rows + (committed if which == "committed" else 1 - committed)
-    return take_rows(stored_states(group, kind), at)
+    return take_rows(stored_states(group, kind), at.astype(np.intp, copy=False))
 
 
 def reset_rows(group: Group, rows: I64) -> None:

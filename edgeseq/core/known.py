@@ -148,7 +148,7 @@ def look(known: Known, phase_ns: I64, first: I64, width: int, named_ns: I64) -> 
         wide, wide_filled = fill(known.inputs, wide, known.period_ns)
         values = wide[:, before : before + width]
         filled = np.asarray(wide_filled[:, before : before + width].any(axis=2))
-    time_ns = named_ns[:, None] + np.arange(width) * known.period_ns
+    time_ns = named_ns[:, None] + np.arange(width, dtype=np.int64) * known.period_ns
     return encode(known.inputs, known.almanac, time_ns, values), filled
 
 

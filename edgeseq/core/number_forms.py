@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core.types import F64, I64, U64, Bool
+from edgeseq.core.types import F64, U64, Bool, Index
 
 SIGNIFICANT_DIGITS = 5
 
@@ -121,9 +121,9 @@ def _end(exponent: int) -> float:
     return number
 
 
-def _by_binary_exponent() -> tuple[I64, F64]:
+def _by_binary_exponent() -> tuple[Index, F64]:
     """Give the form of the least number of each sign and binary exponent, and where the next form begins."""
-    form, following = np.empty(2048, dtype=np.int64), np.full(2048, np.inf)
+    form, following = np.empty(2048, dtype=np.intp), np.full(2048, np.inf)
     ends = [_end(exponent) for exponent in reversed(_EXPONENTS)]
     starts = [float(f"1e{_EXPONENTS[-1]}"), *ends]
     for binary in range(1, 2047):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import CALIBRATED_LEADS, F32, F64, I64
+from edgeseq.core.types import CALIBRATED_LEADS, F32, F64, I64, Index
 
 FORECASTERS = ("baseline", "blend", "model")
 """The blend is what serves where there is a model: for each lead a mean of the two, weighted by their late errors."""
@@ -62,16 +62,16 @@ class Waiting(NamedTuple):
 
 
 @functools.cache
-def _ring(leads: tuple[int, ...]) -> tuple[I64, I64]:
+def _ring(leads: tuple[int, ...]) -> tuple[Index, Index]:
     """Give the first slot of each lead, and its number of slots (K,) each."""
     lengths = np.array(leads) + 1
     return np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths
 
 
-def _slots(table: Table, leads: tuple[int, ...], rows: I64, step: I64) -> I64:
+def _slots(table: Table, leads: tuple[int, ...], rows: Index, step: I64) -> Index:
     """Place each lead's forecast for origin `step` (n,) among the slots of all rows → (n, K)."""
     starts, lengths = _ring(leads)
-    at: I64 = step[:, None] % lengths
+    at: Index = (step[:, None] % lengths).astype(np.intp, copy=False)
     at += starts
     at += (rows * _slots_of(table, "pending_offset"))[:, None]
     return at
@@ -92,7 +92,7 @@ def _back(leads: tuple[int, ...]) -> I64:
 
 
 def push(
-    table: Table, leads: tuple[int, ...], rows: I64, step: I64, baseline: F64, model: F32 | None, share: F32 | None,
+    table: Table, leads: tuple[int, ...], rows: Index, step: I64, baseline: F64, model: F32 | None, share: F32 | None,
     offset: F64 | None = None,
 ) -> None:  # fmt: skip
     """Keep forecasts made at `step` until their outcomes come; again for the same step replaces them.
@@ -124,7 +124,7 @@ def push(
 
 
 def due(
-    table: Table, leads: tuple[int, ...], rows: I64, step: I64, anchor: F64, unit: F64
+    table: Table, leads: tuple[int, ...], rows: Index, step: I64, anchor: F64, unit: F64
 ) -> Waiting:  # fmt: skip
     """Give the forecasts whose target is `step` (n,); anchor and unit (C, n) are the model's scale.
 
@@ -135,14 +135,14 @@ def due(
 
 
 def ahead(
-    table: Table, leads: tuple[int, ...], rows: I64, step: I64, anchor: F64, unit: F64
+    table: Table, leads: tuple[int, ...], rows: Index, step: I64, anchor: F64, unit: F64
 ) -> Waiting:  # fmt: skip
     """Give the forecasts made at `step` (n,), the newest pushed: their targets lie `leads` ahead. Else as `due`."""
     origins = np.broadcast_to(step[:, None], (len(step), len(leads)))
     return _made(table, rows, origins, _slots(table, leads, rows, step), anchor, unit)
 
 
-def _made(table: Table, rows: I64, origins: I64, at: I64, anchor: F64, unit: F64) -> Waiting:
+def _made(table: Table, rows: Index, origins: I64, at: Index, anchor: F64, unit: F64) -> Waiting:
     """Give the forecasts made at `origins` (n, K), which wait in the slots `at` (n, K)."""
     n, K = at.shape
     C = table.columns["pending"].shape[1]
@@ -161,12 +161,12 @@ def _made(table: Table, rows: I64, origins: I64, at: I64, anchor: F64, unit: F64
     return Waiting(value, mixed[LOWER], mixed[UPPER], offset)
 
 
-def _baseline_made(table: Table, rows: I64, origins: I64, at: I64) -> F64:
+def _baseline_made(table: Table, rows: Index, origins: I64, at: Index) -> F64:
     """Give what the baseline said at `origins` (n, K) → (C, K, n); `at` are the slots of each lead (n, K)."""
     said = table["pending"].reshape(-1, table.columns["pending"].shape[1])
     if _says_one_value(table):
         slots = _slots_of(table, "pending")
-        at = origins % slots + (rows * slots)[:, None]
+        at = (origins % slots).astype(np.intp, copy=False) + (rows * slots)[:, None]
     made: F64 = said.take(at, axis=0).transpose(2, 1, 0)
     return made
 

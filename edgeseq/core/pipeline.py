@@ -45,6 +45,7 @@ from edgeseq.core.types import (
     Counts,
     Event,
     Heard,
+    Index,
     Message,
     Options,
     Outgoing,
@@ -60,6 +61,11 @@ NO_GROUP = -1
 """Group of a stream whose rule is gone: it keeps its number, its readings go nowhere."""
 
 
+def _indices() -> array[int]:
+    """Make an empty array that grows, of NumPy's type of indices."""
+    return array(np.dtype(np.intp).char)
+
+
 @dataclass(slots=True)
 class State:
     """All that a node remembers."""
@@ -69,9 +75,9 @@ class State:
     groups: list[Group]
     lateness: dict[int, Lateness]
     """Group index → what rules that take late readings keep beside the live state."""
-    group_of: array[int] = field(default_factory=lambda: array("q"))
+    group_of: array[int] = field(default_factory=_indices)
     """Stream index → group index."""
-    row_of: array[int] = field(default_factory=lambda: array("q"))
+    row_of: array[int] = field(default_factory=_indices)
     """Stream index → row in the group's table."""
     covariate_of: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Index of a hidden stream → group index, covariate index."""
@@ -421,11 +427,11 @@ def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) ->
     return events
 
 
-def _places(state: State, streams: I32) -> tuple[I64, I64]:
+def _places(state: State, streams: I32) -> tuple[Index, Index]:
     """Find group and row of streams."""
     if len(streams) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    group_of, row_of = (np.frombuffer(column, dtype=np.int64) for column in (state.group_of, state.row_of))
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    group_of, row_of = (np.frombuffer(column, dtype=np.intp) for column in (state.group_of, state.row_of))
     return group_of[streams], row_of[streams]
 
 
@@ -476,7 +482,7 @@ def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
         if group.deadlines_from_ns >= clock_ns or detect.next_deadline_ns(group.table) >= clock_ns:
             continue
         opened = detect.sweep(group.table, order, clock_ns, group.rule.period_ns)
-        rows = np.array([state.row_of[event.stream] for event in opened], dtype=np.int64)
+        rows = np.array([state.row_of[event.stream] for event in opened], dtype=np.intp)
         events += _told(group.rule, [*opened, *stepping.statuses(group, rows, np.full(len(rows), order))])
     return sorted(events, key=lambda event: getattr(event, "time_ns", clock_ns))
 

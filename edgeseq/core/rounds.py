@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core.types import I64
+from edgeseq.core.types import Index
 
 
-def rounds(keys: NDArray[np.integer[Any]]) -> Iterator[I64]:
+def rounds(keys: NDArray[np.integer[Any]]) -> Iterator[Index]:
     """Yield index arrays: the first occurrence of each key, then the second, and so on; order is kept.
 
     >>> [r.tolist() for r in rounds(np.array([7, 8, 7, 7, 9]))]
     [[0, 1, 4], [2], [3]]
     """
     if len(keys) == 1:
-        yield np.zeros(1, dtype=np.int64)
+        yield np.zeros(1, dtype=np.intp)
     if len(keys) <= 1:
         return
     order = np.argsort(keys, kind="stable")

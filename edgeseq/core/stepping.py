@@ -153,7 +153,7 @@ def _warm(group: Group, model: Stepper, work: Work, i: int) -> None:
         work["warm_step"][i] = step + RETRY_STEPS
         return
     x = normalise(history, anchor[:, i], unit[:, i])
-    first, width = np.array([step - len(x) + 1]), len(x) + group.horizon
+    first, width = np.array([step - len(x) + 1], np.int64), len(x) + group.horizon
     known, _ = _look_ahead(group, work.rows[i : i + 1], first, width)
     quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1), known)
     put_rows(stored_states(group, MODEL), 2 * work.rows[i : i + 1] + work["model.which"][i], state)
@@ -315,7 +315,7 @@ def _look_ahead(group: Group, rows: I64, first: I64, width: int) -> tuple[F32 | 
     return known, filled[:, -group.horizon :].sum(axis=1)
 
 
-_NO_ROWS = np.empty(0, dtype=np.int64)
+_NO_ROWS = np.empty(0, dtype=np.intp)
 
 
 def run(
@@ -325,7 +325,7 @@ def run(
 
     which: (n,) which of a row's two states is the committed one.
     """
-    committed = 2 * rows + which
+    committed = (2 * rows + which).astype(np.intp, copy=False)
     return step_rows(group.steppers[kind], x, stored_states(group, kind), committed, committed ^ 1, known)
 
 

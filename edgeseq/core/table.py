@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core.types import I64
+from edgeseq.core.types import Index
 
 WORD_BYTES = 8
 _PADDING = 8
@@ -132,7 +132,7 @@ class Table:
         self._views, self._pairs = {}, {}
         return self.rows - 1
 
-    def gather(self, rows: I64) -> Work:
+    def gather(self, rows: Index) -> Work:
         """Copy the words of different rows (n,), to be worked on until they are put back."""
         work = self._idle.pop(len(rows), None) or Work(self, len(rows))
         work.take(rows)
@@ -197,12 +197,12 @@ class Work:
 
     def __init__(self, table: Table, size: int) -> None:
         self.table = table
-        self.rows: I64 = np.zeros(size, dtype=np.int64)
+        self.rows: Index = np.zeros(size, dtype=np.intp)
         self._floats = np.empty((table.words.shape[1], size + _PADDING))[:, :size]
         self._integers = self._floats.view(np.int64)
         self._views: dict[str, NDArray[Any]] = {}
 
-    def take(self, rows: I64) -> None:
+    def take(self, rows: Index) -> None:
         """Copy the words of different rows, as many as it has."""
         self.rows = rows
         self._floats[...] = self.table.words.take(rows, axis=0).T

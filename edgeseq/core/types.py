@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
+Index = NDArray[np.intp]
+"""What places things in arrays. Where it has 32 bits NumPy's `take`, `put` and `repeat` refuse 64-bit integers."""
 I32 = NDArray[np.int32]
 I16 = NDArray[np.int16]
 U64 = NDArray[np.uint64]

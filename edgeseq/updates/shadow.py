@@ -83,7 +83,9 @@ class Pair:
         rows = np.array([row])
         history = recent_history(self.group, row, step)
         x = normalise(history, *self._scale(rows))[None]
-        known = self._known(rows, np.array([step - x.shape[1] + 1]), x.shape[1] + self.group.horizon)
+        known = self._known(
+            rows, np.array([step - x.shape[1] + 1], np.int64), x.shape[1] + self.group.horizon
+        )
         self._made[:, row] = np.nan
         for kind, stepper in enumerate(self.steppers):
             quantiles, state = stepper.replay(x, initial_state(stepper.state_spec, 1), known)

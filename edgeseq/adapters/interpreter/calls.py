@@ -13,7 +13,7 @@ from edgeseq.adapters.interpreter.runtimes import RUNTIME_FAULTS, make_interpret
 from edgeseq.bundle import Manifest
 from edgeseq.core.forecast import RecurrentState, initial_state, put_rows, take_rows
 from edgeseq.core.table import NO_MATRIX, Pairs
-from edgeseq.core.types import F32, I64
+from edgeseq.core.types import F32, Index
 
 _WIDE_BYTES = 64
 """Of a row that is put as one item."""
@@ -36,7 +36,7 @@ class RowCall(Protocol):
     """The step signature at one batch size, on rows of stored states."""
 
     def __call__(
-        self, given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32
+        self, given: Sequence[F32], stored: RecurrentState, at: Index, into: Index, quantiles: F32
     ) -> float:
         """Step rows `at` (n,) of stored states into rows `into`, and write their quantiles.
 
@@ -132,7 +132,9 @@ def _surviving(call: Call, shapes: list[tuple[int, ...]]) -> Call:
 def _surviving_rows(call: RowCall) -> RowCall:
     """Do the same for rows of stored states."""
 
-    def surviving(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
+    def surviving(
+        given: Sequence[F32], stored: RecurrentState, at: Index, into: Index, quantiles: F32
+    ) -> float:
         try:
             return call(given, stored, at, into, quantiles)
         except RUNTIME_FAULTS:
@@ -170,7 +172,7 @@ def _rows_by_index(interpreter: Any, inputs: list[int], outputs: list[int], batc
     places = [interpreter.tensor(index) for index in inputs]
     says, *results = (interpreter.tensor(index) for index in outputs)
 
-    def call(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
+    def call(given: Sequence[F32], stored: RecurrentState, at: Index, into: Index, quantiles: F32) -> float:
         n, first = len(at), len(given)
         is_full = n == batch
         for view, array in zip(places, given, strict=False):
@@ -210,7 +212,7 @@ def _laid(
     return NO_MATRIX, (), tuple(enumerate(stored))
 
 
-def _put(array: F32, into: I64, rows: F32) -> None:
+def _put(array: F32, into: Index, rows: F32) -> None:
     """Write rows; wide ones as one item each, which NumPy moves twice as fast."""
     if array.strides[0] < _WIDE_BYTES:
         array[into] = rows
@@ -225,7 +227,7 @@ def _item(row_bytes: int) -> np.dtype[np.void]:
 
 
 def _rows_by_call(call: Call) -> RowCall:
-    def rows(given: Sequence[F32], stored: RecurrentState, at: I64, into: I64, quantiles: F32) -> float:
+    def rows(given: Sequence[F32], stored: RecurrentState, at: Index, into: Index, quantiles: F32) -> float:
         following = tuple(np.empty((len(at), *array.shape[1:]), np.float32) for array in stored)
         call((*given, *take_rows(stored, at)), (quantiles, *following))
         put_rows(stored, into, following)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgeseq.adapters.interpreter.calls import Calls, make_call
 from edgeseq.bundle import Manifest
 from edgeseq.core.forecast import RecurrentState, Stepper, initial_state, put_rows, step_rows, take_rows
-from edgeseq.core.types import F32, I64
+from edgeseq.core.types import F32, Index
 
 BUCKETS = (8, 64, 512)
 _CALL_ROWS = 12
@@ -58,7 +58,9 @@ class GuardedStepper:
             return quantiles, following
         return self._repaired(quantiles, following)
 
-    def step_rows(self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None) -> F32:
+    def step_rows(
+        self, x: F32, stored: RecurrentState, at: Index, into: Index, known: F32 | None = None
+    ) -> F32:
         """Step rows of stored states; see forecast.step_rows."""
         if not isinstance(self._stepper, TFLiteStepper):
             quantiles: F32 = step_rows(self._stepper, x, stored, at, into, known)
@@ -134,12 +136,14 @@ class TFLiteStepper:
         """Advance a batch by one step; see Stepper."""
         return self._in_buckets("step", x, state, known)
 
-    def step_rows(self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None) -> F32:
+    def step_rows(
+        self, x: F32, stored: RecurrentState, at: Index, into: Index, known: F32 | None = None
+    ) -> F32:
         """Step rows of stored states; see forecast.step_rows."""
         return self.step_rows_summed(x, stored, at, into, known)[0]
 
     def step_rows_summed(
-        self, x: F32, stored: RecurrentState, at: I64, into: I64, known: F32 | None = None
+        self, x: F32, stored: RecurrentState, at: Index, into: Index, known: F32 | None = None
     ) -> tuple[F32, float]:
         """Step rows of stored states → quantiles, and the sum of squares of all results: finite if all of them are."""
         given = [np.asarray(a, np.float32) for a in ((x,) if known is None else (x, known))]

@@ -99,7 +99,7 @@ def _is_near(table: Table, work: Work, point: F64, channel: I64, i: I64) -> Bool
     """Tell which points (2, m) lie in a marked cell or beside one: within 2.1 cells, .066 of a range at the most."""
     place = (point - work["novelty_edge"][:, channel, i]) / work["novelty_cell"][:, channel, i]
     inside: Bool = np.all((place >= 0) & (place < SIDE), axis=0)
-    at = np.clip(place, 0, SIDE - 1).astype(np.int64)
+    at = np.clip(place, 0, SIDE - 1).astype(np.intp)
     flat = table["novelty_map"].reshape(-1)
     first = (work.rows[i] * len(work["novelty_mean"]) + channel) * SIDE
     words = flat.take(first + at[1])
@@ -117,7 +117,7 @@ def _nearest(table: Table, work: Work, point: F64, channel: I64, i: I64) -> F64:
     # Where an axis has hardly moved its cells are no news.
     in_ranges = (cell / np.maximum(width, cell))[..., None]
     place = (point - edge) / cell
-    at = np.clip(place, 0, SIDE - 1).astype(np.int64)
+    at = np.clip(place, 0, SIDE - 1).astype(np.intp)
     rows = at[1][:, None] + np.arange(-REACH, REACH + 1)
     inside = (rows >= 0) & (rows < SIDE)
     first = (work.rows[i] * len(work["novelty_mean"]) + channel) * SIDE

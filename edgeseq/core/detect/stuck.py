@@ -79,7 +79,7 @@ def _rows_of(mask: Bool) -> I64:
     return np.flatnonzero(mask.any(axis=0)) if np.count_nonzero(mask) else _NO_ROWS
 
 
-_NO_ROWS = np.empty(0, dtype=np.int64)
+_NO_ROWS = np.empty(0, dtype=np.intp)
 
 
 def _stuck(table: Table, work: Work, at: I64, same: Bool, period_ns: int) -> Bool:
