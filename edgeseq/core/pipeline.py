@@ -18,167 +18,49 @@ same state and events, however they were cut into batches.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
 
-from edgeseq.core import activity, dedupe, detect, estimate, lateness, stepping
+from edgeseq.core import activity, detect, estimate, lateness, stepping
 from edgeseq.core import known as foreseen
 from edgeseq.core.activity import Activity
-from edgeseq.core.decode import decode
-from edgeseq.core.decoders import FAMILIES
-from edgeseq.core.estimate import NO_CLASS, Estimator
-from edgeseq.core.forecast import Stepper
-from edgeseq.core.group import Group, new_group, present_ns
-from edgeseq.core.known import NO_INPUTS, KnownInputs
-from edgeseq.core.lateness import Lateness, new_lateness
-from edgeseq.core.registry import SWITCH, Registry
+from edgeseq.core.estimate import NO_CLASS
+from edgeseq.core.group import Group, present_ns
+from edgeseq.core.intake import Batch, accept, distrust, recall, remember_new
 from edgeseq.core.rounds import rounds
+from edgeseq.core.state import NO_GROUP, State, add_rows, new_state, places
+from edgeseq.core.status import statuses
 from edgeseq.core.types import (
-    I32,
     I64,
     AlertEvent,
     Bool,
-    Counts,
     Event,
-    Heard,
-    Index,
-    Message,
-    Options,
-    Outgoing,
     Readings,
     Reason,
-    Rejection,
     StreamCreated,
     StreamInfo,
     StreamRule,
 )
 
-NO_GROUP = -1
-"""Group of a stream whose rule is gone: it keeps its number, its readings go nowhere."""
-
-
-def _indices() -> array[int]:
-    """Make an empty array that grows, of NumPy's type of indices."""
-    return array(np.dtype(np.intp).char)
-
-
-@dataclass(slots=True)
-class State:
-    """All that a node remembers."""
-
-    options: Options
-    registry: Registry
-    groups: list[Group]
-    lateness: dict[int, Lateness]
-    """Group index → what rules that take late readings keep beside the live state."""
-    group_of: array[int] = field(default_factory=_indices)
-    """Stream index → group index."""
-    row_of: array[int] = field(default_factory=_indices)
-    """Stream index → row in the group's table."""
-    covariate_of: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Index of a hidden stream → group index, covariate index."""
-    switch_of: dict[int, int] = field(default_factory=dict)
-    """Index of a hidden stream → index of the group that it switches on and off."""
-    recent: dedupe.Recent = field(default_factory=dict)
-    """Identities of the newest readings, of all streams."""
-    session: int = 0
-    """Number of the broker's session: packet ids tell messages apart within one."""
-    clock_ns: int = -(2**62)
-    """The clock that silence is measured by, as far as it has been seen."""
-    counts: Counts = field(default_factory=Counts)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a batch of messages amounts to."""
-
-    readings: Readings
-    rejections: list[Rejection]
-    created: list[StreamInfo]
-    asks: tuple[Outgoing, ...] = ()
-    """What decoders ask of devices, where the configuration lets them."""
-    heard: tuple[Heard, ...] = ()
-    """Messages that said what others mean, to be journaled."""
-
-
-def new_state(
-    rules: Sequence[StreamRule],
-    steppers: Mapping[str, Stepper],
-    options: Options,
-    estimators: Mapping[str, Estimator] | None = None,
-    inputs: Mapping[str, KnownInputs] | None = None,
-) -> State:
-    """Make the state of a node that has seen nothing.
-
-    `steppers` maps a rule's `bundle` to its model, `inputs` to what is known to it for the future, `estimators` maps a
-    rule's `estimate`.
-    """
-
-    def empty(rule: StreamRule) -> Group:
-        return new_group(
-            rule,
-            steppers[rule.bundle] if rule.bundle else None,
-            estimators[rule.estimate] if rule.estimate and estimators else None,
-            inputs.get(rule.bundle, NO_INPUTS) if rule.bundle and inputs else NO_INPUTS,
-        )
-
-    groups = [empty(rule) for rule in rules]
-    twins = {
-        index: new_lateness(replace(empty(group.rule), known=group.known, activity=group.activity))
-        for index, group in enumerate(groups)
-        if group.rule.lateness_steps
-    }
-    return State(options, Registry(rules), groups, twins)
-
-
-def accept(state: State, messages: Sequence[Message]) -> Batch:
-    """Decode and deduplicate messages; register streams and reading ids. Never raises on any bytes."""
-    readings, rejections, created = decode(state.registry, state.options, messages, state.session)
-    add_rows(state)
-    duplicate = _remember(state, readings)
-    counts = state.counts
-    counts.received += len(readings) + len(rejections)
-    counts.duplicate += int(duplicate.sum())
-    for rejection in rejections:
-        counts.reject(rejection.reason)
-    for i in duplicate.nonzero()[0]:
-        index = int(readings.message_index[i])
-        rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
-    told = _take_from_decoders(state) if state.registry.memories else ((), ())
-    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created, *told)
-
-
-def _take_from_decoders(state: State) -> tuple[tuple[Outgoing, ...], tuple[Heard, ...]]:
-    """Count the messages that decoders ignored, and give what they ask of devices and what is to be kept."""
-    registry = state.registry
-    heard = tuple(registry.heard)
-    registry.heard.clear()
-    state.counts.ignored += registry.ignored
-    registry.ignored = 0
-    asks = tuple(ask for memory in registry.memories.values() for ask in memory.asks)
-    for memory in registry.memories.values():
-        memory.asks.clear()
-    return asks, heard
-
-
-def recall(state: State, heard: Sequence[Heard]) -> None:
-    """Let decoders hear again what said what other messages mean; no reading comes of it."""
-    registry = state.registry
-    for topic, payload in heard:
-        for listener in registry.audience(topic).listeners:
-            listener.family.read(listener.memory, Message(topic, payload, 0, retained=True))
-            listener.memory.is_changed = False
-    registry.forget_listeners()
-
-
-def distrust(state: State) -> None:
-    """Forget what decoders were told and may not hold any more: messages may have come that nobody kept."""
-    for key, memory in state.registry.memories.items():
-        FAMILIES[state.registry.rules[key].decoder or ""].distrust(memory)
+__all__ = [
+    "NO_GROUP",
+    "Batch",
+    "State",
+    "accept",
+    "add_rows",
+    "advance",
+    "describe",
+    "distrust",
+    "mean_gap_ns",
+    "new_state",
+    "recall",
+    "recover",
+    "resume",
+    "tick",
+]
 
 
 def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> list[Event]:
@@ -186,7 +68,7 @@ def recover(state: State, created: Sequence[StreamInfo], readings: Readings) -> 
     for info in created:
         state.registry.register(info)
     add_rows(state)
-    _remember_new(state, readings)
+    remember_new(state, readings)
     return advance(state, readings)
 
 
@@ -283,34 +165,13 @@ def describe(state: State) -> list[Event]:
             known = group.table["estimate.class"] != NO_CLASS
             events += estimate.classes(group.table, rows, np.zeros(len(rows), np.int64), known)
         seen = rows[group.table["arrivals"] > 0]
-        events += stepping.statuses(group, seen, np.zeros(len(seen), np.int64), changed_only=False)
+        events += statuses(group, seen, np.zeros(len(seen), np.int64), changed_only=False)
     return events
 
 
 def mean_gap_ns(state: State, stream: int) -> float:
     """Give the mean time between readings of a stream's channels, as its status judges it."""
     return float(state.groups[state.group_of[stream]].table["mean_gap_ns"][state.row_of[stream]])
-
-
-def add_rows(state: State, until: int | None = None) -> None:
-    """Give newly registered streams, up to index `until`, a row in their rule's table."""
-    index_of = {group.rule.key: index for index, group in enumerate(state.groups)}
-    for stream in range(len(state.group_of), len(state.registry) if until is None else until):
-        index = index_of.get(state.registry.infos[stream].rule, NO_GROUP)
-        row = NO_GROUP
-        if stream in state.registry.hidden:
-            name = state.registry.hidden[stream][1]
-            names = state.groups[index].known_covariates
-            if name == SWITCH:
-                state.switch_of[stream] = index
-            elif name in names:
-                state.covariate_of[stream] = index, names.index(name)
-            index = NO_GROUP
-        if index != NO_GROUP:
-            row = state.groups[index].table.add_row()
-            state.groups[index].table["stream"][row] = stream
-        state.group_of.append(index)
-        state.row_of.append(row)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------
@@ -374,7 +235,7 @@ def _switched(group: Group, now: Activity, clock_ns: int, order: int) -> list[Ev
         group.deadlines_from_ns = detect.next_deadline_ns(group.table)
     else:
         detect.rest(group.table, rows)
-    return stepping.statuses(group, rows, np.full(len(rows), order))
+    return statuses(group, rows, np.full(len(rows), order))
 
 
 def _foresee(state: State, readings: Readings) -> None:
@@ -408,13 +269,13 @@ def _stop(state: State, reached: I64, earliest: I64, start: int) -> int:
 def _earliest_deadlines(state: State, readings: Readings, clock: I64) -> I64:
     """Bound from below the deadline that each reading sets."""
     waits = [detect.shortest_wait_ns(g.rule.period_ns, g.rule.silent_after_ns) for g in state.groups]
-    group_of, _ = _places(state, readings.stream_index)
+    group_of, _ = places(state, readings.stream_index)
     return clock + np.array([*waits, 2**61], dtype=np.int64)[group_of]
 
 
 def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) -> list[Event]:
     """Take readings (n,) at the places `order` of their batch, group by group; no deadline passes among them."""
-    group_of, row_of = _places(state, readings.stream_index)
+    group_of, row_of = places(state, readings.stream_index)
     if group_of[0] != NO_GROUP and np.count_nonzero(group_of == group_of[0]) == len(order):
         return _take_group(state, int(group_of[0]), row_of, readings, clock, now, order)
     events: list[Event] = []
@@ -425,14 +286,6 @@ def _take(state: State, readings: Readings, clock: I64, now: I64, order: I64) ->
         taken = readings.take(mine)
         events += _take_group(state, index, row_of[mine], taken, clock[mine], now[mine], order[mine])
     return events
-
-
-def _places(state: State, streams: I32) -> tuple[Index, Index]:
-    """Find group and row of streams."""
-    if len(streams) == 0:
-        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-    group_of, row_of = (np.frombuffer(column, dtype=np.intp) for column in (state.group_of, state.row_of))
-    return group_of[streams], row_of[streams]
 
 
 def _take_group(
@@ -472,7 +325,7 @@ def _take_round(
     too_late = int(np.count_nonzero(late))
     state.counts.late += too_late
     state.counts.applied += len(rows) - too_late
-    return _told(rule, [*events, *stepping.statuses(group, rows, order)])
+    return _told(rule, [*events, *statuses(group, rows, order)])
 
 
 def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
@@ -483,7 +336,7 @@ def _sweep(state: State, clock_ns: int, order: int) -> list[Event]:
             continue
         opened = detect.sweep(group.table, order, clock_ns, group.rule.period_ns)
         rows = np.array([state.row_of[event.stream] for event in opened], dtype=np.intp)
-        events += _told(group.rule, [*opened, *stepping.statuses(group, rows, np.full(len(rows), order))])
+        events += _told(group.rule, [*opened, *statuses(group, rows, np.full(len(rows), order))])
     return sorted(events, key=lambda event: getattr(event, "time_ns", clock_ns))
 
 
@@ -493,34 +346,3 @@ def _told(rule: StreamRule, events: list[Event]) -> list[Event]:
         return events
     wanted = rule.alerting.kinds if rule.alerts else ()
     return [event for event in events if not isinstance(event, AlertEvent) or event.kind in wanted]
-
-
-def _remember(state: State, readings: Readings) -> Bool:
-    """Look up and remember the identities of readings → (n,) True for duplicates."""
-    duplicate = dedupe.is_recent(state.recent, readings)
-    if len(readings) > 1 and dedupe.may_be_forgotten(state.recent, readings, duplicate):
-        half = len(readings) // 2
-        return np.concatenate(
-            [_remember(state, readings.take(part)) for part in (slice(half), slice(half, None))]
-        )
-    group_of, row_of = _places(state, readings.stream_index)
-    for index in set(group_of.tolist()) - {NO_GROUP}:
-        own = np.flatnonzero((group_of == index) & ~duplicate)
-        duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], _pick(readings, own))
-    fresh = np.flatnonzero(~duplicate & (group_of != NO_GROUP))
-    dedupe.remember_in_node(state.recent, _pick(readings, fresh))
-    return duplicate
-
-
-def _pick(readings: Readings, rows: I64) -> Readings:
-    """Select rows of an ascending index array; usually that is all of them."""
-    return readings if len(rows) == len(readings) else readings.take(rows)
-
-
-def _remember_new(state: State, readings: Readings) -> None:
-    """Remember the identities of readings that are no duplicates."""
-    group_of, row_of = _places(state, readings.stream_index)
-    for index in set(group_of.tolist()) - {NO_GROUP}:
-        own = np.flatnonzero(group_of == index)
-        dedupe.insert(state.groups[index].table, row_of[own], readings.take(own))
-    dedupe.remember_in_node(state.recent, readings.take(group_of != NO_GROUP))

@@ -6,6 +6,7 @@ Axes: F calibrated forecasters, C channels, K calibrated leads, n rows of a batc
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -23,6 +24,16 @@ BLEND_SHARPNESS, BLEND_TRUST = 20.0, 1.0
 at equal errors it weighs 73 %, where it errs 5 % more half, where it errs a quarter more 2 %."""
 BLEND_AFTER = 24
 """Outcomes of a lead that both forecast before its errors count; until then the next shorter lead's do."""
+
+
+SERVE_AFTER = 24
+"""Outcomes that model and baseline are compared on before the model may serve."""
+
+SERVE_BELOW, DROP_ABOVE = 0.99, 1.02
+"""The model serves once its error is 1 % below the baseline's, until it is 2 % above: hysteresis against flapping, and
+no stream is to be worse off for long."""
+
+_LOG_SERVE, _LOG_DROP = math.log(SERVE_BELOW), math.log(DROP_ABOVE)
 
 
 def log_error_ratio(work: Work) -> F64:
@@ -136,3 +147,33 @@ def _neighbours(leads: tuple[int, ...], horizon: int) -> tuple[I64, I64, F64, F6
     weight = np.clip((at - grid[right - 1]) / (grid[right] - grid[right - 1]), 0.0, 1.0)
     weight = weight[:, None]
     return right - 1, right, weight, 1 - weight
+
+
+def choose(work: Work, targets: int) -> None:
+    """Let the blend with the model serve rows whose model is warm, where it beats the baseline, with hysteresis.
+
+    targets: channels that are forecast, the first ones.
+    """
+    warm = work["model_warm"] != 0
+    if not np.count_nonzero(warm):
+        return
+    log_ratio = work["log_ratio"]
+    log_ratio[...] = log_error_ratio(work)
+    ratio = mean_over_channels(log_ratio[:targets])
+    enough = work["paired"].max(axis=(0, 1)) >= SERVE_AFTER
+    serving = work["serving"]
+    better = np.where(serving == BLEND, ratio <= _LOG_DROP, ratio < _LOG_SERVE)
+    np.copyto(serving, np.where(enough & better, BLEND, BASELINE), where=warm)
+
+
+def mean_over_channels(log_ratio: F64) -> F64:
+    """Average over the channels that have a ratio (C, n) → (n,); NaN where none has."""
+    if len(log_ratio) == 1:
+        return np.where(np.isfinite(log_ratio[0]), log_ratio[0], np.nan)
+    known = np.isfinite(log_ratio)
+    total = np.zeros(log_ratio.shape[1])
+    # One channel after the other: NumPy would add in an order that depends on the batch.
+    for logs, one in zip(log_ratio, known, strict=True):
+        total += np.where(one, logs, 0.0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -4,54 +4,32 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeseq.core import alert_band, calibrate, detect, estimate, pending, serve
 from edgeseq.core.activity import is_settled
 from edgeseq.core.align import Resets, Samples, align, origin_ns
 from edgeseq.core.estimate import Estimator
-from edgeseq.core.features import WARM_READINGS, denormalise, normalise, settle
-from edgeseq.core.forecast import Stepper, initial_state, put_rows, step_rows
-from edgeseq.core.group import MODEL, NONE_YET, Group, recent_history, reset_rows, stored_states
-from edgeseq.core.known import look
+from edgeseq.core.forecasters import join, run, step_model
+from edgeseq.core.group import NONE_YET, Group, recent_history, reset_rows
 from edgeseq.core.pending import BASELINE, BLEND, LOWER, UPPER, VALUE, Waiting
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
-    F32,
     F64,
     I64,
     AlertEvent,
     Bool,
-    DataStatus,
     Event,
     Forecast,
     ForecastColumns,
     InputsFilled,
-    Phase,
     Readings,
     Source,
     StreamReset,
-    StreamStatus,
     StreamSwitched,
 )
-
-RETRY_STEPS = 8
-"""Steps until a stream that never moved is looked at again."""
-
-SERVE_AFTER = 24
-"""Outcomes that model and baseline are compared on before the model may serve."""
-
-SERVE_BELOW, DROP_ABOVE = 0.99, 1.02
-"""The model serves once its error is 1 % below the baseline's, until it is 2 % above: hysteresis against flapping, and
-no stream is to be worse off for long."""
-
-_LOG_SERVE, _LOG_DROP = math.log(SERVE_BELOW), math.log(DROP_ABOVE)
-
-PHASES, DATA, ALERTS = tuple(Phase), tuple(DataStatus), ("none", "watch", "alert")
 
 
 def apply(group: Group, rows: I64, readings: Readings, order: I64, late: Bool) -> list[Event]:
@@ -113,8 +91,8 @@ def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
         warm = work["model_warm"]
         work["model.which"][...] ^= warm
         for i in ((warm == 0) & (step >= work["warm_step"])).nonzero()[0].tolist():
-            _warm(group, group.model, work, i)
-        _choose(group, work)
+            join(group, group.model, work, i)
+        serve.choose(work, group.targets)
     return alerts
 
 
@@ -135,83 +113,6 @@ def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.
         targets=group.targets,
         period_ns=group.rule.period_ns,
     )
-
-
-def _warm(group: Group, model: Stepper, work: Work, i: int) -> None:
-    """Let the model join a row by replaying its history, or say when to try again."""
-    row, step = int(work.rows[i]), int(work["next_step"][i])
-    anchor, unit = work["anchor"], work["unit"]
-    history = recent_history(group, row, step, int(work["first_step"][i]))
-    lacking = WARM_READINGS - int(np.isfinite(history).sum(axis=0).min())
-    if lacking > 0:
-        work["warm_step"][i] = step + lacking
-        return
-    if np.isnan(unit[:, i]).any():
-        anchor[:, i], unit[:, i] = (found[0] for found in settle(history[None]))
-    if np.isnan(unit[:, i]).any():
-        # It never moved so far; looking again at once would cost much for little.
-        work["warm_step"][i] = step + RETRY_STEPS
-        return
-    x = normalise(history, anchor[:, i], unit[:, i])
-    first, width = np.array([step - len(x) + 1], np.int64), len(x) + group.horizon
-    known, _ = _look_ahead(group, work.rows[i : i + 1], first, width)
-    quantiles, state = model.replay(x[None], initial_state(model.state_spec, 1), known)
-    put_rows(stored_states(group, MODEL), 2 * work.rows[i : i + 1] + work["model.which"][i], state)
-    work["model_warm"][i] = 1
-    _drop_broken(group, work, np.array([i]), denormalise(quantiles, anchor[:, i].T, unit[:, i].T))
-
-
-def _drop_broken(group: Group, work: Work, at: I64, forecasts: F64) -> Bool | None:
-    """Let the baseline serve rows whose model gave no finite forecast, until all that broke it is history.
-
-    Args:
-        at: (m,) which of the rows the forecasts are of.
-        forecasts: (m, ...)
-
-    Returns:
-        (m,) True where the model is sound; None where all are.
-    """
-    if _is_finite(forecasts):
-        return None
-    sound: Bool = np.all(np.isfinite(forecasts.reshape(len(at), -1)), axis=1)
-    broken = at[~sound]
-    work["model_warm"][broken] = 0
-    work["serving"][broken] = BASELINE
-    work["warm_step"][broken] = work["next_step"][broken] + group.ring
-    return sound
-
-
-def _is_finite(a: F64) -> bool:
-    """Add up the squares: NaN and infinity survive it. Values beyond 1e150 look infinite: then look at each."""
-    flat = a.ravel(order="K")
-    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(flat).all())
-
-
-def _choose(group: Group, work: Work) -> None:
-    """Let the blend with the model serve rows whose model is warm, where it beats the baseline, with hysteresis."""
-    warm = work["model_warm"] != 0
-    if not np.count_nonzero(warm):
-        return
-    log_ratio = work["log_ratio"]
-    log_ratio[...] = serve.log_error_ratio(work)
-    ratio = _mean(log_ratio[: group.targets])
-    enough = work["paired"].max(axis=(0, 1)) >= SERVE_AFTER
-    serving = work["serving"]
-    better = np.where(serving == BLEND, ratio <= _LOG_DROP, ratio < _LOG_SERVE)
-    np.copyto(serving, np.where(enough & better, BLEND, BASELINE), where=warm)
-
-
-def _mean(log_ratio: F64) -> F64:
-    """Average over the channels that have a ratio (C, n) → (n,); NaN where none has."""
-    if len(log_ratio) == 1:
-        return np.where(np.isfinite(log_ratio[0]), log_ratio[0], np.nan)
-    known = np.isfinite(log_ratio)
-    total = np.zeros(log_ratio.shape[1])
-    # One channel after the other: NumPy would add in an order that depends on the batch.
-    for logs, one in zip(log_ratio, known, strict=True):
-        total += np.where(one, logs, 0.0)
-    count = known.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 # --- step -----------------------------------------------------------------------------------------------------
@@ -243,12 +144,12 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
         )
         return Said(naive, naive, naive, widened)
     if len(warm) == len(work):
-        quantiles, share, mixed = _step_model(group, model, work, samples.values, naive, None)
+        quantiles, share, mixed = step_model(group, model, work, samples.values, naive, None)
     elif len(warm):
         quantiles = np.full((*naive.shape, 3), np.nan, np.float32)
         share = np.zeros(naive.shape, np.float32)
         mixed = np.repeat(naive[None], 3, axis=0)
-        quantiles[warm], share[warm], mixed[:, warm] = _step_model(
+        quantiles[warm], share[warm], mixed[:, warm] = step_model(
             group, model, work, samples.values, naive, warm
         )
     else:
@@ -262,82 +163,9 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     return Said(mixed[LOWER], mixed[VALUE], mixed[UPPER], widened)
 
 
-def _step_model(
-    group: Group, model: Stepper, work: Work, values: F64, naive: F64, warm: I64 | None
-) -> tuple[F32, F32, F64]:
-    """Step the model of warm rows (m,), or of all.
-
-    Returns:
-        its lower, value and upper (m, C, H, 3) in its own scale, NaN where it is not sound; its share (m, C, H); and
-        lower, value and upper of what serves the rows (3, m, C, H).
-    """
-    at = slice(None) if warm is None else warm
-    rows, step, which = work.rows[at], work["next_step"][at], work["model.which"][at]
-    anchor, unit = work["anchor"].T[at], work["unit"].T[at]
-    values, naive, share = values[at], naive[at], serve.model_share(work, group.leads, group.horizon)[at]
-    known, leads_filled = _look_ahead(group, rows, step, 1 + group.horizon)
-    if known is not None:
-        work["leads_filled"][at] = leads_filled
-    quantiles = _bounds(
-        model, group.rule.coverage, run(group, MODEL, rows, which, normalise(values, anchor, unit), known)
-    )
-    absolute = _in_sensor_units(quantiles, anchor, unit)
-    sound = _drop_broken(group, work, np.arange(len(work))[at], absolute.swapaxes(0, 1))
-    if sound is not None:
-        quantiles = np.where(sound[:, None, None, None], quantiles, np.float32(np.nan))
-    mixed = pending.blend(naive, absolute, share.astype(np.float64))
-    blended = work["serving"][at] == BLEND  # a model that is not sound has just ceased to serve
-    if np.count_nonzero(blended) < len(blended):
-        mixed = np.where(blended[:, None, None], mixed, naive)
-    return quantiles, share, mixed
-
-
-def _in_sensor_units(quantiles: F32, anchor: F64, unit: F64) -> F64:
-    """Turn quantiles (n, C, H, 3) back into sensor units, each kind together: (3, n, C, H)."""
-    absolute = np.empty((3, *quantiles.shape[:-1]))
-    absolute[...] = np.moveaxis(quantiles, 3, 0)
-    absolute *= unit[:, :, None]
-    absolute += anchor[:, :, None]
-    return absolute
-
-
 @functools.cache
 def _lead_index(leads: tuple[int, ...]) -> I64:
     return np.array(leads) - 1
-
-
-def _look_ahead(group: Group, rows: I64, first: I64, width: int) -> tuple[F32 | None, I64]:
-    """Give what is known of `width` steps from `first` on (n, W, K), and how many of the last H were filled (n,)."""
-    if group.known is None:
-        return None, _NO_ROWS
-    named_ns = origin_ns(group.table, group.rule, rows, first)
-    known, filled = look(group.known, group.table["phase_ns"][rows], first, width, named_ns)
-    return known, filled[:, -group.horizon :].sum(axis=1)
-
-
-_NO_ROWS = np.empty(0, dtype=np.intp)
-
-
-def run(
-    group: Group, kind: int, rows: I64, which: I64, x: NDArray[Any], known: F32 | None = None
-) -> NDArray[Any]:
-    """Step a forecaster from the committed states of rows (n,) → quantiles; the result becomes their next states.
-
-    which: (n,) which of a row's two states is the committed one.
-    """
-    committed = (2 * rows + which).astype(np.intp, copy=False)
-    return step_rows(group.steppers[kind], x, stored_states(group, kind), committed, committed ^ 1, known)
-
-
-def _bounds(stepper: Stepper, coverage: float, quantiles: NDArray[Any]) -> NDArray[Any]:
-    """Pick lower, value, upper of the published coverage, or nearest to it: (B, C, H, Q) → (B, C, H, 3)."""
-    return quantiles if quantiles.shape[-1] == 3 else quantiles[..., _picked(tuple(stepper.levels), coverage)]
-
-
-@functools.cache
-def _picked(levels: tuple[float, ...], coverage: float) -> list[int]:
-    wanted = ((1 - coverage) / 2, 0.5, (1 + coverage) / 2)
-    return [int(np.abs(np.array(levels) - level).argmin()) for level in wanted]
 
 
 def _estimate(group: Group, estimator: Estimator, samples: Samples) -> list[Event]:
@@ -398,7 +226,7 @@ def _switches(group: Group, work: Work, samples: Samples) -> list[Event]:
         return []
     told[...] = serving
     group.table["pending_offset"][work.rows[changed]] = np.nan
-    skill = 1 - np.exp(_mean(work["log_ratio"][: group.targets]))
+    skill = 1 - np.exp(serve.mean_over_channels(work["log_ratio"][: group.targets]))
     return [
         StreamSwitched(int(samples.order[i]), int(work["stream"][i]), source, float(skill[i]))
         for i, source in zip(changed.tolist(), _names(serving[changed]), strict=True)
@@ -449,57 +277,3 @@ def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F
 
 def _names(source: I64) -> list[Source]:
     return ["model" if s == BLEND else "baseline" for s in source.tolist()]
-
-
-# --- status ---------------------------------------------------------------------------------------------------
-
-
-def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
-    """Tell the status of rows whose status changed."""
-    table, rule = group.table, group.rule
-    learned = np.any(table["scored"][rows, :, : group.targets, 0] >= group.learning_steps, axis=1).all(
-        axis=-1
-    )
-    status = np.empty((len(rows), 3), np.int64)
-    status[:, 0] = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
-    status[:, 1] = DATA.index(DataStatus.OK)
-    status[:, 2] = ALERTS.index("none")
-    # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.
-    if rule.on_gap == "missing":
-        ratio = table["mean_gap_ns"][rows] / rule.period_ns
-        mismatch = ratio > 2.0
-        if rule.aggregate == "last":  # many readings a step are what the other aggregates are for
-            mismatch |= ratio < 0.25
-        mismatch &= table["arrivals"][rows] > 20
-        status[mismatch, 1] = DATA.index(DataStatus.MISMATCH)
-    if table.notes:
-        _tell_of_alerts(group, rows, status)
-    if group.activity and not group.activity.is_on:
-        status[:, 1] = DATA.index(DataStatus.OFF)
-    told = (status != table["status"][rows]).any(axis=1)
-    if np.count_nonzero(told):
-        table["status"][rows] = status
-    return [
-        StreamStatus(
-            order=int(order[i]),
-            stream=int(table["stream"][rows[i]]),
-            phase=PHASES[status[i, 0]],
-            data=DATA[status[i, 1]],
-            alert=ALERTS[status[i, 2]],  # type: ignore[arg-type]  # an index of the tuple above
-        )
-        for i in (told.nonzero()[0].tolist() if changed_only else range(len(rows)))
-    ]
-
-
-def _tell_of_alerts(group: Group, rows: I64, status: I64) -> None:
-    """Put into the statuses (n, 3) of rows what is watched or open."""
-    level = group.table["alert_level"][rows]
-    is_open = level == detect.OPEN
-    status[is_open[..., detect.STUCK].any(axis=1), 1] = DATA.index(DataStatus.STUCK)
-    status[is_open[..., detect.SILENT].any(axis=1), 1] = DATA.index(DataStatus.SILENT)
-    if not group.rule.alerts:
-        return
-    if (enabled := group.settings.enabled) is not None:
-        level = np.where(enabled, level, 0)
-    status[(level == detect.WATCH).any(axis=(1, 2)), 2] = ALERTS.index("watch")
-    status[(level == detect.OPEN).any(axis=(1, 2)), 2] = ALERTS.index("alert")

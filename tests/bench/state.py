@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from edgeseq.bundle import TrustedKeys, read_bundle
-from edgeseq.core import keeping, stepping
+from edgeseq.core import forecasters, keeping
 from edgeseq.core.group import MODEL
 from edgeseq.core.pipeline import State, advance, new_state
 from edgeseq.core.types import I64, Readings
@@ -101,7 +101,7 @@ def our_steps(state: State, batch: int) -> Alternative:
 
     def call() -> Any:
         k = next(turn) % len(chosen)
-        return stepping.run(group, MODEL, chosen[k], which[k], x)
+        return forecasters.run(group, MODEL, chosen[k], which[k], x)
 
     return call
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from edgeseq.core import features, network
 from edgeseq.core.baseline import BaselineStepper
+from edgeseq.core.forecasters import RETRY_STEPS
 from edgeseq.core.network import NetworkSpec
 from edgeseq.core.ops import NumpyOps, Tensor
-from edgeseq.core.stepping import RETRY_STEPS
 from edgeseq.core.types import F32, F64
 from edgeseq.errors import InputError
 from edgeseq_train.seasons import DAY_NS
@@ -71,7 +71,7 @@ def settle(values: F64, names: tuple[str, ...], kept: int | None = None) -> tupl
 
 
 def _settle_stream(values: F64, kept: int) -> F64:
-    """Give anchor and unit (2, C) of a stream (T, C) at the step where `core.stepping` settles them; NaN: never."""
+    """Give anchor and unit (2, C) of a stream (T, C) at the step where `core.forecasters` settles them; NaN: never."""
     counts = np.concatenate([np.zeros((1, values.shape[1]), np.int64), np.isfinite(values).cumsum(axis=0)])
     for start, stop in _stretches(values, kept):
         step = start
