@@ -23,6 +23,8 @@ from edgeseq.core.bridge import bridge_response
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import Message, Outgoing, Tick
 from edgeseq.daemon import Daemon, read_config
+from edgeseq.daemon.changes import reload
+from edgeseq.daemon.life import start
 from edgeseq.desk import RETRY_S
 from edgeseq.requests import Gate, answer
 from tests.support.validate import validate
@@ -70,7 +72,7 @@ class Bench:
         self.daemon.log = self._say
         self.daemon.link.publish = self.sent.extend  # type: ignore[assignment, method-assign]
         self.daemon.link.unacknowledged = list  # type: ignore[method-assign]
-        self.daemon.start()
+        start(self.daemon)
         self.daemon.schedule.stop()
 
     def _say(self, event: str, **_: Any) -> None:
@@ -462,7 +464,7 @@ def test_reload_keeps_what_people_have_said(bench: Bench) -> None:
     bench.ask("snooze", stream="t-a-v", duration="1d")
     text = bench.path.read_text(encoding="utf-8")
     bench.path.write_text(text.replace("max = 9", "max = 8"), encoding="utf-8")
-    bench.daemon.reload()
+    reload(bench.daemon)
     bench.read(5, 50.0)
     assert bench.kinds() == []
     assert bench.last("bridge/alerts")["alerts"][0]["muted"] is True
@@ -472,11 +474,11 @@ def test_reload_keeps_what_people_have_said(bench: Bench) -> None:
     bench.tick()
     assert bench.last("t-b-v/anomaly") == "OFF"
     sent = len(bench.sent)
-    bench.daemon.reload()
+    reload(bench.daemon)
     assert [out.payload for out in bench.sent[sent:] if out.topic.endswith("t-b-v/anomaly")][-1] == b"OFF"
     assert b"ON" not in {out.payload for out in bench.sent[sent:]}
     bench.path.write_text(text.replace("requests = true", "requests = false"), encoding="utf-8")
-    bench.daemon.reload()
+    reload(bench.daemon)
     assert bench.daemon.node.desk is None
     views = bench.daemon.node.render_state.views.values()
     assert [one.alert.muted for view in views for one in view.open.values()] == [False, False]

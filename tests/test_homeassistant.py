@@ -16,7 +16,7 @@ from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import Message, Outgoing
-from edgeseq.daemon import open_discovery
+from edgeseq.daemon.parts import open_discovery
 from edgeseq.errors import ConfigError
 from edgeseq.homeassistant import BIRTHS_EVERY_S, MESSAGES_AT_ONCE, Discovery
 from edgeseq.reporting import intervals_of

@@ -14,6 +14,7 @@ from edgeseq.compose import open_node
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.types import Message, Tick
 from edgeseq.daemon import Daemon, read_config
+from edgeseq.daemon.life import stop
 from edgeseq.disk import Disk
 from edgeseq.errors import StorageError
 
@@ -58,7 +59,7 @@ def assert_adds_up(told: HealthPayload) -> None:
 def test_messages_that_wait_at_the_end_are_applied_and_kept(tmp_path: Path) -> None:
     """A clean stop loses nothing that was read from the network, of QoS 0 either; none is shed."""
     daemon = stopping(tmp_path, Disk())
-    daemon.stop()
+    stop(daemon)
     told = daemon.health()
     assert (told.received, told.applied, told.shed, told.inbox_messages) == (12, 11, 0, 0)
     assert_adds_up(told)
@@ -73,7 +74,7 @@ def test_messages_that_wait_while_the_disk_refuses_are_shed_unless_they_come_aga
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unread ones of QoS 0 count as one reading each, received and shed; those of QoS 1 the broker sends again."""
-    monkeypatch.setattr("edgeseq.daemon.MAX_BATCH", 2)
+    monkeypatch.setattr("edgeseq.daemon.life.MAX_BATCH", 2)
     disk = Full()
     daemon = stopping(tmp_path, disk)
     daemon.group.mode = "strict"
@@ -81,7 +82,7 @@ def test_messages_that_wait_while_the_disk_refuses_are_shed_unless_they_come_aga
     reported: list[HealthPayload] = []
     monkeypatch.setattr(Daemon, "report", lambda self, *, is_last: reported.append(self.health()))
     with pytest.raises(StorageError, match="the journal cannot be written"):
-        daemon.stop()
+        stop(daemon)
     (told,) = reported
     assert told.shed == 4, "the pair that was read and could not be committed, and of four others two"
     assert_adds_up(told)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from edgeseq import daemon, snapshots
+from edgeseq import snapshots
 from edgeseq.adapters.journal import record_of
 from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import Deliveries
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import open_node
 from edgeseq.core.types import Message, Readings, Stop
-from edgeseq.daemon import Daemon, read_config
+from edgeseq.daemon import Daemon, read_config, storing
 from edgeseq.disk import Disk
 from edgeseq.errors import StorageError
 from edgeseq.snapshots import EARLY_BYTES, REPLAY_S, REPLAY_US, EarlySnapshots
@@ -102,25 +102,25 @@ def test_journal_at_its_bound_nothing_is_taken_until_a_snapshot_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
 ) -> None:
     """Below the bound a failed snapshot costs nothing; at the bound the daemon waits, says so, and goes on."""
-    monkeypatch.setattr(daemon, "STORAGE_RETRY_S", (0.0, 0.0))
+    monkeypatch.setattr(storing, "STORAGE_RETRY_S", (0.0, 0.0))
     lines: list[tuple[str, Any]] = []
     disk = NoSnapshots()
     made = running(tmp_path, disk, lines)
     made.take_messages([Deliveries([Message("t", b"1", 10**18, mid=1)], 0)])
     made.commit()
     disk.refusals = 1
-    made.bound_journal()
+    storing.bound_journal(made)
     assert [event for event, _ in lines] == ["stream.created", "snapshot.failed"]
     lines.clear()
     monkeypatch.setattr(type(made.node.store), "journal_bytes", property(lambda _: 2**40))
     disk.refusals = refusals
-    made.bound_journal()
+    storing.bound_journal(made)
     assert [event for event, _ in lines if event != "held"] == ["snapshot.failed"] * refusals + [
         "snapshot.taken"
     ]
     disk.refusals = 100
     made.inbox.put(Stop("SIGTERM"))
-    made.bound_journal()
+    storing.bound_journal(made)
     assert made.metrics.storage_faults == refusals + 2
     made.link.close()
     made.inbox.close()

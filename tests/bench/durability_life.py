@@ -21,6 +21,7 @@ from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.core import keeping
 from edgeseq.core.pipeline import State
 from edgeseq.core.types import Message, Reload
+from edgeseq.daemon import changes, loop, storing
 from edgeseq.errors import StorageError
 from tests.support.faulty_os import FaultyOs
 
@@ -142,9 +143,10 @@ def live(folder: Path, case: Case | None) -> Life:
 def _live(folder: Path, case: Case | None, note: Callable[[str], object]) -> None:
     os.chdir(folder)
     journal.CHUNK_BYTES = SMALL_CHUNK_BYTES
-    daemon.STORAGE_RETRY_S = (0.001, 0.002)
-    vars(daemon)["open_link"] = lambda *_, **__: StubLink(note)
-    vars(daemon)["open_log"] = lambda _: lambda event, **__: note(f"said {event}")
+    storing.STORAGE_RETRY_S = (0.001, 0.002)
+    for module in (loop, changes):
+        vars(module)["open_link"] = lambda *_, **__: StubLink(note)
+    vars(changes)["open_log"] = lambda _: lambda event, **__: note(f"said {event}")
     if case is None:
         running = _daemon(folder, note)
         for number in range(BEFORE):

@@ -21,7 +21,7 @@ class Edit(NamedTuple):
 
 JOURNAL, SNAPSHOT, DISK = "edgeseq.adapters.journal", "edgeseq.adapters.snapshot", "edgeseq.disk"
 STORE, RECOVERY, RESTORE, COMMITS = "edgeseq.store", "edgeseq.recovery", "edgeseq.restore", "edgeseq.commits"
-DAEMON, LINK, OUTBOX = "edgeseq.daemon", "edgeseq.adapters.mqtt.link", "edgeseq.adapters.mqtt.outbox"
+DAEMON, LINK, OUTBOX = "edgeseq.daemon.loop", "edgeseq.adapters.mqtt.link", "edgeseq.adapters.mqtt.outbox"
 PIPELINE, KEEPING = "edgeseq.core.pipeline", "edgeseq.core.keeping"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from edgeseq import compose, daemon, disk, reporting, store
+from edgeseq import compose, disk, reporting, store
 from edgeseq.adapters import journal, mqtt
 from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.schedule import TakeSnapshot
@@ -15,6 +15,7 @@ from edgeseq.core import pipeline
 from edgeseq.core.known import NO_INPUTS
 from edgeseq.core.pipeline import State
 from edgeseq.core.types import Event, Outgoing, Readings, Tick
+from edgeseq.daemon import changes, life, loop, storing
 from edgeseq.linking import link_settings
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.simulator.broker import SimulatedClient
@@ -77,7 +78,10 @@ def seams(world: World) -> Iterator[None]:
     time = {"time": world.clock}
     reach = {"reach": lambda name: world.faults.reach("failpoint", is_after=True)}
     places: list[tuple[Any, dict[str, Any]]] = [
-        (daemon, {**time, **reach, **_of_daemon(world)}),
+        (loop, {**time, **reach, "WAIT_S": LONG_S, **_of_loop(world)}),
+        (changes, {**reach, **_of_changes(world)}),
+        (storing, {**time, "FEED_S": LONG_S}),
+        (life, {"SIGNALS": {}}),
         (compose, {**time, "_open_steppers": _steppers}),
         (compose.Node, {"keep": _keep(world)}),
         (mqtt.link, time),
@@ -98,7 +102,7 @@ def seams(world: World) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def _of_daemon(world: World) -> dict[str, Any]:
+def _link_and_schedule(world: World) -> dict[str, Any]:
     def open_link(node: compose.Node, inbox: Inbox, *, generation: int = 0) -> mqtt.Link:
         world.link = SimulatedLink(link_settings(node), inbox, world, generation)
         return world.link
@@ -107,6 +111,10 @@ def _of_daemon(world: World) -> dict[str, Any]:
         world.schedule = SimulatedSchedule(put, world)
         return world.schedule
 
+    return {"open_link": open_link, "Schedule": schedule}
+
+
+def _of_loop(world: World) -> dict[str, Any]:
     def inbox() -> Inbox:
         world.inbox = Inbox(world.clock.monotonic)
         return world.inbox
@@ -116,16 +124,12 @@ def _of_daemon(world: World) -> dict[str, Any]:
             world.promises.apply(readings)
         return pipeline.advance(state, readings)
 
-    return {
-        "Inbox": inbox,
-        "open_link": open_link,
-        "Schedule": schedule,
-        "SIGNALS": {},
-        "WAIT_S": LONG_S,
-        "advance": advance,
-        "read_config": lambda _: world.reconfigure(),
-        "open_log": lambda _: world.log,
-    }
+    return {**_link_and_schedule(world), "Inbox": inbox, "advance": advance}
+
+
+def _of_changes(world: World) -> dict[str, Any]:
+    replaced = {"read_config": lambda _: world.reconfigure(), "open_log": lambda _: world.log}
+    return {**_link_and_schedule(world), **replaced}
 
 
 def _keep(world: World) -> Callable[[compose.Node, Iterable[Outgoing]], None]:

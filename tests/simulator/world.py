@@ -21,6 +21,7 @@ from edgeseq.adapters.inbox import Inbox
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import Resolved, resolve
 from edgeseq.core.types import Options
+from edgeseq.daemon import life
 from edgeseq.errors import ConfigError, StorageError
 from tests.simulator.broker import Sent, SimulatedBroker
 from tests.simulator.clock import SimulatedTime
@@ -193,9 +194,9 @@ class World:
             self._rotten = ""
         self.had_session = node.had_session
         running = SimulatedDaemon(self, node)
-        running.start()
+        life.start(running)
         running.loop()
-        running.stop()
+        life.stop(running)
 
     def _end_process(self) -> None:
         self.broker.lose_process()

@@ -1,4 +1,4 @@
-"""The daemon: one thread that owns the state, and the loop that moves it.
+"""The loop: one thread that owns the state, and what moves it.
 
     wait ─▶ read all that is there ─▶ accept ─▶ advance ─▶ render ─▶ publish
                                         └─▶ group commit: journal + fdatasync ─▶ PUBACKs, alerts
@@ -10,9 +10,6 @@ edgeseq.commits.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,27 +18,27 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from msgspec import UNSET
 
-from edgeseq import __version__
 from edgeseq.adapters import mqtt
 from edgeseq.adapters.filewatch import FileWatch
 from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.journal import Record
-from edgeseq.adapters.log import Log, OncePerMinute, open_log
+from edgeseq.adapters.log import Log, OncePerMinute
 from edgeseq.adapters.metrics import Metrics
 from edgeseq.adapters.schedule import LookForChanges, ReportHealth, Schedule, TakeSnapshot
 from edgeseq.adapters.sdnotify import Notifier
-from edgeseq.commits import GroupCommit
-from edgeseq.compose import Node, hand_over_desk, is_journaling, look, note, open_node, renew_node
-from edgeseq.config import load_config
-from edgeseq.config.resolve import Resolved, resolve
+from edgeseq.compose import Node, look, note
+from edgeseq.config.resolve import Resolved
 from edgeseq.core.bridge import bridge_event, bridge_response, bridge_state
 from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
 from edgeseq.core.render import announce
 from edgeseq.core.types import Event, Message, Outgoing, Reload, Scrape, Stop, Tick
-from edgeseq.errors import ConfigError, EdgeseqError, InternalError, StorageError
+from edgeseq.daemon.changes import reload, renew
+from edgeseq.daemon.parts import group_commit, open_discovery, open_updates, watched
+from edgeseq.daemon.storing import CaughtUp, bound_journal, write
+from edgeseq.errors import StorageError
 from edgeseq.failpoint import reach
-from edgeseq.linking import link_settings, open_link, tell_fault
+from edgeseq.linking import open_link, tell_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
@@ -50,8 +47,6 @@ from edgeseq.telling import Telling
 
 if TYPE_CHECKING:
     from edgeseq.core.exposition import Figures
-    from edgeseq.homeassistant import Discovery
-    from edgeseq.updates import Updates
 
 MAX_BATCH = 512
 """Messages taken at once; more would only make the first of them wait longer."""
@@ -63,15 +58,8 @@ LONGEST_STALL_S = 10.0
 CLOCK_STEP_NS = 10 * 10**9
 """Less is slewing, or a machine that slept for a moment."""
 
-STORAGE_RETRY_S = (1.0, 30.0)
 RETAIN_HEALTH_EVERY = 10
 """Reports of health; the broker writes what is retained to its disk."""
-
-SIGNALS = {signal.SIGTERM: Stop("SIGTERM"), signal.SIGINT: Stop("SIGINT"), signal.SIGHUP: Reload()}
-
-
-class CaughtUp(msgspec.Struct, frozen=True):
-    """What had gathered while the disk refused has been taken; silence is counted anew from here."""
 
 
 class Daemon:
@@ -109,7 +97,7 @@ class Daemon:
             if self.group.wait_s(time.monotonic()) == 0.0:
                 self.commit()
             if self.early.is_due(self.node.store, time.monotonic()):
-                self.bound_journal()
+                bound_journal(self)
             if items := self.inbox.take(MAX_BATCH):
                 self.take(items)
 
@@ -296,6 +284,10 @@ class Daemon:
             self.send(*alerts)
             reach("alerts.published")
 
+    def write(self, records: Sequence[Record]) -> None:
+        """Write to the journal, however long the disk refuses. Raises StorageError only when told to stop meanwhile."""
+        write(self, records)
+
     def commit_if_strict(self) -> None:
         """Commit before anything is told, where that was asked for."""
         if self.group.mode == "strict":
@@ -305,39 +297,6 @@ class Daemon:
         """Commit what waits, if anything does."""
         if self.group.has_records:
             self.commit()
-
-    def write(self, records: Sequence[Record]) -> None:
-        """Write to the journal. While the disk refuses, wait and try again: nothing is acknowledged until it works.
-
-        Raises StorageError only when told to stop meanwhile.
-        """
-        store = self.node.store
-        if store is None:
-            return
-        delay_s, longest_s = STORAGE_RETRY_S
-        while True:
-            try:
-                store.commit(records)
-                break
-            except StorageError as fault:
-                self.metrics.storage_faults += 1
-                if self.stop_reason is not None or self.inbox.has(Stop):
-                    raise
-                self.log("storage.failed", error=str(fault), retry_s=delay_s)
-                self.notifier.status(f"waiting for the disk: {fault.found}")
-                self.hold(delay_s)
-                delay_s = min(2 * delay_s, longest_s)
-        if delay_s > STORAGE_RETRY_S[0]:
-            self.log("storage.recovered")
-            self.notifier.status(self.status())
-            self.inbox.put(CaughtUp())
-
-    def hold(self, duration_s: float) -> None:
-        """Keep the connection alive for a while without taking anything; waiting is progress, too."""
-        end_s = time.monotonic() + duration_s
-        while (rest_s := end_s - time.monotonic()) > 0 and not self.inbox.has(Stop):
-            self.link.wait(min(rest_s, WAIT_S))
-            self.notifier.watchdog()
 
     def take_snapshot(self) -> bool:
         """Keep the whole state; where the disk refuses, the journal goes on."""
@@ -355,220 +314,17 @@ class Daemon:
         self.log("snapshot.taken")
         return True
 
-    def bound_journal(self) -> None:
-        """Take a snapshot early. Where none can be taken the journal grows to its bound; then nothing more is taken."""
-        delay_s, longest_s = STORAGE_RETRY_S
-        most_bytes = self.node.resolved.config.journal.max_bytes
-        while not self.take_snapshot() and self.node.store and self.node.store.journal_bytes > most_bytes:
-            if self.inbox.has(Stop):
-                return
-            self.notifier.status("waiting for the disk: the journal is full, and no snapshot can be taken")
-            self.hold(delay_s)
-            delay_s = min(2 * delay_s, longest_s)
-        self.notifier.status(self.status())
-
     def status(self) -> str:
         """Put it in a line for systemctl status."""
         return f"{self.node.state.registry.streams} streams of {len(self.node.resolved.rules)} rules"
 
-    # --- beginning, changing, ending
-
-    def start(self) -> None:
-        """Be ready: bundles are verified and the state is restored; the broker may come when it likes."""
-        for number, item in SIGNALS.items():
-            signal.signal(number, lambda *_, item=item: self.inbox.put(item))
-        note(self.node)
-        self.send(*self.node.backlog, *look(self.node))
-        self.node.backlog = []
-        self.schedule.start()
-        self.log(
-            "daemon.ready", streams=self.node.state.registry.streams, rules=len(self.node.resolved.rules)
-        )
-        self.notifier.ready(self.status())
+    # --- changing
 
     def look(self, asked: Reload | LookForChanges) -> None:
         """Reload where somebody says so, or a file has changed."""
         if isinstance(asked, Reload) or self.files.is_changed():
-            self.reload()
-
-    def reload(self) -> None:
-        """Take a new configuration and new bundles into force, or keep what is if anything about them is wrong."""
-        self.notifier.reloading()
-        self.commit_all()
-        try:
-            resolved = with_updates(read_config(self.path), self.log)
-            _require_same_place(self.node.resolved, resolved)
-            node = renew_node(self.node, resolved, self.log)
-            self.telling.follow(resolved)
-            link = self.link
-            if link_settings(node) != link.settings:
-                link = open_link(node, self.inbox, generation=link.generation)
-            node.keep(self.link.unacknowledged())
-        except EdgeseqError as fault:
-            with contextlib.suppress(ConfigError):  # somebody else has taken the address meanwhile
-                self.telling.follow(self.node.resolved)
-            self.log("config.rejected", path=str(self.path), error=str(fault))
-        else:
-            self.change_to(node, link)
-            self.log("config.reloaded", path=str(self.path), rules=len(resolved.rules))
-        self.notifier.ready(self.status())
+            reload(self)
 
     def renew(self, resolved: Resolved, settle: Callable[[], None]) -> bool:
         """Let other bundles serve: the state is kept for them, then `settle` makes it count. False where that fails."""
-        self.commit_all()
-        try:
-            node = renew_node(self.node, resolved, self.log)
-            node.keep(self.link.unacknowledged())
-            reach("update.renewed")
-            settle()
-        except EdgeseqError as fault:
-            self.log("update.refused", reason=str(fault))
-            return False
-        self.change_to(node, self.link)
-        return True
-
-    def change_to(self, node: Node, link: mqtt.Link) -> None:
-        """Put a new configuration into force."""
-        if link is not self.link:
-            waiting = self.link.hand_over()
-            self.link.close(timeout_s=0.0)
-            self.link = link
-            self.send(*waiting)
-        hand_over_desk(self.node, node)
-        old, self.node, self.group = self.node.resolved, node, group_commit(node.resolved)
-        self.updates = open_updates(self, self.updates)
-        self.discovery = open_discovery(node)
-        self.files = FileWatch(watched(self.path, node.resolved))
-        self.log = open_log(node.resolved.config.log.level)
-        if node.resolved.snapshot_every_s != old.snapshot_every_s:
-            self.schedule.stop()
-            self.schedule = Schedule(self.inbox.put, snapshot_every_s=node.resolved.snapshot_every_s)
-            self.schedule.start()
-        self.send(*look(node), info(node), *announce(node.context, node.render_state))
-
-    def finish(self) -> None:
-        """Take the messages that still wait: of QoS 0 nobody would send them again. Raises StorageError."""
-        while items := self.inbox.take(MAX_BATCH):
-            if isinstance(items[0], mqtt.Deliveries | mqtt.Connected):
-                self.take(items)
-        self.commit_all()
-
-    def shed(self) -> None:
-        """Count what was read and cannot be applied, and what waits unread and nobody will send again (QoS 0)."""
-        self.node.state.counts.shed += self.node.state.counts.pending
-        while items := self.inbox.take(MAX_BATCH):
-            runs = [item.messages for item in items if isinstance(item, mqtt.Deliveries)]
-            lost = sum(not message.mid for messages in runs for message in messages)
-            self.node.state.counts.received += lost
-            self.node.state.counts.shed += lost
-
-    def stop(self) -> None:
-        """Take what waits, tell everybody, keep the state, and go.
-
-        Raises StorageError where the disk takes no more, or the state could not be kept at all.
-        """
-        self.notifier.stopping()
-        self.schedule.stop()
-        self.telling.close()
-        try:
-            self.finish()
-        except StorageError:
-            self.shed()
-            self.report(is_last=True)
-            raise
-        self.report(is_last=True)
-        self.link.close([bridge_state(self.node.context.root, "stopped")])
-        self.node.is_at_rest = True
-        is_kept = self.take_snapshot() or is_journaling(self.node.resolved)
-        if self.node.desk:
-            self.node.desk.close(self.node.state, self.node.now_ns())
-        if self.node.store:
-            self.node.store.close()
-        if not is_kept:
-            raise StorageError("the state could not be kept", where=str(self.node.resolved.state_dir))
-        self.log("daemon.stopped", reason=self.stop_reason)
-
-
-def run(path: Path) -> None:
-    """Run the daemon until it is told to stop.
-
-    Raises:
-        OperatorError: a human must change something.
-        StorageError: told to stop while the disk refuses; nothing that was acknowledged is lost.
-        InternalError: a bug.
-    """
-    resolved = read_config(path)
-    log = open_log(resolved.config.log.level)
-    log("daemon.started", version=__version__, config=str(path), state_dir=str(resolved.state_dir))
-    node = open_node(with_updates(resolved, log), state_dir=resolved.state_dir, log=log)
-    daemon = Daemon(path, node, log, Notifier(os.environ.get("NOTIFY_SOCKET")))
-    try:
-        daemon.start()
-        daemon.loop()
-        daemon.stop()
-    except EdgeseqError:
-        raise
-    except Exception as fault:
-        log("daemon.failed", exc_info=fault)
-        raise InternalError("the daemon failed", found=f"{type(fault).__name__}: {fault}") from fault
-
-
-def read_config(path: Path) -> Resolved:
-    """Read and resolve the configuration file. Raises ConfigError."""
-    return resolve(load_config(path), path.parent, name=path.name)
-
-
-def open_discovery(node: Node) -> Discovery | None:
-    """Begin to tell Home Assistant of the streams, or to take away what it was told of them before."""
-    if not (node.resolved.config.homeassistant.discovery or node.announced):
-        return None
-    from edgeseq.homeassistant import Discovery  # of no use to others
-
-    return Discovery(node)
-
-
-def open_updates(daemon: Daemon, before: Updates | None = None) -> Updates | None:
-    """Take bundles over the air, where the configuration lets them; goes on with what is being received."""
-    if not daemon.node.resolved.config.node.updates:
-        return None
-    from edgeseq.updates import Updates  # of no use to others
-
-    return Updates(daemon, before)
-
-
-def with_updates(resolved: Resolved, log: Log) -> Resolved:
-    """Let bundles that came over the air serve, where the configuration lets them."""
-    if not resolved.config.node.updates:
-        return resolved
-    from edgeseq.updates.slots import overlaid
-
-    return overlaid(resolved, log)
-
-
-def watched(path: Path, resolved: Resolved) -> list[Path]:
-    """List the files whose replacement asks for a reload: the configured bundles too, where others stand in."""
-    return [path, *dict.fromkeys([*resolved.configured.values(), *resolved.bundles.values()])]
-
-
-def group_commit(resolved: Resolved) -> GroupCommit:
-    """Begin with nothing to be committed."""
-    settings = resolved.config.journal
-    return GroupCommit(settings.durability, resolved.commit_every_s, resolved.config.mqtt.inflight)
-
-
-def _require_same_place(old: Resolved, new: Resolved) -> None:
-    """Refuse by a reload what would leave topics or files of the old configuration behind."""
-    pairs = {
-        "node.name": (old.config.node.name, new.config.node.name),
-        "node.state_dir": (str(old.state_dir), str(new.state_dir)),
-        "mqtt.topic_prefix": (old.config.mqtt.topic_prefix, new.config.mqtt.topic_prefix),
-    }
-    for where, (present, wished) in pairs.items():
-        if present != wished:
-            raise ConfigError(
-                "this can only be changed by a restart",
-                where=where,
-                found=wished,
-                wanted=present,
-                do="restart edgeseq",
-            )
+        return renew(self, resolved, settle)
