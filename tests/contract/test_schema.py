@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import tomllib
 
 import msgspec
@@ -27,10 +29,9 @@ FORECAST = one_forecast(
 
 STRUCTS = [
     struct
-    for struct in vars(payloads).values()
-    if isinstance(struct, type)
-    and issubclass(struct, msgspec.Struct)
-    and struct.__module__ == payloads.__name__
+    for found in pkgutil.iter_modules(payloads.__path__, f"{payloads.__name__}.")
+    for struct in vars(importlib.import_module(found.name)).values()
+    if isinstance(struct, type) and issubclass(struct, msgspec.Struct) and struct.__module__ == found.name
 ]
 
 
