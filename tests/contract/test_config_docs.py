@@ -22,7 +22,7 @@ TABLES = [
     for struct in vars(config).values()
     if isinstance(struct, type)
     and issubclass(struct, msgspec.Struct)
-    and struct.__module__ == config.__name__
+    and struct.__module__.startswith(f"{config.__name__}.")
     if msgspec.structs.fields(struct)
 ]
 KEYS = [(table, field.name) for table in TABLES for field in msgspec.structs.fields(table)]
