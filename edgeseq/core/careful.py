@@ -9,7 +9,8 @@ from typing import Any
 from edgeseq.core.activity import meaning
 from edgeseq.core.known_items import read_known
 from edgeseq.core.parsing import Fault, parse_document, parse_number, parse_plain_number
-from edgeseq.core.registry import ABSENT, Part, Registry, Target, find, place_of
+from edgeseq.core.registry import Registry, place_of
+from edgeseq.core.routes import ABSENT, Part, Target, find
 from edgeseq.core.rows import NOTHING, Row, admit, event_time, identity, is_good
 from edgeseq.core.types import Message, Options, Reason, StreamRule
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from edgeseq.core.instants import parse_instant
 from edgeseq.core.parsing import Fault, parse_json, parse_number, type_name
-from edgeseq.core.registry import ABSENT, KnownPart, Registry, place_of
+from edgeseq.core.registry import Registry, place_of
+from edgeseq.core.routes import ABSENT, KnownPart
 from edgeseq.core.rows import NOTHING, Row, field_of
 from edgeseq.core.types import KnownSource, Message, Reason
 

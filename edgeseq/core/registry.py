@@ -10,13 +10,10 @@ tells whether a rule's machine is on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import msgspec
 
-from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.listeners import (
     MAX_NAMES,
     NOBODY,
@@ -24,12 +21,12 @@ from edgeseq.core.listeners import (
     Listener,
     audience_of,
     is_of_use,
-    is_wanted,
     memories_of,
 )
 from edgeseq.core.room import doors, rules_for
+from edgeseq.core.routes import KnownPart, Part, Source, Target, Usual, compile_route, source_of, target_of
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
-from edgeseq.core.types import I64, Heard, KnownSource, StreamInfo, StreamRule
+from edgeseq.core.types import I64, Heard, StreamInfo, StreamRule
 
 CHANNEL_BITS = 15
 """Channels are numbers of 16 bits with a sign."""
@@ -37,64 +34,12 @@ CHANNEL_BITS = 15
 MAX_ROUTES = 4096
 """Compiled topics kept at a time beside one for each stream; a flood of others costs time, not memory."""
 
-ABSENT: Any = object()
-"""What a JSON path yields that leads nowhere (null is a value)."""
-
 
 HIDDEN = "~known/"
 """How ids of hidden streams begin; slugs of others cannot."""
 
 SWITCH = "~active"
 """Field of the hidden stream that tells whether a rule's machine is on."""
-
-Source = tuple[str, str, str | None]
-"""Rule key, topic, field: where a stream comes from. A rule of channels has one stream, whatever the topic."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where one value of a message goes: a channel of a stream, which may not exist yet."""
-
-    source: Source
-    field: str | None
-    """JSON path, or None where the payload is the number itself."""
-    keys: tuple[str, ...]
-    """The path, split."""
-    channel: int
-    unit: str | None = None
-    """What a decoder knows of it."""
-
-    @property
-    def topic(self) -> str:
-        """Name the topic that the stream is of; empty where several make one."""
-        return self.source[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one rule wants of a topic, either all as plain numbers or all as JSON fields."""
-
-    rule: StreamRule
-    is_plain: bool
-    targets: tuple[Target, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownPart:
-    """What one rule wants of a topic for one of its known covariates."""
-
-    rule: StreamRule
-    name: str
-    source: KnownSource
-
-
-class Usual(NamedTuple):
-    """What a topic's messages usually are: of one rule, and of streams that exist."""
-
-    rule: StreamRule
-    is_plain: bool
-    targets: tuple[tuple[str | None, int | None, bool], ...]
-    """Field, place (None: no stream yet), whether the field may be a path."""
 
 
 class Registry:
@@ -166,7 +111,7 @@ class Registry:
             return index
         self.streams_of[info.rule] += 1
         self.topics.add(info.topic)
-        self._sources[_source(self.rules[info.rule], info.topic, info.field)] = index
+        self._sources[source_of(self.rules[info.rule], info.topic, info.field)] = index
         rule = self.rules[info.rule]
         for channel, name in enumerate(rule.channel_names if rule.conversions else ()):
             if name in rule.conversions:
@@ -237,7 +182,7 @@ class Registry:
             return ()
         route = self._routes.get(topic)
         if route is None:
-            route = self._compile(topic)
+            route = compile_route(self.rules.values(), topic)
             if len(self._routes) >= self._max_routes + len(self.infos):
                 del self._routes[next(iter(self._routes))]
             self._routes[topic] = route
@@ -250,7 +195,11 @@ class Registry:
         found = audience_of(self.rules.values(), self.memories, topic)
         if found.is_any:
             found = found._replace(
-                has_others=bool(self._compile(topic) or self.known_parts(topic) or self.switches(topic))
+                has_others=bool(
+                    compile_route(self.rules.values(), topic)
+                    or self.known_parts(topic)
+                    or self.switches(topic)
+                )
             )
             if len(self.audiences) >= self._max_routes + len(self.infos):
                 gone = self.audiences.pop(next(iter(self.audiences)))
@@ -276,7 +225,7 @@ class Registry:
 
     def target(self, rule: StreamRule, topic: str, field: str | None, unit: str | None) -> Target:
         """Prepare a stream of a decoder's quantity."""
-        return Target(_source(rule, topic, field), field, (), 0, unit)
+        return Target(source_of(rule, topic, field), field, (), 0, unit)
 
     def learn_usual(self, topic: str) -> None:
         """Keep how a topic's messages are usually read, once there is a stream; what asks for more care has none."""
@@ -300,31 +249,6 @@ class Registry:
                 del self.usual[next(iter(self.usual))]
             del self._routes[topic]  # asked for no more, while its messages are as usual
         self.usual[topic] = Usual(part.rule, part.is_plain, targets)
-
-    def _compile(self, topic: str) -> tuple[Part, ...]:
-        """Match a topic against all rules. Of several rules for the same field, the first one takes it."""
-        if len(topic) > MAX_TOPIC_CHARS:
-            return ()
-        parts = []
-        taken: set[str | None] = set()
-        decoded: list[StreamRule] = []
-        for rule in self.rules.values():
-            if any(is_match(excluded, topic) for excluded in rule.exclude):
-                continue
-            wanted = _wanted(rule, topic)
-            if rule.decoder is not None:
-                decoded += [rule] if wanted else []
-                continue
-            wanted = [pair for pair in wanted if not _is_decoded(decoded, pair[0])]
-            if not rule.channels:
-                wanted = [(field, channel) for field, channel in wanted if field not in taken]
-                taken.update(field for field, _ in wanted)
-            for is_plain in (True, False):
-                chosen = [(field, channel) for field, channel in wanted if (field is None) is is_plain]
-                if chosen:
-                    targets = (_target(rule, topic, field, channel) for field, channel in chosen)
-                    parts.append(Part(rule, is_plain, tuple(targets)))
-        return tuple(parts)
 
     def _is_served(self, info: StreamInfo) -> bool:
         """Tell whether there is a rule for a stream, in which its channels have the numbers that they had."""
@@ -365,7 +289,7 @@ def nameable(rules: Sequence[StreamRule]) -> dict[str, list[StreamInfo]]:
     registry = Registry(rules)
     for rule in rules:
         if rule.channels:
-            registry.create(rule, _target(rule, "", None, 0), "", 0)
+            registry.create(rule, target_of(rule, "", None, 0), "", 0)
         for topic in rule.topics:
             if has_wildcard(topic):
                 continue
@@ -373,41 +297,3 @@ def nameable(rules: Sequence[StreamRule]) -> dict[str, list[StreamInfo]]:
             for target in targets:
                 registry.create(rule, target, topic, 0)
     return {rule.key: [info for info in registry.infos if info.rule == rule.key] for rule in rules}
-
-
-def find(document: Mapping[str, Any], path: str, keys: Sequence[str]) -> Any:
-    """Follow a JSON path; a key that itself contains dots (pm2.5) goes first. ABSENT where it leads nowhere."""
-    value = document.get(path, ABSENT)
-    if value is not ABSENT or len(keys) == 1:
-        return value
-    value = document
-    for key in keys:
-        if not isinstance(value, dict) or key not in value:
-            return ABSENT
-        value = value[key]
-    return value
-
-
-def _target(rule: StreamRule, topic: str, field: str | None, channel: int) -> Target:
-    """Prepare the look-up of one field."""
-    return Target(_source(rule, topic, field), field, tuple((field or "").split(".")), channel)
-
-
-def _source(rule: StreamRule, topic: str, field: str | None) -> Source:
-    """Identify the stream that a rule makes of a topic and field."""
-    return (rule.key, "", None) if rule.channels else (rule.key, topic, field)
-
-
-def _is_decoded(decoded: Sequence[StreamRule], field: str | None) -> bool:
-    """Tell whether a rule with a decoder takes a JSON path before others do."""
-    return field is not None and any(is_wanted(rule, FAMILIES[rule.decoder or ""], field) for rule in decoded)
-
-
-def _wanted(rule: StreamRule, topic: str) -> list[tuple[str | None, int]]:
-    """List field and channel of all that a rule wants of a topic."""
-    if rule.channels:
-        sources = enumerate(rule.channels.values())
-        return [(source.field, channel) for channel, source in sources if is_match(source.topic, topic)]
-    if not any(is_match(topic_filter, topic) for topic_filter in rule.topics):
-        return []
-    return [(field, 0) for field in rule.fields] or [(None, 0)]

@@ -9,7 +9,8 @@ from typing import Any
 from edgeseq.core.identity import Identity, name_seed, packet_seed
 from edgeseq.core.instants import format_instant, parse_instant
 from edgeseq.core.parsing import Fault, type_name
-from edgeseq.core.registry import ABSENT, Registry, Target, find
+from edgeseq.core.registry import Registry
+from edgeseq.core.routes import ABSENT, Target, find
 from edgeseq.core.topics import MAX_TOPIC_CHARS
 from edgeseq.core.types import Message, Options, Reason, Rejection, StreamRule
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from edgeseq.core.instants import parse_instant
-from edgeseq.core.registry import ABSENT, Usual
+from edgeseq.core.routes import ABSENT, Usual
 from edgeseq.core.rows import BY_TIME, FUTURE_TOLERANCE_NS, Row, field_of, identity
 from edgeseq.core.types import Message, Options
 
