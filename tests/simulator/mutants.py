@@ -22,7 +22,7 @@ class Edit(NamedTuple):
 JOURNAL, SNAPSHOT, DISK = "edgeseq.adapters.journal", "edgeseq.adapters.snapshot", "edgeseq.disk"
 STORE, RECOVERY, RESTORE, COMMITS = "edgeseq.store", "edgeseq.recovery", "edgeseq.restore", "edgeseq.commits"
 DAEMON, LINK, OUTBOX = "edgeseq.daemon.loop", "edgeseq.adapters.mqtt.link", "edgeseq.adapters.mqtt.outbox"
-PIPELINE, KEEPING = "edgeseq.core.pipeline", "edgeseq.core.keeping"
+PIPELINE, INTAKE, KEEPING = "edgeseq.core.pipeline", "edgeseq.core.intake", "edgeseq.core.keeping"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
     # --- journal
@@ -193,17 +193,17 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     # --- identities
     "duplicates not recognised": (
         Edit(
-            PIPELINE,
+            INTAKE,
             "return Batch(readings.take(~duplicate) if duplicate.any() else readings",
             "return Batch(readings",
         ),
     ),
     "identities not in the commit": (
-        Edit(PIPELINE, "    _remember_new(state, readings)\n    return advance", "    return advance"),
+        Edit(PIPELINE, "    remember_new(state, readings)\n    return advance", "    return advance"),
     ),
     "packet ids of all sessions alike": (
         Edit(
-            PIPELINE,
+            INTAKE,
             "decode(state.registry, state.options, messages, state.session)",
             "decode(state.registry, state.options, messages)",
         ),
