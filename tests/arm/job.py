@@ -18,8 +18,10 @@ import numpy as np
 
 from edgeseq.bundle import WEIGHTS, TrustedKeys, read_bundle
 from edgeseq.bundle.archive import load_arrays
+from edgeseq.bundle.manifest import Signature
 from edgeseq.core.instants import format_instant
 from edgeseq.core.network import spec_from_manifest
+from tests.arm.roll import on_grid
 from tests.bench.quantize_series import drawn
 
 HOUR_NS = 3600 * 10**9
@@ -108,8 +110,21 @@ def _bare(folder: Path, x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) ->
     samples = bare_cell.representative(spec, weights, x, SAMPLES, np.random.default_rng(0))
     model = quantization.bare_variants(spec, weights, samples)["int16x8"]
     (folder / "int16x8.tflite").write_bytes(model)
-    (folder / "int16x8.json").write_bytes(msgspec.json.encode(quantization.bare_signature(model, spec)))
-    np.save(folder / "features.npy", np.stack([view.features for view in bare_cell.views(spec, weights, x)]))
+    signature = quantization.bare_signature(model, spec)
+    (folder / "int16x8.json").write_bytes(msgspec.json.encode(signature))
+    grid = _grid(model, signature)
+    np.save(folder / "grid.npy", grid)
+    features = np.stack([view.features for view in bare_cell.views(spec, weights, x)])
+    np.save(folder / "features.npy", on_grid(features, grid[0]))
+
+
+def _grid(model: bytes, signature: Signature) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Read the scales of the integers that the model turns x and its states into."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(model_content=model).get_tensor_details()
+    scales = {detail["name"]: detail["quantization"][0] for detail in details}
+    return np.array([scales[f"{name}_int16"] for name in signature.inputs.values()])
 
 
 if __name__ == "__main__":

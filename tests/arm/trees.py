@@ -5,6 +5,7 @@ They are unpacked, not booted: what is tried there is what the package's files c
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,18 @@ MACHINES = {"arm64": "aarch64", "armhf": "armv7l"}
 BASE = ("python3.11", "libsqlite3-0", "libstdc++6", "coreutils", "dash", "libc-bin")
 PACKAGES = {"arm64": BASE, "armhf": (*BASE, "python3-numpy", "python3-cffi-backend", "python3.11-dev", "gcc")}
 """What a tree holds. For armhf numpy, cffi and msgspec have no wheels: Debian has two, msgspec is compiled."""
-ENTER = 'for n in proc sys dev; do mkdir -p "$0/$n"; mount --rbind "/$n" "$0/$n"; done; exec chroot "$0" "$@"'
-"""In mounts of its own, which end with it: without /sys tflite-runtime, which looks for its CPU there, dies."""
+ENTER = (
+    'for n in proc sys dev; do mkdir -p "$0/$n"; mount --rbind "/$n" "$0/$n"; done; '
+    'mount --bind "$0/opt/cpuinfo" "$0/proc/cpuinfo"; exec chroot "$0" "$@"'
+)
+"""In mounts of its own, which end with it."""
+CORES = os.cpu_count() or 1
+CPU = {
+    "arm64": "Features\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\nCPU architecture: 8\n",
+    "armhf": "Features\t: half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm crc32\n"
+    "CPU implementer\t: 0x41\nCPU architecture: 7\n",
+}
+"""What /proc/cpuinfo tells on a Raspberry Pi 4. The runtimes choose their kernels by it, and die of the host's."""
 TEST_TOOLS = (
     "hypothesis",
     "iniconfig",
@@ -48,6 +59,12 @@ class Tree:
         subprocess.run(
             ["tar", "--extract", "--file", str(archive), "--directory", str(self.root)], check=True
         )
+        told = [
+            f"processor\t: {core}\n{CPU[architecture]}CPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n"
+            for core in range(CORES)
+        ]
+        self.inside("/opt").mkdir(exist_ok=True)
+        self.inside("/opt/cpuinfo").write_text("\n".join(told), encoding="utf-8")
 
     def run(self, *command: str, path: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a program in it; `path` is where Python looks for modules first."""

@@ -7,6 +7,7 @@ only the cell is stepped. Nothing here knows TensorFlow: either runtime's enviro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,11 @@ def open_cell(runtime: str, model: bytes, signature: Signature, spec: NetworkSpe
     Raises:
         ValueError, RuntimeError: the runtime refuses the model.
     """
-    interpreter = make_interpreter(runtime, model)
+    return bind_cell(make_interpreter(runtime, model), signature, spec, batch)
+
+
+def bind_cell(interpreter: Any, signature: Signature, spec: NetworkSpec, batch: int) -> Advance:
+    """Bind an interpreter that has a bare model at one batch size; raises as `open_cell`."""
     inputs = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
     outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
     arguments = [inputs[name] for name in signature.inputs.values()]
