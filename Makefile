@@ -127,7 +127,7 @@ test-arm: .venv/.installed .venv-tflite/.installed .venv-package/.installed ## t
 	@test "$$(id -u)" -eq 0 || { echo "chroot into a foreign tree needs root: sudo make test-arm" >&2; exit 2; }
 	@.ci/need "mmdebstrap=command -v mmdebstrap" "arch-test=command -v arch-test" "dpkg-dev=command -v dpkg-deb" \
 		"binfmt-support=command -v update-binfmts" "qemu-user-static=command -v qemu-aarch64-static"
-	.venv-package/bin/python deploy/package/build.py --architecture arm64 --output build/arm/deb
+	.venv-package/bin/python deploy/package/build.py --architecture arm64 --output build/arm/deb --compression none
 	$(PYTEST) -o python_files='arm_*.py' -o timeout=2400 -rP tests/arm$(if $(ONLY),/$(ONLY).py)
 
 powercut: .venv/.installed deb ## cut the power of a device in QEMU again and again (needs root): make powercut [CUTS=10] [DURABILITY=none]

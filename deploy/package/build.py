@@ -46,11 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", choices=sorted(PLATFORMS), default="amd64")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "deb")
+    parser.add_argument("--compression", choices=("xz", "none"), default="xz", help="none: for tests, in a minute less")
     chosen = parser.parse_args()
-    print(build(chosen.architecture, chosen.output))
+    print(build(chosen.architecture, chosen.output, chosen.compression))
 
 
-def build(architecture: str, output: Path) -> Path:
+def build(architecture: str, output: Path, compression: str) -> Path:
     """Stage all files and pack them → the package's path."""
     version = importlib.metadata.version("edgeseq")
     stage = output / "stage" / architecture
@@ -65,7 +66,8 @@ def build(architecture: str, output: Path) -> Path:
     settle(stage)
     package = output / f"edgeseq_{version}_{architecture}.deb"
     # Several threads would cut the archive by their number.
-    run("dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build", str(stage), str(package))
+    packing = ("--root-owner-group", f"-Z{compression}", "--threads-max=1")
+    run("dpkg-deb", *packing, "--build", str(stage), str(package))
     return package
 
 
