@@ -108,6 +108,11 @@ def run(series: Sequence[Series], execute: Any, folder: Path, killer: Killer) ->
     return outcome, 60 * (len(times) - 1) / (times[-1] - times[0])
 
 
+def minutes(killer: Killer) -> float:
+    """Give how long a run took, its workers' start included."""
+    return round((killer.times[-1] - killer.times[0]) / 60, 2)
+
+
 class Follower(Killer):
     """Follows a run and kills nobody."""
 
@@ -124,22 +129,28 @@ def test_a_worker_that_is_killed_changes_no_bundle(
     killer = Killer()
     there, rate = run(series, cluster, tmp_path / "cluster", killer)
     alone, alone_rate = run(series[:ALONE], Processes(1), tmp_path / "here", Follower())
-    here, _ = run(series, Processes(WORKERS), tmp_path / "here", Follower())
+    follower = Follower()
+    here, _ = run(series, Processes(WORKERS), tmp_path / "here", follower)
 
     assert len(killer.killed) == 1
     assert len(there.entries) == SERIES
     assert there.entries == here.entries
     assert here.kept == len(alone.entries) == ALONE
     assert (there.kept, there.faults, here.faults) == (0, {}, {})
-    tell(killer.killed, rate, alone_rate)
+    same = sum(there.entries[name].sha256 == here.entries[name].sha256 for name in there.entries)
+    tell(
+        {
+            "series": SERIES, "workers": WORKERS, "killed": len(killer.killed), "same_digests": same,
+            "cluster_minutes": minutes(killer), "processes_minutes": minutes(follower),
+            "processes_series": SERIES - ALONE,
+            "cluster_models_a_minute": round(rate, 2), "one_process_models_a_minute": round(alone_rate, 2),
+            "ratio": round(rate / alone_rate, 2),
+        }
+    )  # fmt: skip
 
 
-def tell(killed: list[int], rate: float, alone: float) -> None:
+def tell(told: dict[str, float]) -> None:
     """Write the figures."""
-    told = {
-        "series": SERIES, "workers": WORKERS, "killed": len(killed), "cluster_models_a_minute": round(rate, 2),
-        "one_process_models_a_minute": round(alone, 2), "ratio": round(rate / alone, 2),
-    }  # fmt: skip
     BENCH.parent.mkdir(parents=True, exist_ok=True)
     BENCH.write_text(json.dumps(told, indent=1), encoding="utf-8")
     print(json.dumps(told))

@@ -121,7 +121,7 @@ def _rolled(stepper: NetworkStepper, x: F32) -> tuple[F32, F32, F32]:
 
 
 def test_bundle_carries_what_the_recipe_names_and_the_choice_is_among_them() -> None:
-    """With two variants in the recipe, file, manifest and default are of these; the table measures all."""
+    """With two variants in the recipe, file, manifest and default are of these; the table has float32 beside them."""
     recipe = msgspec.structs.replace(
         conftest.small_recipe(steps=2),
         quantization=QuantizationRecipe(variants=("float16", "dynamic"), loss_percent=0.0, difference=1e-9),
@@ -135,9 +135,8 @@ def test_bundle_carries_what_the_recipe_names_and_the_choice_is_among_them() -> 
     rungs = {rung["name"]: rung for rung in manifest.training["ladder"]}
     assert manifest.default_variant == min(rungs, key=lambda name: rungs[name]["difference"])
     assert any(line.startswith(f"the default is {manifest.default_variant}: MASE") for line in told)
-    assert {"model float32", "model float16", "model int8_weights", "model dynamic"} <= {
-        row["forecaster"] for row in manifest.training["table"]
-    }
+    measured = [row["forecaster"] for row in manifest.training["table"] if "loss" in row]
+    assert measured == ["model float32", "model float16", "model dynamic"]
 
 
 @pytest.mark.parametrize(

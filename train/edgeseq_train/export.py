@@ -8,8 +8,8 @@ the names. No variables: states go in and out.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, get_args
 
 import tensorflow as tf
 
@@ -19,8 +19,10 @@ from edgeseq.core.network import NetworkSpec
 from edgeseq.core.ops import Advance, State, Tensor
 from edgeseq.core.types import F32
 from edgeseq.errors import InternalError
+from edgeseq_train.recipe import VariantName
 from edgeseq_train.tf_ops import TensorFlowOps
 
+VARIANTS: tuple[str, ...] = get_args(VariantName)
 SIGNATURE_KEYS = {"step": "step", "replay": "steps", "advance": "step_state"}
 LEARNED = "learned"
 """Scope of the products whose weights are quantized: layers and head. The highway's are not: the errors of its hundreds
@@ -175,15 +177,26 @@ def _convert(folder: str, prepare: Callable[[Any], None]) -> bytes:
     return bytes(converter.convert())
 
 
-def variants(spec: NetworkSpec, weights: Mapping[str, F32]) -> dict[str, bytes]:
-    """Make all variants, by name."""
+def variants(
+    spec: NetworkSpec, weights: Mapping[str, F32], wanted: Collection[str] = VARIANTS
+) -> dict[str, bytes]:
+    """Make float32, which all others are measured against, and the wanted ones, by name.
+
+    Each conversion takes longer than a short training: what nobody wants is not made.
+    """
+    models = {}
     with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
         save(spec, weights, folder)
-        exact, half = float32(folder), float16(folder)
-    with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
-        save(spec, weights, folder, hide_exact=True)
-        ranged = dynamic(folder)
-    return {"float32": exact, "float16": half, "int8_weights": int8_weights(exact), "dynamic": ranged}
+        models["float32"] = float32(folder)
+        if "float16" in wanted:
+            models["float16"] = float16(folder)
+    if "int8_weights" in wanted:
+        models["int8_weights"] = int8_weights(models["float32"])
+    if "dynamic" in wanted:
+        with tempfile.TemporaryDirectory(prefix="edgeseq-") as folder:
+            save(spec, weights, folder, hide_exact=True)
+            models["dynamic"] = dynamic(folder)
+    return models
 
 
 def signatures(model: bytes, spec: NetworkSpec) -> dict[str, Signature]:

@@ -76,7 +76,7 @@ def produce(
     spec = fitted.spec
     # Converter, quantizer and the first interpreter chat, each in its own way; what they say is told if they fail.
     with hushed(lambda _: True):
-        models = export.variants(spec, fitted.weights)
+        models = export.variants(spec, fitted.weights, recipe.quantization.variants)
         runtime_fault("litert")
     say(f"exported {', '.join(f'{k} {len(m) / 1000:.0f} kB' for k, m in models.items())}")
     split = split_rows(len(recording.values), recipe.split)
