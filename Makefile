@@ -136,7 +136,7 @@ powercut: .venv/.installed deb ## cut the power of a device in QEMU again and ag
 		"qemu-system-x86=command -v qemu-system-x86_64"
 	$(BIN)/python -m tests.powercut.run --cuts $(or $(CUTS),10) --durability $(or $(DURABILITY),batched)
 
-reproducible: .venv-package/.installed ## build package and wheel twice, in two places: the same digests?
+reproducible: .venv-package/.installed ## build package and wheel twice, in two places: the same digests? The wheel in an empty environment?
 	deploy/package/twice
 
 deb: .venv-package/.installed ## build the Debian package in build/deb/: make deb [ARCHITECTURE=arm64]
