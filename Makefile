@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: bench-alerts deb reproducible test-arm powercut test-cluster test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean contract
+.PHONY: bench-alerts deb reproducible test-arm powercut test-cluster test-container test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean contract
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,12 @@ powercut: .venv/.installed deb ## cut the power of a device in QEMU again and ag
 
 reproducible: .venv-package/.installed ## build package and wheel twice, in two places: the same digests? The wheel in an empty environment?
 	deploy/package/twice
+
+test-container: wheel ## build the container and run it beside a broker (podman; needs root): make test-container [BASE=python:3.11-slim]
+	@test "$$(id -u)" -eq 0 || { echo "a container with the host's network needs root: sudo make test-container" >&2; exit 2; }
+	@.ci/need "podman=command -v podman" "runc=command -v runc" "mmdebstrap=command -v mmdebstrap" "mosquitto=command -v mosquitto" \
+		"mosquitto-clients=command -v mosquitto_sub"
+	tests/container/run $(BASE)
 
 deb: .venv-package/.installed ## build the Debian package in build/deb/: make deb [ARCHITECTURE=arm64]
 	@.ci/need "dpkg-dev=command -v dpkg-deb"
