@@ -112,7 +112,7 @@ def test_promoted_model_that_becomes_worse_is_taken_back(
         ({"expires_s": 1_700_000_000}, "expired"),
         ({"sequence": 4}, "not above 5"),
         ({"sequence": 4, "replaces": 3}, "replaces sequence 3"),
-        ({"sequence": 6, "bundle": "barn.edgeseq"}, "barn.edgeseq"),
+        ({"sequence": 6, "bundle": "barn.edgeseq"}, "configured: house.edgeseq"),
     ],
 )
 def test_wrong_target_freeze_and_rollback_are_refused(

@@ -63,6 +63,7 @@ __all__ = [
     "pack_bundle",
     "parse_bundle",
     "read_bundle",
+    "signer_of",
     "write_bundle",
 ]
 
@@ -245,6 +246,12 @@ def parse_bundle(
     check_manifest(manifest, files, where)
     signed_by = identity.hex() if any(identity) else None
     return Bundle(manifest, MappingProxyType(files), signed_by, path, digest)
+
+
+def signer_of(data: bytes, path: Path) -> bytes | None:
+    """Name the key that a bundle says it was signed by, unverified; None: it is not signed. Raises BundleError."""
+    identity = _check_header(data, str(path))
+    return identity if any(identity) else None
 
 
 def _read_file(path: Path) -> bytes:

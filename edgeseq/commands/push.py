@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import queue
 import time
@@ -14,7 +15,7 @@ import click
 import msgspec
 import paho.mqtt.client as mqtt
 
-from edgeseq.bundle import TrustedKeys, parse_bundle
+from edgeseq.bundle import TrustedKeys, parse_bundle, signer_of
 from edgeseq.bundle.keys import load_signing_key
 from edgeseq.bundle.release import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, Release, sign_release
 from edgeseq.core.durations import parse_duration
@@ -74,8 +75,17 @@ def _release(node: str, bundle: Path, data: bytes, options: dict[str, Any]) -> R
         raise InputError(
             "no such chunks", where="--chunk-bytes", found=str(options["chunk_bytes"]), wanted=wanted
         )
-    own = load_signing_key(options["key"], create=False).public_key()
-    manifest = parse_bundle(data, bundle, TrustedKeys.of(own), allow_unsigned=True).manifest
+    target = options["target"] or node
+    if not fnmatch.fnmatchcase(node, target):
+        raise InputError(
+            "the release would not be for this node",
+            where="--target",
+            found=target,
+            wanted=f"a pattern of {node}",
+        )
+    manifest = parse_bundle(
+        data, bundle, _own_key(data, bundle, options["key"]), allow_unsigned=True
+    ).manifest
     lasting_ns = parse_duration(options["expires"])
     if lasting_ns is None:
         raise InputError(
@@ -83,7 +93,7 @@ def _release(node: str, bundle: Path, data: bytes, options: dict[str, Any]) -> R
         )
     now_s = int(time.time())
     return Release(
-        node=options["target"] or node,
+        node=target,
         bundle=options["replaced"] or bundle.name,
         label=manifest.label,
         digest=hashlib.sha256(data).hexdigest(),
@@ -93,6 +103,23 @@ def _release(node: str, bundle: Path, data: bytes, options: dict[str, Any]) -> R
         expires_s=now_s + lasting_ns // 10**9,
         replaces=options["rollback_from"],
     )
+
+
+def _own_key(data: bytes, bundle: Path, path: Path | None) -> TrustedKeys:
+    """Give the key that is to sign the release.
+
+    Raises:
+        InputError: another one has signed the bundle.
+    """
+    own = TrustedKeys.of(load_signing_key(path, create=False).public_key())
+    signer = signer_of(data, bundle)
+    if signer is None or signer in own.keys:
+        return own
+    raise InputError(
+        "the bundle was signed by another key than the release would be", where=str(bundle),
+        found=f"key {signer.hex()}", wanted=f"the own key {' or '.join(key.hex() for key in own.keys)}",
+        do="give the key that signed it (--key), or train it with your own",
+    )  # fmt: skip
 
 
 def _write(folder: Path, stem: str, data: bytes, signed: bytes) -> None:
@@ -119,7 +146,7 @@ def send(
     try:
         client.publish(f"{above}/release", signed, qos=1, retain=True)
         heard_s = time.monotonic()
-        most_lacking = release.chunks
+        most_lacking, said = release.chunks, ""
         while True:
             state = _state(inbox, digest, most_lacking)
             if state is None:
@@ -129,12 +156,19 @@ def send(
                 continue
             heard_s = time.monotonic()
             if state.state in ENDS:
-                raise InputError("the node refuses", where=above, found=state.reason, do="see its log")
+                raise InputError(
+                    "the node refuses" if state.state == "refused" else "the node has taken it back",
+                    where=above, found=state.reason,
+                    do="what served there before still does; docs/updates.md says what is refused, and why",
+                )  # fmt: skip
             if state.state == "receiving":
                 yield f"{state.chunks - state.lacking} of {state.chunks} chunks"
                 most_lacking = state.lacking - _send_chunks(client, above, data, release, state)
                 continue
-            yield state.state + (f": {state.reason}" if state.reason else "")
+            line = state.state + (f": {state.reason}" if state.reason else "")
+            if line != said:
+                yield line
+            said = line
             if not is_waiting or state.state in ("promoted", "settled"):
                 return
     finally:
@@ -169,7 +203,8 @@ def _be_patient(heard_s: float, above: str, *, is_waiting: bool) -> None:
         where=above,
         found=f"nothing for {PATIENCE_S:.0f} s",
         wanted="a running node with [node] updates = true",
-        do="check its name; the release stays at the broker, and pushing again goes on where this ended",
+        do=f"check its name, and that the broker's access list lets you write {above}/#;"
+        " the release stays at the broker, and pushing again goes on where this ended",
     )
 
 

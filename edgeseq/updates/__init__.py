@@ -177,7 +177,8 @@ class Updates:
         """Say why a release must not be installed here, before its signature is checked; None: it may."""
         node = self.host.node
         if (key := self._key_of(release)) is None:
-            return f"no bundle of the name {release.bundle} is configured here, or several are"
+            present = ", ".join(sorted({Path(key).name for key in self.configured})) or "none"
+            return f"no bundle {release.bundle} is configured here, or several are; configured: {present}"
         slot = self.index.slots.get(key)
         present = Present(node.resolved.config.node.name, self._now_s(), slot.highest if slot else 0)
         return refusal(release, present)

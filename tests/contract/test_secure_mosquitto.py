@@ -20,10 +20,12 @@ from edgeseq.doctor.broker import check_broker
 from tests.support.broker import free_port, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-USERS = ("zigbee2mqtt", "edgeseq", "operator", "dashboard")
+USERS = ("zigbee2mqtt", "edgeseq", "operator", "workstation", "dashboard")
 PORTS = ("1883", "8883", "8884")
 ROOT = "edgeseq/cellar"
 INPUT, REQUEST, RESULT = "zigbee2mqtt/stove", f"{ROOT}/bridge/request/health", f"{ROOT}/stove/forecast"
+UPDATE = f"{ROOT}/bridge/update/release"
+TOPICS = (INPUT, REQUEST, UPDATE, RESULT)
 
 
 class Secured:
@@ -165,27 +167,29 @@ def test_certificate_of_another_authority_is_refused(secured: Secured, tmp_path:
 
 MAY_WRITE = {
     "zigbee2mqtt": {INPUT},
-    "edgeseq": {REQUEST, RESULT},
+    "edgeseq": {REQUEST, UPDATE, RESULT},
     "operator": {REQUEST},
+    "workstation": {UPDATE},
     "dashboard": set[str](),
 }
 MAY_READ = {
     "zigbee2mqtt": set[str](),
-    "edgeseq": {INPUT, REQUEST, RESULT},
-    "operator": {REQUEST, RESULT},
-    "dashboard": {REQUEST, RESULT},
+    "edgeseq": {INPUT, REQUEST, UPDATE, RESULT},
+    "operator": {REQUEST, UPDATE, RESULT},
+    "workstation": {REQUEST, UPDATE, RESULT},
+    "dashboard": {REQUEST, UPDATE, RESULT},
 }
 
 
 @pytest.mark.parametrize("port", ["1883", "8884"])
 def test_access_list_lets_each_user_do_its_part_and_no_more(secured: Secured, port: str) -> None:
-    """What each may publish and read of an input, a request and a result; a certificate counts as its name."""
+    """What each may publish and read, of an input, a request, an update and a result; a certificate is its name."""
     guests = {user: secured.client(user, port=port) for user in USERS}
     try:
         for guest in guests.values():
-            guest.listen(INPUT, REQUEST, RESULT)
+            guest.listen(*TOPICS)
         for user, guest in guests.items():
-            for topic in (INPUT, REQUEST, RESULT):
+            for topic in TOPICS:
                 guest.say(topic)
             wanted = {reader: MAY_READ[reader] & MAY_WRITE[user] for reader in USERS}
             wait_until(lambda wanted=wanted: _heard(guests) >= _pairs(wanted), f"what {user} published")  # type: ignore[misc]
