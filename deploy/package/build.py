@@ -46,7 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", choices=sorted(PLATFORMS), default="amd64")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "deb")
-    parser.add_argument("--compression", choices=("xz", "none"), default="xz", help="none: for tests, in a minute less")
+    parser.add_argument(
+        "--compression", choices=("xz", "none"), default="xz", help="none: for tests, in a minute less"
+    )
     chosen = parser.parse_args()
     print(build(chosen.architecture, chosen.output, chosen.compression))
 
