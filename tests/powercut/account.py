@@ -21,13 +21,16 @@ _SENT = re.compile(r"Sending PUBLISH to edgeseq-n \(d0, q1, r\d, m(\d+), '(room/
 _ACKNOWLEDGED = re.compile(r"Received PUBACK from edgeseq-n \(Mid: (\d+)")
 STREAMS = 50
 TOPICS = tuple(f"room/{n}" for n in range(STREAMS))
+WAITING = 2000
+"""Readings that wait for the device at most: an emulated one takes fewer than come, and a broker keeps only so many."""
 
 
 class Publisher(threading.Thread):
-    """Rooms that report each second with QoS 1, whether the device runs or not."""
+    """Rooms that report each second with QoS 1, whether the device runs or not; when too many wait, they do, too."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, acknowledged: Acknowledged) -> None:
         super().__init__(daemon=True)
+        self._acknowledged = acknowledged
         self.readings: dict[str, list[Message]] = {topic: [] for topic in TOPICS}
         self._peer = Peer(port)
         self._ended = threading.Event()
@@ -35,8 +38,11 @@ class Publisher(threading.Thread):
     def run(self) -> None:
         """Publish until told to end."""
         rng, begin_ns = random.Random(1), time.time_ns() // 10**9 * 10**9
-        step = 0
-        while not self._ended.wait(max(0.0, begin_ns / 1e9 + step - time.time())):
+        step, next_s = 0, time.time()
+        while not self._ended.wait(max(0.0, next_s - time.time())):
+            next_s = max(next_s + 1, time.time())
+            if step * STREAMS - len(self._acknowledged.readings) > WAITING:
+                continue
             for n, topic in enumerate(TOPICS):
                 value = round(20 + math.sin(step / 40 + n) + rng.gauss(0, 0.1), 3)
                 at_ns = begin_ns + step * 10**9
