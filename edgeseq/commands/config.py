@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from edgeseq.commands.config_option import config_option
 from edgeseq.commands.overview import facts, overview
 from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
@@ -19,15 +20,6 @@ from edgeseq.config.sample import SAMPLE, effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
 from edgeseq.store import check_folder
 
-_FILE = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("edgeseq.toml"),
-    show_default=True,
-    help="The configuration file.",
-)
-
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -37,7 +29,7 @@ def config() -> None:
 
 
 @config.command()
-@_FILE
+@config_option
 @_JSON
 def check(path: Path, *, as_json: bool) -> None:
     """Check the configuration, its bundles (signature, contents, fit to the streams) and the state folder.
@@ -54,7 +46,7 @@ def check(path: Path, *, as_json: bool) -> None:
 
 
 @config.command()
-@_FILE
+@config_option
 @click.option("--defaults", is_flag=True, help="Print a sample with every key explained instead.")
 @_JSON
 def show(path: Path, *, defaults: bool, as_json: bool) -> None:

@@ -7,18 +7,12 @@ from pathlib import Path
 import click
 import msgspec
 
+from edgeseq.commands.config_option import config_option
 from edgeseq.errors import EXIT_FAILED_CHECK, EXIT_OK
 
 
 @click.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("edgeseq.toml"),
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one finding a line.")
 def doctor(path: Path, *, as_json: bool) -> int:
     """Check broker, clock, disk, permissions, bundles and streams, and say what to change.

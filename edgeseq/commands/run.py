@@ -6,16 +6,11 @@ from pathlib import Path
 
 import click
 
+from edgeseq.commands.config_option import config_option
+
 
 @click.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("edgeseq.toml"),
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 def run(path: Path) -> None:
     """Forecast what the broker's sensors will say, until told to stop.
 

@@ -10,20 +10,14 @@ from pathlib import Path
 
 import click
 
+from edgeseq.commands.config_option import config_option
 from edgeseq.errors import InputError
 
 FOLDER = "edgeseq-support"
 
 
 @click.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("edgeseq.toml"),
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 @click.option(
     "--log",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

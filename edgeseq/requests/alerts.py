@@ -31,6 +31,7 @@ from edgeseq.core.told import Acknowledgement
 from edgeseq.core.types import AlertKind
 from edgeseq.desk import MOST_ASKED, Desk
 from edgeseq.errors import StorageError
+from edgeseq.wishes import Purpose
 
 MAX_PAGE, MAX_PAGE_WITH_READINGS = 50, 10
 """Events in one response: some 40 KB either way."""
@@ -174,10 +175,7 @@ def _snooze(node: Node, desk: Desk, asked: SnoozeRequest, now_ns: int, send: Sen
         kind=asked.kind,
         not_before_ns=now_ns,
     )
-    _check(node, desk, window, now_ns)
-    number = desk.wish("snooze", window, asked.by)
-    send(*look(node))
-    return {"number": number, "muting": _muting(desk, now_ns)}
+    return _wish(node, desk, "snooze", window, asked.by, now_ns, send)
 
 
 def _until_ns(asked: SnoozeRequest, now_ns: int) -> int:
@@ -216,8 +214,15 @@ def _maintain(node: Node, desk: Desk, asked: MaintenanceRequest, now_ns: int, se
         time_zone=asked.time_zone,
         not_before_ns=now_ns,
     )
+    return _wish(node, desk, "maintenance", window, asked.by, now_ns, send)
+
+
+def _wish(
+    node: Node, desk: Desk, purpose: Purpose, window: Window, by: str | None, now_ns: int, send: Send
+) -> dict[str, Any]:
+    """Keep a wish, and tell at once what it mutes."""
     _check(node, desk, window, now_ns)
-    number = desk.wish("maintenance", window, asked.by)
+    number = desk.wish(purpose, window, by)
     send(*look(node))
     return {"number": number, "muting": _muting(desk, now_ns)}
 
