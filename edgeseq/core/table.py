@@ -200,7 +200,7 @@ class Work:
         self.rows: Index = np.zeros(size, dtype=np.intp)
         self._floats = np.empty((table.words.shape[1], size + _PADDING))[:, :size]
         self._integers = self._floats.view(np.int64)
-        self._views: dict[str, NDArray[Any]] = {}
+        self._views: dict[str | tuple[str, ...], NDArray[Any]] = {}
 
     def take(self, rows: Index) -> None:
         """Copy the words of different rows, as many as it has."""
@@ -218,6 +218,16 @@ class Work:
             block = self._floats if is_float else self._integers
             view = block[words].reshape(*shape, len(self.rows)) if shape else block[words.start]
             self._views[name] = view
+        return view
+
+    def together(self, names: tuple[str, ...]) -> NDArray[Any]:
+        """Give columns of one shape and dtype that were declared one after the other, as one view (k, …, n)."""
+        view = self._views.get(names)
+        if view is None:
+            first, last = self.table.places[names[0]], self.table.places[names[-1]]
+            block = self._floats if first.is_float else self._integers
+            shape = len(names), *first.shape, len(self.rows)
+            view = self._views[names] = block[first.words.start : last.words.stop].reshape(shape)
         return view
 
     def put(self) -> None:

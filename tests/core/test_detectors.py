@@ -67,9 +67,9 @@ def play(table: Table, rows: I64, values: F64, first: int = 0) -> Iterator[dict[
         )
         work = table.gather(rows)
         work["run_samples"][...] += observed
-        said = detectors.scores(table, work, closed)
+        scores, said = detectors.scores(table, work, closed)
         work.put()
-        yield {kind: scores.score for kind, scores in said.items()}
+        yield dict(zip(said, scores, strict=True))
 
 
 def scored(values: F64) -> dict[int, F64]:
@@ -241,15 +241,16 @@ def test_wild_numbers_break_nothing() -> None:
 
 def test_record_is_stretched_while_young_and_held_back() -> None:
     """What is found enters a record only after HELD readings, and then as twice the threshold at most."""
-    table = Table(stuck.columns(1) | record.columns("x", 1))
+    records = (record.Record("x"),)
+    table = Table(stuck.columns(1) | record.columns(1, records))
     table.add_row()
-    ratios = []
+    ratios, least = [], np.zeros((1, 1, 1))
     for t in range(900):
         work = table.gather(np.array([0]))
         work["run_samples"][...] += 1
-        found = np.array([[1.0 if t < 300 else 10.0]])
-        learning = work["run_samples"] <= 300
-        ratios.append(float(record.judge(work, "x", found, 4 * HOUR_NS, learning, 0.0)[0, 0]))
+        found = np.array([[[1.0 if t < 300 else 10.0]]])
+        learning = work["run_samples"][None] <= 300
+        ratios.append(record.judge(work, found, 4 * HOUR_NS, learning, least, records).item())
         work.put()
     assert ratios[0] == MOST_SCORE
     assert ratios[1] == pytest.approx(1 / float(record.stretch(np.array(1 / 3))), rel=0.01)
@@ -307,7 +308,8 @@ def test_map_remembers_where_it_was_after_its_range_has_grown() -> None:
     def step(x: float) -> float:
         work = table.gather(np.array([0]))
         work["run_samples"][...] += 1
-        found = novelty_map.distance(table, work, np.array([[x]]), np.ones((1, 1), dtype=np.bool_))
+        seen, place = np.ones((1, 1), dtype=np.bool_), np.zeros((1, 1), dtype=np.intp)
+        found, _ = novelty_map.distance(table, work, np.array([[x]]), seen, place)
         work.put()
         return float(found[0, 0])
 

@@ -23,14 +23,18 @@ A file of this package with these functions, and one line in `detectors.DETECTOR
         Its state for each stream, C channels. Names begin with the detector's. At most some 40 bytes a channel:
         float32 or int32 where they do (such stand apart, `table[name][work.rows]`; what has 8 bytes is in the batch:
         `work[name]`, (…, n)).
-    score(table, work, closed) -> Scores
+    score(table, work, step) -> Scores
         Called once for each closed step of n different rows, in the order of the steps, missing steps included (value
-        NaN). Reads `closed` (kinds.Closed: value, observed, band and forecasts of this step, made before it), first
-        scores (C, n): 1 is the threshold of an alert, NaN is not judged (learning, missing); then learns. It may also
-        say what it has observed and expected (kinds.Scores), which becomes the alert's evidence.
+        NaN). Reads `step` (step.Step: value, observed, band and forecasts of this step, made before it; and what
+        detectors share), first scores (C, n): 1 is the threshold of an alert, NaN is not judged (learning, missing);
+        then learns. It may also say what it has observed and expected (kinds.Scores), which becomes the alert's
+        evidence.
         Rows are independent: a row's scores and state come from its own numbers only, whatever the batch, and sums
         over channels are made one after the other. No provisional copy is needed: a closed step is final. In rules
         that take late readings the state is copied and stepped again; that, snapshots and restarts need nothing.
+    measure(table, work, step)
+        Optional, for a statistic that has its threshold from a record of the stream's own (`record.RECORDS`): writes it
+        to `step.found`, before any detector scores. All are judged at once, and `step.ratio` is what that gave.
     accept(table, work, i, channel)
         Optional: take the present of row `work.rows[i]` as the new normal. What has 8 bytes is written by `work[name]`.
 

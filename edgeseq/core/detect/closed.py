@@ -9,7 +9,7 @@ from edgeseq.core.detect.kinds import KINDS, Closed, Evidence, Scores
 from edgeseq.core.detect.life import Moment, Verdict
 from edgeseq.core.detect.samples import CLEAR_BELOW, deviates
 from edgeseq.core.table import Table, Work
-from edgeseq.core.types import F64, I64, AlertEvent
+from edgeseq.core.types import F64, I64, AlertEvent, Bool
 
 WATCH_FROM = 0.9
 """Score from which a detector's kind is watched."""
@@ -17,15 +17,16 @@ WATCH_FROM = 0.9
 
 def judge(table: Table, work: Work, closed: Closed) -> list[AlertEvent]:
     """Let the detectors score a closed step, and their alerts live on."""
-    said, samples = detectors.scores(table, work, closed), closed.samples
-    near_from = WATCH_FROM / closed.settings.sensitivity
-    near = [scored.score >= near_from for scored in said.values()]
-    at = life.concerned(table, work.rows, near).nonzero()[0]
+    scores, said = detectors.scores(table, work, closed)
+    samples = closed.samples
+    near: Bool = scores >= WATCH_FROM / closed.settings.sensitivity
+    at = life.concerned(table, work.rows, [near.reshape(-1, len(work))]).nonzero()[0]
     if len(at) == 0:
         return []
 
     def show(i: int, channel: int, kind: int) -> Evidence:
-        return _evidence(closed, said[kind], int(at[i]), channel)
+        score = float(scores[list(said).index(kind), channel, at[i]])
+        return _evidence(closed, said[kind], score, int(at[i]), channel)
 
     def accept(i: int, channel: int, kind: int) -> None:
         detectors.accept(table, work, int(at[i]), channel, kind)
@@ -33,7 +34,7 @@ def judge(table: Table, work: Work, closed: Closed) -> list[AlertEvent]:
     events = life.turn(
         table,
         work.rows[at],
-        _verdict(closed, said, at),
+        _verdict(closed, scores, said, at),
         Moment(samples.order[at], samples.step[at], samples.time_ns[at]),
         closed.settings,
         show,
@@ -44,17 +45,17 @@ def judge(table: Table, work: Work, closed: Closed) -> list[AlertEvent]:
     return events
 
 
-def _verdict(closed: Closed, said: dict[int, Scores], at: I64) -> Verdict:
-    """Say what is bad, unusual and good by the scores of the rows at `at`."""
+def _verdict(closed: Closed, scores: F64, said: dict[int, Scores], at: I64) -> Verdict:
+    """Say what is bad, unusual and good by the scores (D, C, n) of the rows at `at`."""
     shape = (len(at), len(closed.samples.value), len(KINDS))
     bad, good, judged, near = (np.zeros(shape, dtype=np.bool_) for _ in range(4))
-    for kind, scored in said.items():
+    for score, (kind, own) in zip(scores, said.items(), strict=True):
         if not closed.settings.is_on(kind):
             continue
-        observed = closed.samples.value if scored.observed is None else scored.observed
-        expected = closed.band.expected if scored.expected is None else scored.expected
+        observed = closed.samples.value if own.observed is None else own.observed
+        expected = closed.band.expected if own.expected is None else own.expected
         counts = deviates(observed[:, at], expected[:, at], closed.settings)
-        score_now = np.where(counts, 1.0, 0.0) * scored.score[:, at] * closed.settings.sensitivity
+        score_now = np.where(counts, 1.0, 0.0) * score[:, at] * closed.settings.sensitivity
         judged[..., kind] = np.isfinite(score_now).T
         bad[..., kind] = (score_now >= 1.0).T
         near[..., kind] = ((score_now >= WATCH_FROM) & (score_now < 1.0)).T
@@ -62,7 +63,7 @@ def _verdict(closed: Closed, said: dict[int, Scores], at: I64) -> Verdict:
     return Verdict(bad, good, judged, near)
 
 
-def _evidence(closed: Closed, said: Scores, i: int, channel: int) -> Evidence:
+def _evidence(closed: Closed, said: Scores, score: float, i: int, channel: int) -> Evidence:
     """Show what a detector saw of row i, in its own words or the band's."""
     band = closed.band
 
@@ -75,7 +76,7 @@ def _evidence(closed: Closed, said: Scores, i: int, channel: int) -> Evidence:
         lower=shown(said.lower, band.lower),
         upper=shown(said.upper, band.upper),
         is_model=float(band.is_model[i]),
-        score=float(said.score[channel, i]),
+        score=score,
         channels=0.0 if said.channels is None else float(said.channels[channel, i]),
         **{
             name: float(steps[channel, i])

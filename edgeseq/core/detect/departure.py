@@ -9,13 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgeseq.core.detect import record
-from edgeseq.core.detect.kinds import Closed
+from edgeseq.core.detect.step import BIN_NS, BINS, Step
 from edgeseq.core.table import Column, Table, Work
-from edgeseq.core.types import F64, I64, Bool
-
-BIN_NS = 2 * 3600 * 10**9
-BINS = 12
-"""Two hours: an hourly stream has two readings of each a day, and twelve bins cost 144 bytes."""
+from edgeseq.core.types import F64, Bool
 
 PROFILE_DAYS = 10.0
 """Memory of the profile: a working week and both weekends beside it."""
@@ -42,8 +38,6 @@ def columns(channels: int) -> dict[str, Column]:
         "departure": Column(c, init=np.nan),
         "departure_mean": Column(c),
         "departure_jump": Column(c),
-        **record.columns("departure_mean", channels),
-        **record.columns("departure_change", channels),
     }
 
 
@@ -51,39 +45,40 @@ PASSING = ("departure", "departure_mean", "departure_jump")
 """Columns that a gap longer than the history makes worthless."""
 
 
-def follow(table: Table, work: Work, closed: Closed) -> None:
+def follow(table: Table, work: Work, step: Step) -> None:
     """Measure the departure of a closed step by the profile as it was before, then let it learn."""
-    value, seen = closed.samples.value, closed.samples.observed
-    at = (work.rows, slice(None), bins(closed.samples.time_ns))
-    mean, count = table["departure_profile"][at].T, table["departure_count"][at].T
-    average, kept = work["departure_mean"], work["departure_mean_record"]
-    most = np.where(kept > 0, MOST * kept, np.inf)
-    departure = np.where(count > 0, value - mean, 0.0)
-    departure[~seen] = np.nan
-    moved = np.clip(departure - average, -most, most)
-    slow = closed.period_ns / (PROFILE_DAYS * BIN_NS)
-    rate = np.where(seen, np.maximum(min(slow, 1.0), 1 / (count + 1)), 0.0)
-    learned = np.where(count > 0, mean + rate * (average + moved), value)
-    table["departure_profile"][at] = np.where(seen, learned, mean).T
-    table["departure_count"][at] = (count + seen).T
-    _jump(work, departure, closed)
+    at = step.bin
+    profile, counts = table["departure_profile"].reshape(-1), table["departure_count"].reshape(-1)
+    mean, count, value, seen = profile.take(at), counts.take(at), step.value, step.samples.observed
+    average, departure = work["departure_mean"], value - mean
+    if unknown := count.size - np.count_nonzero(count):
+        departure[count == 0] = 0.0
+    if not step.all_seen:
+        departure[~seen] = np.nan
+    most = record.several(MOST, work["departure_mean_record"])
+    moved = record.bounded(departure - average, most)
+    slow = step.period_ns / (PROFILE_DAYS * BIN_NS)
+    learned = mean + np.maximum(min(slow, 1.0), 1 / (count + 1)) * (average + moved)
+    if unknown:
+        np.copyto(learned, value, where=count == 0)
+    if not step.all_seen:
+        np.copyto(learned, mean, where=~seen)
+    profile[at] = learned
+    counts[at] = count + seen
+    _jump(work, departure, step)
     np.copyto(average, average + MEAN_RATE * moved, where=seen)
 
 
-def bins(time_ns: I64) -> I64:
-    """Tell the part of the day of times (n,)."""
-    return time_ns // BIN_NS % BINS
-
-
-def _jump(work: Work, departure: F64, closed: Closed) -> None:
+def _jump(work: Work, departure: F64, step: Step) -> None:
     """Remember the greatest change from one reading to the next that is more than this stream's noise."""
-    before, jump = work["departure"], work["departure_jump"]
-    change = np.abs(departure - before)
+    before, jump, change = work["departure"], work["departure_jump"], step.found[record.CHANGE]
+    np.abs(departure - before, out=change)
+    jump *= JUMP_MEMORY
     # A young record is not stretched here: nothing alarms by it alone.
     is_jump = change > record.MARGIN * work["departure_change_record"]
-    learning = work["run_samples"] <= closed.learning_steps
-    record.judge(work, "departure_change", change, closed.period_ns, learning, 0.0)
-    jump[...] = np.maximum(np.where(is_jump & ~learning, change, 0.0), JUMP_MEMORY * jump)
+    is_jump &= ~step.learning[record.CHANGE]
+    if np.count_nonzero(is_jump):
+        np.maximum(jump, change, out=jump, where=is_jump)
     before[...] = departure
 
 

@@ -6,7 +6,6 @@ The package's docstring says what a detector is and how it is called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from edgeseq.core.detect import (
     limit_ahead,
     novelty,
     profile,
+    record,
     relation,
     spike,
     variance,
@@ -33,7 +33,9 @@ from edgeseq.core.detect.kinds import (
     Closed,
     Scores,
 )
+from edgeseq.core.detect.step import Step, describe
 from edgeseq.core.table import Column, Table, Work
+from edgeseq.core.types import F64
 
 
 class Detector(NamedTuple):
@@ -43,31 +45,40 @@ class Detector(NamedTuple):
     """Index into KINDS."""
     columns: Callable[[int], dict[str, Column]]
     """Declares the state of a stream of so many channels; names are the detector's own, such as drift_mean."""
-    score: Callable[[Table, Work, Closed], Scores]
+    score: Callable[[Table, Work, Step], Scores]
     """Scores the closed step of n rows, then learns from it."""
     worthless: tuple[str, ...] = ()
     """Columns that a gap longer than the history makes worthless: set back to their initial values then."""
     accept: Callable[[Table, Work, int, int], None] | None = None
     """Takes the present of row `work.rows[i]` (i, the third argument) and a channel as the new normal: an alert of this
     kind was open for as long as a new stream learns. None where `score` sees to that."""
+    measure: Callable[[Table, Work, Step], None] | None = None
+    """Writes to `step.found` what is divided by a record, before any detector scores."""
 
 
 DETECTORS: list[Detector] = [
-    Detector(LEVEL_SHIFT, level_shift.columns, level_shift.score, level_shift.PASSING, departure.accept),
+    Detector(
+        LEVEL_SHIFT,
+        level_shift.columns,
+        level_shift.score,
+        level_shift.PASSING,
+        departure.accept,
+        level_shift.measure,
+    ),
     Detector(DRIFT, drift.columns, drift.score, (), departure.accept),
-    Detector(VARIANCE_CHANGE, variance.columns, variance.score, variance.PASSING),
-    Detector(BROKEN_PROFILE, profile.columns, profile.score),
+    Detector(VARIANCE_CHANGE, variance.columns, variance.score, variance.PASSING, measure=variance.measure),
+    Detector(BROKEN_PROFILE, profile.columns, profile.score, measure=profile.measure),
     Detector(BROKEN_RELATION, relation.columns, relation.score, (), relation.accept),
     Detector(NOVELTY, novelty.columns, novelty.score),
     Detector(LIMIT_AHEAD, limit_ahead.columns, limit_ahead.score),
 ]
-"""In the order in which they are asked; a line each. Columns are set back by the third part after a long gap."""
+"""In the order in which they are asked."""
 
 
 def columns(channels: int) -> dict[str, Column]:
     """Declare the state of all detectors."""
     own = {name: column for one in DETECTORS for name, column in one.columns(channels).items()}
-    return own | spike.columns(channels)
+    return own | record.columns(channels) | spike.columns(channels)
 
 
 def worthless() -> tuple[str, ...]:
@@ -75,30 +86,32 @@ def worthless() -> tuple[str, ...]:
     return tuple(name for one in DETECTORS for name in one.worthless)
 
 
-MOST = 1e30
-"""No sensor measures more: the square of such a number is finite in float64, and the number itself in float32."""
+def scores(table: Table, work: Work, closed: Closed) -> tuple[F64, dict[int, Scores]]:
+    """Ask all detectors → scores (D, C, n), finite only for observed targets; by kind, what they say."""
+    step = describe(work, closed)
+    for one in DETECTORS:
+        if one.measure is not None:
+            one.measure(table, work, step)
+    _judge(work, step)
+    said = {one.kind: one.score(table, work, step) for one in DETECTORS}
+    spike.learn(work, step)
+    found = np.empty((len(said), *step.value.shape))
+    for mine, one_said in zip(found, said.values(), strict=True):
+        mine[...] = one_said.score
+    if not step.all_seen or step.targets < len(step.value):
+        judged = step.samples.observed & (np.arange(len(step.value)) < step.targets)[:, None]
+        np.copyto(found, np.nan, where=~judged)
+    return found, said
 
 
-def scores(table: Table, work: Work, closed: Closed) -> dict[int, Scores]:
-    """Ask all detectors → kind and what they say; only finite scores of observed targets are judged."""
-    bounded = _bounded(closed)
-    said = {one.kind: one.score(table, work, bounded) for one in DETECTORS}
-    spike.learn(work, bounded)
-    judged = closed.samples.observed & (np.arange(len(closed.samples.observed)) < closed.targets)[:, None]
-    return {
-        kind: scored._replace(score=np.where(judged, scored.score, np.nan)) for kind, scored in said.items()
-    }
-
-
-def _bounded(closed: Closed) -> Closed:
-    """Keep readings and forecasts beyond what any sensor measures from becoming infinite in what is learned."""
-    value, expected = np.clip(closed.samples.value, -MOST, MOST), np.clip(closed.band.expected, -MOST, MOST)
-    return replace(
-        closed,
-        samples=replace(closed.samples, value=value),
-        band=replace(closed.band, expected=expected),
-        forecasts=np.clip(closed.forecasts, -MOST, MOST),
-    )
+def _judge(work: Work, step: Step) -> None:
+    """Divide what was measured by the records."""
+    least = np.empty(step.found.shape)
+    least[...] = record.ROUNDING * np.abs(step.value)
+    least[record.PROFILE] = record.RECORDS[record.PROFILE].least
+    step.ratio[...] = record.judge(work, step.found, step.period_ns, step.learning, least)
+    if step.is_learning:
+        step.ratio[step.learning] = np.nan
 
 
 def accept(table: Table, work: Work, i: int, channel: int, kind: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseq.core.detect import departure
-from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.detect import departure, record
+from edgeseq.core.detect.kinds import Scores
+from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Table, Work
 
 
@@ -14,9 +15,9 @@ def columns(channels: int) -> dict[str, Column]:
     return {}
 
 
-def score(table: Table, work: Work, closed: Closed) -> Scores:
+def score(table: Table, work: Work, step: Step) -> Scores:
     """Score the departure of a closed step that `level_shift` has measured, where it did not come at once."""
-    mean, ratio = work["departure_mean"], work["departure_ratio"]
-    gradual = np.where(departure.jumped(work, np.abs(mean)), 0.0, ratio)
-    scores = np.where(np.isnan(ratio), np.nan, gradual)
-    return Scores(scores, expected=closed.samples.value - mean)
+    mean = work["departure_mean"]
+    # A product, so that what is not judged stays so.
+    gradual = step.ratio[record.MEAN] * ~departure.jumped(work, np.abs(mean))
+    return Scores(gradual, expected=step.value - mean)

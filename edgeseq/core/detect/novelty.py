@@ -16,7 +16,8 @@ import numpy as np
 
 from edgeseq.core.detect import hourly, surprise
 from edgeseq.core.detect import novelty_map as seen_map
-from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.detect.kinds import Scores
+from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Table, Work
 
 TERMS = surprise.Terms(least=0.09, most_young=8.0, resting=seen_map.WAITING)
@@ -29,16 +30,9 @@ def columns(channels: int) -> dict[str, Column]:
     return seen_map.columns(channels) | hourly.columns(channels) | surprise.columns("novelty", (channels,))
 
 
-def score(table: Table, work: Work, closed: Closed) -> Scores:
+def score(table: Table, work: Work, step: Step) -> Scores:
     """Score a closed step by what is new in it, then learn it."""
-    samples = closed.samples
-    unseen = seen_map.distance(table, work, samples.value, samples.observed)
-    unusual = hourly.excess(
-        table, work, seen_map.within(work, samples.value), samples.observed, samples.time_ns
-    )
-    learned = samples.observed & (work["run_samples"] > closed.learning_steps)
-    age = work["run_samples"]
-    ratio = surprise.judge(
-        work, "novelty", np.maximum(unseen, unusual), TERMS, age, closed.period_ns, learned
-    )
-    return Scores(ratio)
+    unseen, within = seen_map.distance(table, work, step.value, step.samples.observed, step.place)
+    found = np.maximum(unseen, hourly.excess(table, work, step, within))
+    learned = step.samples.observed & (step.age > step.learning_steps)
+    return Scores(surprise.judge(work, "novelty", found, TERMS, step.age, step.period_ns, learned))

@@ -6,11 +6,13 @@ middle of the map; where the range outgrows the map, cells are joined in pairs, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseq.core.table import Column, Table, Work
-from edgeseq.core.types import F64, I64, Bool
+from edgeseq.core.types import F64, I64, Bool, Index
 
 SIDE = 64
 SPAN = 40
@@ -35,6 +37,7 @@ AXES = ("value", "mean")
 U64 = NDArray[np.uint64]
 _ONE = np.uint64(1)
 _EVEN = np.uint64(0x5555555555555555)
+_BESIDE = np.array([[-1], [0], [1]])
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -53,81 +56,111 @@ def columns(channels: int) -> dict[str, Column]:
     }
 
 
-def distance(table: Table, work: Work, value: F64, seen: Bool) -> F64:
+def distance(table: Table, work: Work, value: F64, seen: Bool, place: Index) -> tuple[F64, F64]:
     """Measure readings (C, n) against the map as it was before, in ranges; then learn them.
 
-    0 where there is no map yet, and beside a marked cell: nearly all points are there, and need no search.
+    Args:
+        place: (C, n) number of each channel among those of all rows.
+
+    Returns:
+        distances, 0 where there is no map yet, and beside a marked cell: nearly all points are there, and need no
+        search; and the readings bounded by the range that they have just let grow. (C, n) each.
     """
     _start(work, value, seen)
-    point = np.stack([value, work["novelty_mean"]])
+    point = np.empty((2, *value.shape))
+    point[0], point[1] = value, work["novelty_mean"]
     mapped = seen & (work["novelty_warm"] >= WARM)
     found = np.zeros(value.shape)
-    if np.count_nonzero(mapped):
-        channel, i = mapped.nonzero()
-        far = ~_is_near(table, work, point[:, channel, i], channel, i)
-        if np.count_nonzero(far):
-            c, j = channel[far], i[far]
-            found[c, j] = _nearest(table, work, point[:, c, j], c, j)
-    _stretch(work, point, seen, mapped)
-    if np.count_nonzero(mapped):
-        _keep_inside(table, work, channel, i)
-        _mark(table, work, point[:, channel, i], channel, i)
+    index = mapped.reshape(-1).nonzero()[0]
+    if len(index):
+        found.reshape(-1)[index] = _search(table, work, point, index, place)
+    grown = _stretch(work, point, seen, mapped)
+    if len(index):
+        _mark(table, work, point, index, place, grown)
     _begin(work, seen, mapped)
     mean, n = work["novelty_mean"], work["novelty_seen"]
     # No further than the range goes by now: one wild number would move it for thousands of readings.
-    moved = within(work, value) - mean
-    np.copyto(mean, mean + np.maximum(MEAN_RATE, 1 / (n + 2)) * moved, where=seen)
+    within = np.minimum(np.maximum(value, work["novelty_low"][0]), work["novelty_high"][0])
+    np.copyto(mean, mean + np.maximum(MEAN_RATE, 1 / (n + 2)) * (within - mean), where=seen)
     n += seen
-    return found
-
-
-def within(work: Work, value: F64) -> F64:
-    """Bound readings (C, n) by the range that `distance` has just let grow."""
-    bounded: F64 = np.clip(value, work["novelty_low"][0], work["novelty_high"][0])
-    return bounded
+    return found, within
 
 
 def _start(work: Work, value: F64, seen: Bool) -> None:
     """Let the first reading be range and mean."""
-    first = seen & (work["novelty_seen"] == 0)
-    if np.count_nonzero(first):
-        for column in (work["novelty_mean"], *work["novelty_low"], *work["novelty_high"]):
-            np.copyto(column, value, where=first)
+    n = work["novelty_seen"]
+    if np.count_nonzero(n) == n.size:
+        return
+    first = seen & (n == 0)
+    for column in (work["novelty_mean"], *work["novelty_low"], *work["novelty_high"]):
+        np.copyto(column, value, where=first)
 
 
-def _is_near(table: Table, work: Work, point: F64, channel: I64, i: I64) -> Bool:
-    """Tell which points (2, m) lie in a marked cell or beside one: within 2.1 cells, .066 of a range at the most."""
-    place = (point - work["novelty_edge"][:, channel, i]) / work["novelty_cell"][:, channel, i]
-    inside: Bool = np.all((place >= 0) & (place < SIDE), axis=0)
-    at = np.clip(place, 0, SIDE - 1).astype(np.intp)
-    flat = table["novelty_map"].reshape(-1)
-    first = (work.rows[i] * len(work["novelty_mean"]) + channel) * SIDE
-    words = flat.take(first + at[1])
-    words |= flat.take(first + np.maximum(at[1] - 1, 0))
-    words |= flat.take(first + np.minimum(at[1] + 1, SIDE - 1))
-    words |= (words << _ONE) | (words >> _ONE)
-    inside &= (words >> at[0].astype(np.uint64)) & _ONE != 0
-    return inside
+def _pick(column: NDArray[Any], index: Index) -> NDArray[Any]:
+    """Give a column (…, C, n) at some of its channels and rows, as if these were one axis (…, m)."""
+    flat = column.reshape(*column.shape[:-2], -1)
+    return flat if len(index) == flat.shape[-1] else flat[..., index]
 
 
-def _nearest(table: Table, work: Work, point: F64, channel: I64, i: I64) -> F64:
-    """Find the distance of points (2, m) from the nearest marked cell, in ranges; at most 1."""
-    edge, cell = work["novelty_edge"][:, channel, i], work["novelty_cell"][:, channel, i]
-    width = (work["novelty_high"] - work["novelty_low"])[:, channel, i]
+def _search(table: Table, work: Work, point: F64, index: Index, place: Index) -> F64:
+    """Measure the distance of mapped points (m,)."""
+    edge, cell = _pick(work["novelty_edge"], index), _pick(work["novelty_cell"], index)
+    cells = (_pick(point, index) - edge) / cell
+    first, words = _pick(place, index) * SIDE, table["novelty_map"].reshape(-1)
+    far = (~_is_near(words, first, cells)).nonzero()[0]
+    found = np.zeros(len(index))
+    if len(far):
+        far_index = index[far]
+        width = _pick(work["novelty_high"] - work["novelty_low"], far_index)
+        distances = _nearest(words, first[far], cells[:, far], cell[:, far], width)
+        known = _pick(work["novelty_warm"], far_index) > WARM + WAITING
+        found[far] = np.where(known, distances, 0.0)
+    return found
+
+
+def _inside(cells: F64) -> Index:
+    """Give the cells (2, m) that places counted in cells lie in, or the nearest ones."""
+    return np.minimum(np.maximum(cells, 0), SIDE - 1).astype(np.intp)
+
+
+def _is_near(words: U64, first: Index, cells: F64) -> Bool:
+    """Tell which points lie in a marked cell or beside one: within 2.1 cells, .066 of a range at the most.
+
+    Args:
+        words: of all maps.
+        first: (m,) where each point's map begins.
+        cells: (2, m) places on it.
+    """
+    inside = (cells >= 0) & (cells < SIDE)
+    at = _inside(cells)
+    near = words.take(np.minimum(np.maximum(at[1] + _BESIDE, 0), SIDE - 1) + first)
+    marked = near[0] | near[1] | near[2]
+    marked |= (marked << _ONE) | (marked >> _ONE)
+    found: Bool = (marked >> at[0].astype(np.uint64)) & _ONE != 0
+    found &= inside[0] & inside[1]
+    return found
+
+
+def _nearest(words: U64, first: Index, cells: F64, cell: F64, width: F64) -> F64:
+    """Find the distance of points from the nearest marked cell, in ranges; at most 1.
+
+    Args:
+        words, first, cells: as above.
+        cell: (2, m) size of a cell.
+        width: (2, m) of the range.
+    """
     # Where an axis has hardly moved its cells are no news.
     in_ranges = (cell / np.maximum(width, cell))[..., None]
-    place = (point - edge) / cell
-    at = np.clip(place, 0, SIDE - 1).astype(np.intp)
+    at = _inside(cells)
     rows = at[1][:, None] + np.arange(-REACH, REACH + 1)
     inside = (rows >= 0) & (rows < SIDE)
-    first = (work.rows[i] * len(work["novelty_mean"]) + channel) * SIDE
-    words = table["novelty_map"].reshape(-1).take(np.clip(rows, 0, SIDE - 1) + first[:, None])
-    words[~inside] = 0
-    across = _to_nearest_bit(words, at[0][:, None], (place[0] - at[0])[:, None]) * in_ranges[0]
-    along = np.abs(place[1][:, None] - rows - 0.5) * in_ranges[1]
-    squared = np.where(words != 0, across * across + along * along, np.inf).min(axis=1)
-    found = np.sqrt(np.minimum(squared, 1.0))
-    return np.where(work["novelty_warm"][channel, i] > WARM + WAITING, found, 0.0)
+    near = words.take(np.minimum(np.maximum(rows, 0), SIDE - 1) + first[:, None])
+    near[~inside] = 0
+    across = _to_nearest_bit(near, at[0][:, None], (cells[0] - at[0])[:, None]) * in_ranges[0]
+    along = np.abs(cells[1][:, None] - rows - 0.5) * in_ranges[1]
+    squared = np.where(near != 0, across * across + along * along, np.inf).min(axis=1)
+    found: F64 = np.sqrt(np.minimum(squared, 1.0))
+    return found
 
 
 def _to_nearest_bit(words: U64, at: I64, within: F64) -> F64:
@@ -143,20 +176,26 @@ def _to_nearest_bit(words: U64, at: I64, within: F64) -> F64:
     return np.minimum(left, right)
 
 
-def _stretch(work: Work, point: F64, seen: Bool, mapped: Bool) -> None:
-    """Let the ranges take points (2, C, n) in."""
+def _stretch(work: Work, point: F64, seen: Bool, mapped: Bool) -> Bool:
+    """Let the ranges take points (2, C, n) in → where they have grown (2, C, n); nearly always nowhere."""
     low, high = work["novelty_low"], work["novelty_high"]
-    most = np.where(mapped, MOST_GROWTH * (high - low), np.inf)
-    low_new = np.minimum(low, np.maximum(point, low - most))
-    high_new = np.maximum(high, np.minimum(point, high + most))
-    np.copyto(low, low_new, where=seen)
-    np.copyto(high, high_new, where=seen)
+    grown = (point < low) | (point > high)
+    grown &= seen
+    if np.count_nonzero(grown):
+        most = np.where(mapped, MOST_GROWTH * (high - low), np.inf)
+        low_new = np.minimum(low, np.maximum(point, low - most))
+        high_new = np.maximum(high, np.minimum(point, high + most))
+        np.copyto(low, low_new, where=grown)
+        np.copyto(high, high_new, where=grown)
+    return grown
 
 
 def _begin(work: Work, seen: Bool, mapped: Bool) -> None:
     """Count the readings since a stream first moved, and lay the map out once they are enough."""
     low, high, warm = work["novelty_low"], work["novelty_high"], work["novelty_warm"]
-    warm += seen & (high > low)[0]
+    warm += seen & (high[0] > low[0])
+    if np.count_nonzero(mapped) == mapped.size:
+        return
     begins = seen & (warm >= WARM) & ~mapped
     if np.count_nonzero(begins):
         cell = np.maximum(high - low, 1e-9 * (high - low)[0]) / SPAN
@@ -164,16 +203,21 @@ def _begin(work: Work, seen: Bool, mapped: Bool) -> None:
         np.copyto(work["novelty_edge"], low - (SIDE - SPAN) / 2 * cell, where=begins)
 
 
-def _mark(table: Table, work: Work, point: F64, channel: I64, i: I64) -> None:
-    """Let points (2, m) wait, and mark those that have waited."""
-    edge, cell = work["novelty_edge"][:, channel, i], work["novelty_cell"][:, channel, i]
-    at = np.clip((point - edge) / cell, 0, SIDE - 1).astype(np.uint8)
-    rows, n = work.rows[i], work["novelty_warm"][channel, i] - WARM
-    slot, full = n % WAITING, n >= WAITING
-    waiting, marks = table["novelty_waiting"], table["novelty_map"]
-    old = waiting[rows[full], channel[full], slot[full]]
-    marks[rows[full], channel[full], old[:, 1]] |= _ONE << old[:, 0].astype(np.uint64)
-    waiting[rows, channel, slot] = at.T
+def _mark(table: Table, work: Work, point: F64, index: I64, place: I64, grown: Bool) -> None:
+    """Let mapped points (m,) wait, and mark those that have waited."""
+    n = _pick(work["novelty_warm"], index) - WARM
+    # A map that was just laid out may be too small for its range by rounding.
+    out = (_pick(grown, index).any(axis=0) | (n == 0)).nonzero()[0]
+    if len(out):
+        _keep_inside(table, work, *np.divmod(index[out], len(work)))
+    edge, cell = _pick(work["novelty_edge"], index), _pick(work["novelty_cell"], index)
+    maps = _pick(place, index)
+    marks, waiting = table["novelty_map"].reshape(-1), table["novelty_waiting"].reshape(-1, 2)
+    slot = maps * WAITING + (n % WAITING).astype(np.intp, copy=False)
+    old = waiting.take(slot, axis=0)
+    bits = (_ONE << old[:, 0].astype(np.uint64)) * (n >= WAITING)
+    marks[maps * SIDE + old[:, 1]] |= bits
+    waiting[slot] = _inside((_pick(point, index) - edge) / cell).T
 
 
 # --- where the range outgrows the map ---------------------------------------------------------------------------

@@ -7,18 +7,15 @@ profile for a while, and below it for another.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from edgeseq.core.detect import record
-from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.detect.kinds import Scores
+from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64, Bool
-
-LEARNING_DAYS = 3
-"""Of two days one cannot tell which is the ordinary one."""
-
-LEAST = 0.5
-"""A day that keeps half of its profile is none that is broken, however regular the others were."""
 
 MOST_LACK = 3.0
 """Bound of the lack: where the profile is nearly flat the slope has no bounds."""
@@ -44,47 +41,63 @@ def columns(channels: int) -> dict[str, Column]:
     And the mean departure of the last few readings, and the greatest such to both sides.
     """
     own = {part: Column((channels,)) for part in (*PARTS, "profile_near")}
-    return own | {"profile_sides": Column((2, channels))} | record.columns("profile", channels)
+    return own | {"profile_sides": Column((2, channels))}
 
 
-def score(table: Table, work: Work, closed: Closed) -> Scores:
-    """Score how much of its profile the day up to a closed step lacks; `level_shift` has measured the departure."""
-    age, departure = work["run_samples"], work["departure"]
-    expected, seen = closed.samples.value - departure, np.isfinite(departure)
-    day = record.DAY_NS / closed.period_ns
-    rate = np.maximum(min(2 / day, 0.5), 1 / np.maximum(age, 1))
+def measure(table: Table, work: Work, step: Step) -> None:
+    """Find how much of its profile the day up to a closed step lacks; `level_shift` has measured the departure."""
+    departure = work["departure"]
+    expected, seen = step.value - departure, np.isfinite(departure)
+    rate = np.maximum(min(2 / step.day, 0.5), 1 / np.maximum(step.age, 1))
     _follow(work, expected + departure, expected, rate, seen)
     cross, square = work["profile_cross"], work["profile_square"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        lack = np.clip(1 - cross / square, 0.0, MOST_LACK)
-    found = np.where(seen & (square > 0) & (age > day), lack, np.nan)
-    learning = age <= max(closed.learning_steps, LEARNING_DAYS * day)
-    ratio = record.judge(work, "profile", found, closed.period_ns, learning, LEAST)
-    broken = np.where(_on_both_sides(work, departure, seen, day), ratio, 0.0)
-    return Scores(np.where(learning, np.nan, broken), expected=expected)
+        lack = 1 - cross / square
+    found = step.found[record.PROFILE]
+    np.minimum(np.maximum(lack, 0.0), MOST_LACK, out=found)
+    unknown = ~(seen & (square > 0))
+    if step.is_learning:
+        unknown |= step.age <= step.day
+    found[unknown] = np.nan
 
 
-def _on_both_sides(work: Work, departure: F64, seen: Bool, day: float) -> Bool:
+def score(table: Table, work: Work, step: Step) -> Scores:
+    """Score that lack where the day lies on both sides of its profile."""
+    departure = work["departure"]
+    broken = np.where(_on_both_sides(work, departure, step.day), step.ratio[record.PROFILE], 0.0)
+    if step.is_learning:
+        broken[step.learning[record.PROFILE]] = np.nan
+    return Scores(broken, expected=step.value - departure)
+
+
+def _on_both_sides(work: Work, departure: F64, day: float) -> Bool:
     """Remember the greatest departures of about a day to each side, and tell where they balance."""
     sides, near, most = work["profile_sides"], work["profile_near"], MOST * np.sqrt(work["profile_square"])
-    moved = NEAR_RATE * (np.clip(departure, -most, most) - near)
-    np.copyto(near, near + moved, where=seen)
-    sides *= np.exp(-1 / day)
+    moved = NEAR_RATE * (record.bounded(departure, most) - near)
+    np.copyto(near, near + moved, where=np.isfinite(departure))
+    sides *= _left(day)
     np.maximum(sides[0], near, out=sides[0])
     np.maximum(sides[1], -near, out=sides[1])
     balanced: Bool = np.minimum(sides[0], sides[1]) >= BOTH_SIDES * np.maximum(sides[0], sides[1])
     return balanced
 
 
+@cache
+def _left(day: float) -> float:
+    """Give what is left after a step of what is remembered for about a day."""
+    return float(np.exp(-1 / day))
+
+
 def _follow(work: Work, value: F64, expected: F64, rate: F64, seen: Bool) -> None:
     """Move the running means, the moments by the means before."""
-    mean, profile, cross, square = (work[part] for part in PARTS)
-    most = np.where(rate < SOME, MOST * np.sqrt(square), np.inf)
-    off, turned = np.clip(value - mean, -most, most), expected - profile
-    for kept, new in (
-        (cross, off * turned),
-        (square, turned * turned),
-        (mean, mean + off),
-        (profile, expected),
-    ):
-        np.copyto(kept, kept + rate * (new - kept), where=seen)
+    running = work.together(PARTS)
+    mean, profile, _, square = running
+    most = MOST * np.sqrt(square)
+    most[rate >= SOME] = np.inf
+    new = np.empty(running.shape)
+    off, turned = record.bounded(value - mean, most), expected - profile
+    np.add(mean, off, out=new[0])
+    new[1] = expected
+    np.multiply(off, turned, out=new[2])
+    np.multiply(turned, turned, out=new[3])
+    np.copyto(running, running + rate * (new - running), where=seen)

@@ -17,9 +17,9 @@ import math
 import numpy as np
 
 from edgeseq.core.detect import course
-from edgeseq.core.detect.departure import BINS, bins
 from edgeseq.core.detect.kinds import NOTHING_EXPECTED, SILENT, Place
 from edgeseq.core.detect.record import DAY_NS, MEMORY_DAYS
+from edgeseq.core.detect.step import BINS, bins
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64, AlertEvent
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgeseq.core.detect import surprise
-from edgeseq.core.detect.kinds import Closed, score
+from edgeseq.core.detect.kinds import score
+from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Work
 
 TERMS = surprise.Terms(least=1.5, most_young=1.5, resting=6)
@@ -25,11 +26,11 @@ def columns(channels: int) -> dict[str, Column]:
     }
 
 
-def learn(work: Work, closed: Closed) -> None:
+def learn(work: Work, step: Step) -> None:
     """Move the thresholds of the next steps by a closed one."""
-    band, age = closed.band, work["run_samples"]
-    scores = score(closed.samples.value, band.expected, band.lower, band.upper)
-    judged = band.live & closed.samples.observed & np.isfinite(scores)
+    band, age = step.band, step.age
+    scores = score(step.value, band.expected, band.lower, band.upper)
+    judged = band.live & step.samples.observed & np.isfinite(scores)
     found = np.where(judged, scores, 0.0)
-    surprise.judge(work, "spike", found, TERMS, age, closed.period_ns, judged)
-    work["spike_threshold"][...] = surprise.threshold(work, "spike", TERMS, age, closed.period_ns)
+    surprise.judge(work, "spike", found, TERMS, age, step.period_ns, judged)
+    work["spike_threshold"][...] = surprise.threshold(work, "spike", TERMS, age, step.period_ns)

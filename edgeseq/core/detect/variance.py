@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgeseq.core.detect import record
-from edgeseq.core.detect.kinds import Closed, Scores
+from edgeseq.core.detect.kinds import Scores
+from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Table, Work
 
 APART = 3
@@ -24,35 +25,38 @@ PASSING = ("variance_before", "variance_last")
 
 
 def columns(channels: int) -> dict[str, Column]:
-    """Declare the last residuals, their mean and its record."""
+    """Declare the last residuals and their mean."""
     return {
         "variance_before": Column((APART, channels), init=np.nan),
         "variance_last": Column((channels,), init=np.nan),
         "variance_mean": Column((channels,)),
-        **record.columns("variance", channels),
     }
 
 
-def score(table: Table, work: Work, closed: Closed) -> Scores:
-    """Score the scatter of the residuals of lead 1 up to a closed step."""
-    last, residual = work["variance_last"], closed.samples.value - closed.band.expected
+def measure(table: Table, work: Work, step: Step) -> None:
+    """Find the scatter of the residuals of lead 1 up to a closed step."""
+    last, residual = work["variance_last"], step.value - step.band.expected
     change = np.abs(residual - last)
     last[...] = residual
-    before, mean, kept = work["variance_before"], work["variance_mean"], work["variance_record"]
+    before, mean, found = work["variance_before"], work["variance_mean"], step.found[record.VARIANCE]
     # Nor shall two wild readings move the mean by more than a record.
-    both = np.minimum(np.minimum(change, before[0]), np.where(kept > 0, kept / RATE, np.inf))
-    before[:-1] = before[1:].copy()
+    both = np.minimum(np.minimum(change, before[0]), record.several(1 / RATE, work["variance_record"]))
+    before[:-1] = before[1:]
     before[-1] = change
     known = np.isfinite(both)
     np.copyto(mean, mean + RATE * (both - mean), where=known)
-    learning = work["run_samples"] <= closed.learning_steps
-    found = np.where(known, mean, np.nan)
-    least = record.ROUNDING * np.abs(closed.samples.value)
-    ratio = record.judge(work, "variance", found, closed.period_ns, learning, least)
+    found[...] = mean
+    if np.count_nonzero(known) < known.size:
+        found[~known] = np.nan
+
+
+def score(table: Table, work: Work, step: Step) -> Scores:
+    """Score that scatter."""
+    found, ratio = step.found[record.VARIANCE], step.ratio[record.VARIANCE]
     return Scores(
-        np.where(learning, np.nan, ratio),
+        ratio,
         observed=found,
-        expected=np.full_like(found, np.nan),
-        lower=np.zeros_like(found),
+        expected=np.full(found.shape, np.nan),
+        lower=np.zeros(found.shape),
         upper=found / np.maximum(ratio, 1e-9),
     )
