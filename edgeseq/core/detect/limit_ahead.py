@@ -13,7 +13,6 @@ is out_of_range and no longer ahead.
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +72,8 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
 
 def _ahead(table: Table, work: Work, closed: Closed, leads: F64) -> Ahead:
     """Give the distributions of what serves, at the calibrated leads."""
+    from statistics import NormalDist  # 0.2 MB, where there are limits
+
     step, deviations = closed.samples.step, NormalDist().inv_cdf((1 + closed.settings.coverage) / 2)
     made = pending.ahead(table, closed.leads, work.rows, step, work["anchor"], work["unit"])
     blended, naive = work["serving"] == pending.BLEND, made.value[pending.BASELINE]
