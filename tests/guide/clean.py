@@ -15,7 +15,13 @@ from tests.support.blocks import ROOT
 
 HERE = "srv/edgeseq"
 """Where the copy of the repository lies in the tree."""
-LENT = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs", "etc/apt/apt.conf.d", "etc/pip.conf")
+LENT = (
+    "etc/resolv.conf",
+    "etc/hosts",
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/apt/apt.conf.d",
+    "etc/pip.conf",
+)
 """Settings of this machine by which packages are reached."""
 PASSED = re.compile(r"PIP_\w+|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|(https?|no)_proxy", re.IGNORECASE)
 PATIENCE_S = 3600.0
@@ -72,6 +78,7 @@ def _lend(ours: Path, theirs: Path) -> None:
     if ours.is_dir():
         shutil.copytree(ours, theirs, dirs_exist_ok=True)
     elif ours.exists():
+        theirs.parent.mkdir(parents=True, exist_ok=True)
         theirs.unlink(missing_ok=True)
         shutil.copy(ours, theirs)
 
