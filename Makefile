@@ -9,7 +9,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--constraint requirements/constraints.in --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: bench-alerts deb reproducible test-arm powercut test-cluster test-container test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean contract
+.PHONY: bench-alerts bench-idle test-guide deb reproducible test-arm powercut test-cluster test-container test-flink test-systemd bench-decoders sparkplug chaos fuzz bench-stream bench-flood bench-durability bench-tensors bench-quantize bench-step-cost bench-state bench-shapes bench-exogenous bench-architectures bench-gradients bench-etth1 bench-forecast bench-impute help demo setup test check lint types layers docstrings doctests unit-file fix wheel lock clean contract
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,10 @@ bench-tensors: .venv/.installed ## training's numbers against the device's, bit 
 bench-state: .venv/.installed ## steps beside the raw interpreter, cost over numbers of streams, bytes of a stream: build/bench/state.json
 	$(BIN)/python -m tests.bench.state $(if $(ROUNDS),--rounds $(ROUNDS))
 
+bench-idle: .venv/.installed programs ## memory and start with nothing switched on, beside earlier commits: make bench-idle BEFORE="COMMIT ..." [ROUNDS=7]
+	@test -n "$(BEFORE)" || { echo "say what to compare with: make bench-idle BEFORE=COMMIT" >&2; exit 2; }
+	$(BIN)/python -m tests.bench.idle $(foreach commit,$(BEFORE),--before $(commit)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-step-cost: .venv/.installed ## a step against a window run again for each reading: build/bench/step_cost.json
 	$(BIN)/python -m tests.bench.step_cost
 
@@ -115,6 +119,11 @@ test-systemd: .venv/.installed deb ## install the package on a real systemd (nsp
 	@test "$$(id -u)" -eq 0 || { echo "systemd-nspawn needs root: sudo make test-systemd" >&2; exit 2; }
 	@.ci/need "mmdebstrap=command -v mmdebstrap" "systemd-container=command -v systemd-nspawn"
 	@$(if $(KILLS),KILLS=$(KILLS)) $(PYTEST) -o python_files='nspawn_*.py' -rP tests/systemd$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))
+
+test-guide: .venv/.installed ## type README.md's ten minutes word for word in a clean Debian (chroot; needs root)
+	@test "$$(id -u)" -eq 0 || { echo "chroot needs root: sudo make test-guide" >&2; exit 2; }
+	@.ci/need "mmdebstrap=command -v mmdebstrap"
+	$(PYTEST) -o python_files='chroot_*.py' -o timeout=3600 -rP tests/guide
 
 test-cluster: .venv-cluster/.installed ## train 200 series on two workers of Ray, one of them killed: the same bundles?
 	.venv-cluster/bin/python -m pytest -o python_files='ray_*.py' -W default -rP tests/cluster$(if $(PYTEST_STATUS),; echo $$? >$(PYTEST_STATUS))

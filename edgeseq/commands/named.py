@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class NamedGroup(click.Group):
@@ -26,6 +27,8 @@ class NamedGroup(click.Group):
         """Find a command, or say which one may have been meant."""
         name = args[0]
         if name not in self.named and not name.startswith("-") and not ctx.resilient_parsing:
+            import difflib
+
             close = difflib.get_close_matches(name, self.named, n=1)
             advice = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(self.named)}."
             raise click.UsageError(f"No such command {name!r}. {advice}", ctx)
@@ -37,7 +40,9 @@ class NamedGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in self.named.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the name of a command; a shell asks at each key, so nothing is imported."""
+        """Complete the name of a command; a shell asks at each key, so no command is imported."""
+        from click.shell_completion import CompletionItem
+
         found = [
             CompletionItem(name, help=text)
             for name, (_, _, text) in self.named.items()

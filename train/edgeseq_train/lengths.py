@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeseq.core.durations import format_duration
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import Bool
 from edgeseq.errors import InputError
@@ -136,7 +137,16 @@ def _check(steps: int, train: int, period_ns: int, least: int, reason: str, inst
     wanted = math.ceil(least / share)
     raise InputError(
         "the training part is too short",
-        found=f"{train} steps, {100 * share:.0f} % of the recording's {steps} ({steps * period_ns / DAY_NS:.1f} days)",
+        found=f"{train} steps, {100 * share:.0f} % of the recording's {steps} ({_lasting(steps * period_ns)})",
         wanted=f"at least {least} steps for {reason}: a recording of {wanted} steps",
-        do=f"record for {math.ceil(wanted * period_ns / DAY_NS)} days, or {instead}",
+        do=f"record for {_lasting(wanted * period_ns)}, or {instead}",
+    )
+
+
+def _lasting(duration_ns: int) -> str:
+    """Tell a duration; from two days on in days, rounded up."""
+    return (
+        format_duration(duration_ns)
+        if duration_ns < 2 * DAY_NS
+        else f"{math.ceil(duration_ns / DAY_NS)} days"
     )
