@@ -77,6 +77,13 @@ def test_watch_shows_forecasts_of_both(typed: tuple[Clean, dict[str, str]]) -> N
     assert "silent" in told
 
 
+def test_forecasts_are_of_the_cellar(typed: tuple[Clean, dict[str, str]]) -> None:
+    """The first ones come one a reading, by the baseline."""
+    told = documents(of(typed[1], "-C 5"))
+    assert [one["source"] for one in told] == ["baseline"] * 5
+    assert {one["stream"] for one in told} == {"zigbee2mqtt-cellar-temperature"}
+
+
 def test_pulled_battery_is_silent(typed: tuple[Clean, dict[str, str]]) -> None:
     """The alert that was waited for names the stream and the kind."""
     (alert,) = documents(of(typed[1], "kill $cellar"))
