@@ -15,6 +15,8 @@ from tests.support.blocks import ROOT
 
 HERE = "srv/edgeseq"
 """Where the copy of the repository lies in the tree."""
+HOME = "/srv"
+"""Of whoever types there."""
 LENT = (
     "etc/resolv.conf",
     "etc/hosts",
@@ -48,7 +50,7 @@ class Clean:
         subprocess.run(["tar", "--extract", "--directory", str(self.here)], input=copied, check=True)
         for path in LENT:
             _lend(Path("/") / path, root / path)
-        _lend(Path.home() / ".config/pip", root / "root/.config/pip")
+        _lend(Path.home() / ".config/pip", root / HOME.lstrip("/") / ".config/pip")
 
     def run(self, script: str, told: Path) -> int:
         """Run a script in the copy of the repository → its exit code; what it tells goes to a file."""
@@ -58,7 +60,7 @@ class Clean:
         environment = {name: value for name, value in os.environ.items() if PASSED.fullmatch(name)}
         environment |= {
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "HOME": "/root",
+            "HOME": HOME,
             "LANG": "C.UTF-8",
         }
         with told.open("wb") as out:
