@@ -2,11 +2,11 @@
 
     make bench-idle BEFORE="COMMIT ..."     # a table, and build/bench/idle.json
 
-Each commit is laid out beside this tree, and runs with this tree's environment. A round starts every daemon in turn, in
-another order each time: with an empty state folder (time to READY), takes two readings of each of 1,000 streams without
-a bundle (resident and proportional memory), ends, and starts again with that state (time to READY). CPU is what the
-process has used until READY: what else the machine does counts into it less. Medians, and those of the ratios to the
-first in the same round.
+Each commit is laid out beside this tree, and runs with this tree's environment. A round starts every daemon in turn,
+in another order each time: with an empty state folder (time to READY, resident memory), takes two readings of each of
+1,000 streams without a bundle (resident and proportional memory), ends, and starts again with that state (time to
+READY). CPU is what the process has used until READY: what else the machine does counts into it less. Medians, and those
+of the ratios to the first in the same round.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from edgeseq.cli import main
 main()
 """
 FIGURES = {
-    "ready_s": "READY, s", "ready_cpu_s": "its CPU, s", "restart_s": "READY again, s", "restart_cpu_s": "its CPU, s",
-    "pss_mb": "PSS, MB", "rss_mb": "RSS, MB",
+    "ready_s": "READY, s", "ready_cpu_s": "CPU, s", "restart_s": "again, s", "restart_cpu_s": "CPU, s",
+    "ready_rss_mb": "RSS, MB", "rss_mb": "with streams", "pss_mb": "PSS, MB",
 }  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def bench(commits: tuple[str, ...], rounds: int, streams: int, output: Path) -> 
                     found[side.name].append(figures)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps({"streams": streams, "rounds": rounds, "sides": found}, indent=1) + "\n")
-    Console(width=130).print(table(found))
+    Console(width=150).print(table(found))
 
 
 def laid_out(commit: str, tree: Path) -> Side:
@@ -117,19 +117,20 @@ def measured(side: Side, folder: Path, streams: int) -> dict[str, float]:
         node.interpreter = ["-c", AS_ON_A_DEVICE]
         ready_s, ready_cpu_s = started(node, side.tree)
         wait_until(lambda: subscriber.is_online, "online")
+        ready_rss_mb = of_memory(node, "Rss")
         for step in range(READINGS):
             for stream in range(streams):
                 payload = {"value": stream + step / 10, "ts": FIRST_S + 10 * step}
                 sensors.publish(f"s/{stream}", json.dumps(payload))
             told = (step + 1) * streams
             wait_until(lambda told=told: subscriber.forecasts >= told, "all forecasts")  # type: ignore[misc]
-        memory = {key: of_memory(node, key) for key in ("Pss", "Rss")}
+        rss_mb, pss_mb = of_memory(node, "Rss"), of_memory(node, "Pss")
         assert node.stop() == 0, node.text()
         restart_s, restart_cpu_s = started(node, side.tree)
         assert node.stop() == 0, node.text()
     return {
         "ready_s": ready_s, "ready_cpu_s": ready_cpu_s, "restart_s": restart_s, "restart_cpu_s": restart_cpu_s,
-        "pss_mb": memory["Pss"], "rss_mb": memory["Rss"],
+        "ready_rss_mb": ready_rss_mb, "rss_mb": rss_mb, "pss_mb": pss_mb,
     }  # fmt: skip
 
 
