@@ -19,7 +19,6 @@ SEPARATOR_BYTES = 2
 """Room for a separator at the start of a number's first word."""
 
 LIMIT = 10**SIGNIFICANT_DIGITS
-_PART = 5000
 
 _EXPONENTS = range(26, -6, -1)
 """Powers of ten that have a form. 10^22 is the greatest that is exact: 26 less the 4 digits after the first."""
@@ -56,15 +55,15 @@ def to_words(text: bytes, count: int) -> list[int]:
 
 def _digits() -> U64:
     """Write the integers below 10^5 without the zeros at their ends, as words; and nothing for what lies beyond."""
-    words = np.zeros(LIMIT + 1, dtype=np.uint64)
-    # In parts: whole columns on the way would stay with the process, a megabyte of them.
-    for start in range(0, LIMIT, _PART):
-        part = words[start : start + _PART]
-        numbers = np.arange(start, start + _PART)
-        for place in range(SIGNIFICANT_DIGITS):
-            rest = numbers % 10 ** (SIGNIFICANT_DIGITS - place)
-            digit = rest // 10 ** (SIGNIFICANT_DIGITS - place - 1) + ord("0")
-            part |= np.where(rest > 0, digit, 0).astype(np.uint64) << np.uint64(8 * place)
+    words, shorter = np.zeros(LIMIT + 1, dtype=np.uint64), np.zeros(1, dtype=np.uint64)
+    characters = np.arange(ord("0"), ord("0") + 10, dtype=np.uint64)
+    # Each digit, before all that is written with one digit less. A column is filled in place: a second one on the way
+    # would stay with the process, a megabyte of it.
+    for _ in range(SIGNIFICANT_DIGITS):
+        made = words[: 10 * len(shorter)]
+        np.bitwise_or(characters[:, None], shorter << np.uint64(8), out=made.reshape(10, -1))
+        made[0] = 0
+        shorter = made[: LIMIT // 10].copy()
     return words
 
 
@@ -123,13 +122,11 @@ def _end(exponent: int) -> float:
 
 def _by_binary_exponent() -> tuple[Index, F64]:
     """Give the form of the least number of each sign and binary exponent, and where the next form begins."""
-    form, following = np.empty(2048, dtype=np.intp), np.full(2048, np.inf)
+    form, following = np.empty(2048, dtype=np.intp), np.empty(2048)
     ends = [_end(exponent) for exponent in reversed(_EXPONENTS)]
-    starts = [float(f"1e{_EXPONENTS[-1]}"), *ends]
-    for binary in range(1, 2047):
-        at = int(np.searchsorted(starts, math.ldexp(1.0, binary - 1023), side="right"))
-        form[binary] = _SMALL - at
-        following[binary] = starts[at] if at < len(starts) else np.inf
+    starts = np.array([float(f"1e{_EXPONENTS[-1]}"), *ends, np.inf])
+    at = np.searchsorted(starts, np.ldexp(1.0, np.arange(1, 2047) - 1023), side="right")
+    form[1:-1], following[1:-1] = _SMALL - at, starts[at]
     form[0], following[0] = _ZERO, 5e-324
     form[-1], following[-1] = _NULL, np.nan
     return np.concatenate([form, form + _FORMS]), np.concatenate([following, following])
