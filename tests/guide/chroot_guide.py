@@ -6,6 +6,7 @@ Run by `make test-guide`, as root: a quarter of an hour, half of which the guide
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import socket
 from typing import Any
@@ -73,8 +74,12 @@ def test_scan_finds_the_sensors(typed: tuple[Clean, dict[str, str]]) -> None:
 def test_watch_shows_forecasts_of_both(typed: tuple[Clean, dict[str, str]]) -> None:
     """The second terminal shows readings, forecasts and the alert."""
     told = (typed[0].here / "beside.txt").read_text(encoding="utf-8")
-    assert {"attic", "cellar"} <= {line.split("-")[1] for line in told.splitlines() if "  next " in line}
-    assert "silent" in told
+    assert set(re.findall(r"zigbee2mqtt-(\w+)-temperature  [\d.]+  next [\d.]+ … ", told)) == {
+        "attic",
+        "cellar",
+    }
+    assert re.search(r"zigbee2mqtt-cellar-temperature .*silent", told)
+    assert "  model\n" in told
 
 
 def test_forecasts_are_of_the_cellar(typed: tuple[Clean, dict[str, str]]) -> None:
