@@ -123,7 +123,7 @@ def test_wrong_target_freeze_and_rollback_are_refused(
     rig = Rig(tmp_path)
     rig.push(new, sequence=5)
     assert rig.told()[-1] == "staged"
-    rig.updates._checked_s = float("-inf")
+    rig.updates.receiving._checked_s = float("-inf")
     signed = sign_release(released(new, **changes), KEY)
     for _ in range(2):
         rig.updates.take([message("release", signed)])
@@ -137,7 +137,7 @@ def test_rollback_that_was_signed_as_such_is_taken_once(tmp_path: Path) -> None:
     new = make_folder(tmp_path)
     rig = Rig(tmp_path)
     rig.push(new, sequence=9)
-    rig.updates._checked_s = float("-inf")
+    rig.updates.receiving._checked_s = float("-inf")
     rig.push(new, sequence=4, replaces=9)
     slot = rig.updates.index.slots[KEY_OF]
     assert (slot.sequence, slot.highest) == (4, 9)
@@ -149,7 +149,7 @@ def test_strangers_release_and_strangers_bundle_are_refused(tmp_path: Path) -> N
     rig = Rig(tmp_path)
     stranger = Ed25519PrivateKey.generate()
     rig.updates.take([message("release", sign_release(released(new), stranger))])
-    rig.updates._checked_s = float("-inf")
+    rig.updates.receiving._checked_s = float("-inf")
     foreign = write_season_bundle(tmp_path / "foreign.edgeseq", "season", stranger)
     rig.push(foreign)
     assert rig.told() == ["refused", "received", "refused"]

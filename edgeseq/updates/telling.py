@@ -1,16 +1,37 @@
-"""What is told of updates: figures of a comparison, the slots, and whether the clock can be believed."""
+"""What is told of updates: events, states, figures of a comparison, the slots, and whether the clock is believable."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
 
+import msgspec
+
+from edgeseq.core.bridge import bridge_event, update_state
 from edgeseq.core.comparison import Comparison
-from edgeseq.core.payloads import PairedTest, UpdateInfo
+from edgeseq.core.payloads import EventPayload, PairedTest, UpdateInfo, UpdateStatePayload
+from edgeseq.reporting import info
 from edgeseq.updates.shadow import Trial
+from edgeseq.updates.shelf import Host
 from edgeseq.updates.slots import Index
 
 _TIME_ERROR, _TIMEX_BYTES = 5, 512
+
+
+def tell(host: Host, what: str, fields: Mapping[str, object]) -> None:
+    """Tell a step as an event and in the log, with what bridge/info then says."""
+    told = msgspec.to_builtins(dict(fields))
+    payload = msgspec.convert({"event": f"update.{what}", **told}, EventPayload)
+    if what == "refused":
+        host.log("update.refused", **told)
+    else:
+        host.log("update.changed", step=what, **told)
+    host.send(bridge_event(host.node.context.root, payload), info(host.node))
+
+
+def tell_state(host: Host, payload: UpdateStatePayload) -> None:
+    """Tell whoever sends how far it has come."""
+    host.send(update_state(host.node.context.root, payload))
 
 
 def told_slots(index: Index, trials: Mapping[str, Trial]) -> list[UpdateInfo]:
