@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edgeseq.core.detect import detectors, novelty_map, record, stuck, surprise
+from edgeseq.core.detect import bitmap, detectors, novelty_map, record, stuck, surprise
 from edgeseq.core.detect.kinds import (
     BROKEN_PROFILE,
     BROKEN_RELATION,
@@ -280,7 +280,7 @@ def test_budget_is_kept_by_a_stream_that_always_exceeds_it() -> None:
 def test_joined_bits_are_pairs_in_the_lower_half() -> None:
     """Bit k of a joined word is set where bit 2k or 2k + 1 was."""
     words = np.random.default_rng(5).integers(0, 2**63, 50).astype(np.uint64)
-    joined = novelty_map._joined_bits(words)
+    joined = bitmap.joined_bits(words)
     for word, got in zip(words.tolist(), joined.tolist(), strict=True):
         wanted = sum(1 << k for k in range(32) if word >> 2 * k & 3)
         assert got == wanted
@@ -292,7 +292,7 @@ def test_nearest_bit_is_that_of_a_search() -> None:
     words = np.array([2**64 - 1, 1, 1 << 63, *rng.integers(1, 2**63, 40)], dtype=np.uint64)[:, None]
     at = rng.integers(0, 64, (len(words), 1))
     within = rng.random((len(words), 1))
-    got = novelty_map._to_nearest_bit(words, at, within)
+    got = bitmap.to_nearest_bit(words, at, within)
     for j, word in enumerate(words[:, 0].tolist()):
         place = at[j, 0] + within[j, 0]
         wanted = min(abs(k + 0.5 - place) for k in range(64) if word >> k & 1)

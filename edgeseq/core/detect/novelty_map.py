@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseq.core.detect import bitmap
+from edgeseq.core.detect.bitmap import SIDE
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64, I64, Bool, Index
 
-SIDE = 64
 SPAN = 40
 """Cells that the range spans at first; the rest is room to both sides."""
-
-REACH = 16
-"""Rows above and below that are searched: from a quarter of the range on a point is far enough."""
 
 WAITING = 100
 """Readings until a point counts as known: without, an anomaly would explain itself (65.7 against 69.4 on NAB)."""
@@ -34,10 +32,7 @@ MEAN_RATE = 0.08
 """Of the recent mean, the second axis: a dozen readings."""
 
 AXES = ("value", "mean")
-U64 = NDArray[np.uint64]
 _ONE = np.uint64(1)
-_EVEN = np.uint64(0x5555555555555555)
-_BESIDE = np.array([[-1], [0], [1]])
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -107,73 +102,15 @@ def _search(table: Table, work: Work, point: F64, index: Index, place: Index) ->
     edge, cell = _pick(work["novelty_edge"], index), _pick(work["novelty_cell"], index)
     cells = (_pick(point, index) - edge) / cell
     first, words = _pick(place, index) * SIDE, table["novelty_map"].reshape(-1)
-    far = (~_is_near(words, first, cells)).nonzero()[0]
+    far = (~bitmap.is_near(words, first, cells)).nonzero()[0]
     found = np.zeros(len(index))
     if len(far):
         far_index = index[far]
         width = _pick(work["novelty_high"] - work["novelty_low"], far_index)
-        distances = _nearest(words, first[far], cells[:, far], cell[:, far], width)
+        distances = bitmap.nearest(words, first[far], cells[:, far], cell[:, far], width)
         known = _pick(work["novelty_warm"], far_index) > WARM + WAITING
         found[far] = np.where(known, distances, 0.0)
     return found
-
-
-def _inside(cells: F64) -> Index:
-    """Give the cells (2, m) that places counted in cells lie in, or the nearest ones."""
-    return np.minimum(np.maximum(cells, 0), SIDE - 1).astype(np.intp)
-
-
-def _is_near(words: U64, first: Index, cells: F64) -> Bool:
-    """Tell which points lie in a marked cell or beside one: within 2.1 cells, .066 of a range at the most.
-
-    Args:
-        words: of all maps.
-        first: (m,) where each point's map begins.
-        cells: (2, m) places on it.
-    """
-    inside = (cells >= 0) & (cells < SIDE)
-    at = _inside(cells)
-    near = words.take(np.minimum(np.maximum(at[1] + _BESIDE, 0), SIDE - 1) + first)
-    marked = near[0] | near[1] | near[2]
-    marked |= (marked << _ONE) | (marked >> _ONE)
-    found: Bool = (marked >> at[0].astype(np.uint64)) & _ONE != 0
-    found &= inside[0] & inside[1]
-    return found
-
-
-def _nearest(words: U64, first: Index, cells: F64, cell: F64, width: F64) -> F64:
-    """Find the distance of points from the nearest marked cell, in ranges; at most 1.
-
-    Args:
-        words, first, cells: as above.
-        cell: (2, m) size of a cell.
-        width: (2, m) of the range.
-    """
-    # Where an axis has hardly moved its cells are no news.
-    in_ranges = (cell / np.maximum(width, cell))[..., None]
-    at = _inside(cells)
-    rows = at[1][:, None] + np.arange(-REACH, REACH + 1)
-    inside = (rows >= 0) & (rows < SIDE)
-    near = words.take(np.minimum(np.maximum(rows, 0), SIDE - 1) + first[:, None])
-    near[~inside] = 0
-    across = _to_nearest_bit(near, at[0][:, None], (cells[0] - at[0])[:, None]) * in_ranges[0]
-    along = np.abs(cells[1][:, None] - rows - 0.5) * in_ranges[1]
-    squared = np.where(near != 0, across * across + along * along, np.inf).min(axis=1)
-    found: F64 = np.sqrt(np.minimum(squared, 1.0))
-    return found
-
-
-def _to_nearest_bit(words: U64, at: I64, within: F64) -> F64:
-    """Give the distance in cells from a place (cell `at`, 0 … 1 `within` it) to the middle of the nearest set bit."""
-    up = words >> at.astype(np.uint64)
-    down = words << (SIDE - 1 - at).astype(np.uint64)
-    # The lowest bit is a power of two, exact in float64; of the highest one only the exponent is asked.
-    above = np.frexp((up & (~up + _ONE)).astype(np.float64))[1] - 1
-    below = SIDE - np.frexp((down & ~(down >> _ONE)).astype(np.float64))[1]
-    far = 4.0 * SIDE
-    right = np.where(up != 0, np.abs(above + 0.5 - within), far)
-    left = np.where(down != 0, np.abs(within + below - 0.5), far)
-    return np.minimum(left, right)
 
 
 def _stretch(work: Work, point: F64, seen: Bool, mapped: Bool) -> Bool:
@@ -217,7 +154,7 @@ def _mark(table: Table, work: Work, point: F64, index: I64, place: I64, grown: B
     old = waiting.take(slot, axis=0)
     bits = (_ONE << old[:, 0].astype(np.uint64)) * (n >= WAITING)
     marks[maps * SIDE + old[:, 1]] |= bits
-    waiting[slot] = _inside((_pick(point, index) - edge) / cell).T
+    waiting[slot] = bitmap.inside((_pick(point, index) - edge) / cell).T
 
 
 # --- where the range outgrows the map ---------------------------------------------------------------------------
@@ -248,7 +185,7 @@ def _join(table: Table, work: Work, axis: int, channel: I64, i: I64, upwards: Bo
         empty = np.zeros_like(pairs)
         lower, upper = np.concatenate([pairs, empty], axis=1), np.concatenate([empty, pairs], axis=1)
     else:
-        lower = _joined_bits(old)
+        lower = bitmap.joined_bits(old)
         upper = lower << np.uint64(SIDE // 2)
     marks[rows, channel] = np.where(upwards[:, None], lower, upper)
     half = np.where(upwards, 0, SIDE // 2).astype(np.uint8)[:, None]
@@ -256,13 +193,3 @@ def _join(table: Table, work: Work, axis: int, channel: I64, i: I64, upwards: Bo
     cell = work["novelty_cell"][axis, channel, i]
     work["novelty_edge"][axis, channel, i] -= np.where(upwards, 0.0, SIDE * cell)
     work["novelty_cell"][axis, channel, i] = 2 * cell
-
-
-def _joined_bits(words: U64) -> U64:
-    """Join each two neighbouring bits of words to one, in the lower half: the even bits are brought together."""
-    packed = (words | (words >> _ONE)) & _EVEN
-    for shift in (1, 2, 4, 8, 16):
-        # After each pass groups of 2 · shift bits stand at distances of 4 · shift.
-        mask = np.uint64(sum(((1 << 2 * shift) - 1) << k for k in range(0, SIDE, 4 * shift)))
-        packed = (packed | (packed >> np.uint64(shift))) & mask
-    return packed

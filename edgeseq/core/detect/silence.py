@@ -21,7 +21,7 @@ from edgeseq.core.detect.kinds import NOTHING_EXPECTED, SILENT, Place
 from edgeseq.core.detect.record import DAY_NS, MEMORY_DAYS
 from edgeseq.core.detect.step import BINS, bins
 from edgeseq.core.table import Column, Table
-from edgeseq.core.types import F64, I64, AlertEvent
+from edgeseq.core.types import F64, I64, AlertEvent, Bool
 
 SILENT_FACTOR = 6.0
 """Deadline in typical gaps. For readings at random times (Poisson) the 90 % gap is 2.3 mean gaps, so the chance that
@@ -51,6 +51,7 @@ MIN_ARRIVALS = 3
 
 NEVER = np.iinfo(np.int64).max
 NOT_SEEN = np.iinfo(np.int64).min
+_NO_ROWS = np.empty(0, dtype=np.intp)
 
 
 def columns(channels: int) -> dict[str, Column]:
@@ -87,7 +88,9 @@ def arrive(
         clock_ns: (n,) the clock silence is measured by (arrival, or the readings' own time).
         now_ns: (n,) how far that clock had come, at least clock_ns; the same by the wall clock.
     """
-    silent = table["alert_open"][rows, 0, SILENT].nonzero()[0]
+    silent = _NO_ROWS
+    if table.notes:
+        silent = table["alert_open"][rows, 0, SILENT].nonzero()[0]
     # Asked before the silence itself has made the stream's waits longer.
     waited_ns = _wait_ns(table, rows[silent], clock_ns[silent], period_ns, silent_after_ns)
     _learn_rhythm(table, rows, channel, clock_ns, period_ns, has_deadline=bool(silent_after_ns))
@@ -152,7 +155,7 @@ def _learn_rhythm(
     known = (seen != NOT_SEEN) & (clock_ns >= seen)
     gap = np.where(known, clock_ns - seen, 0).astype(np.float64)
     if not has_deadline:
-        _learn_pauses(table, rows, np.where(known, seen, NOT_SEEN), clock_ns, gap, period_ns)
+        _learn_pauses(table, rows, seen, known, clock_ns, gap, period_ns)
     moved = typical * (1 + GAP_STEP * ((gap > typical) - (1 - GAP_QUANTILE)))
     table["gap_q90_ns"][rows] = np.where(known, np.maximum(moved, period_ns / 1000), typical)
     # One outage counts as four typical gaps at most, so that it does not change the rhythm for long.
@@ -160,24 +163,30 @@ def _learn_rhythm(
     table["mean_gap_ns"][rows] = mean + np.where(known, nearer, 0.0)
 
 
-def _learn_pauses(table: Table, rows: I64, seen: I64, clock_ns: I64, gap: F64, period_ns: int) -> None:
-    """Let the pauses fade, and learn those that are longer; seen is NOT_SEEN where nothing is known of the gap (n,)."""
+def _learn_pauses(
+    table: Table, rows: I64, seen: I64, known: Bool, clock_ns: I64, gap: F64, period_ns: int
+) -> None:  # fmt: skip
+    """Let the pauses fade, and learn gaps (n,) since readings were seen that are longer, where they are known."""
     last = table["last_seen_ns"][rows]
     passed = np.where(last == NOT_SEEN, 0, np.maximum(clock_ns, last) - last)
     pauses = table["pause_ns"][rows] * np.exp(-FADE * passed)[:, None].astype(np.float32)
     table["pause_ns"][rows] = pauses
     began = bins(seen)
-    longer = (seen != NOT_SEEN) & (seen >= table["listening_ns"][rows])
+    longer = known & (seen >= table["listening_ns"][rows])
     longer &= gap > pauses[np.arange(len(rows)), began]
     at = longer.nonzero()[0]
+    # Nearly every gap is longer than the one before, which has faded; none so short is more than it counts for.
+    far = at[gap[at] > PAUSE_GROWTH * shortest_wait_ns(period_ns, 0)]
+    if len(far):
+        gap = gap.copy()
+        gap[far] = np.minimum(gap[far], PAUSE_GROWTH * _wait_ns(table, rows[far], seen[far], period_ns, 0))
     if len(at):
-        most = PAUSE_GROWTH * _wait_ns(table, rows[at], seen[at], period_ns, 0)
-        table["pause_ns"][rows[at], began[at]] = np.minimum(gap[at], most)
+        table["pause_ns"][rows[at], began[at]] = gap[at]
 
 
 def _wait_ns(table: Table, rows: I64, from_ns: I64, period_ns: int, silent_after_ns: int) -> I64:
     """Say how long after times (n,) the next reading is overdue."""
-    if silent_after_ns:
+    if silent_after_ns or len(rows) == 0:
         return np.full(len(rows), silent_after_ns, dtype=np.int64)
     typical: F64 = np.maximum(table["gap_q90_ns"][rows], float(period_ns))
     wait: F64 = SILENT_FACTOR * typical
