@@ -20,7 +20,6 @@ from edgeseq.demo.recordings import HOUR_NS, WEEK_NS, Recording, parse_ns, pipel
 TRAFFIC_MOVED_WEEKS = 189
 HISTORY_WEEKS = 12
 QUICK_HISTORY_WEEKS, QUICK_TRAINING_WEEKS = 6, 40
-TEST_WEEKS = 5
 LIVE_FROM_NS = parse_ns("2022-03-20T10:00")
 """The hour of the pipeline's first reading."""
 TEST_FROM_NS = parse_ns("2022-04-11T00:00")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from edgeseq.compose import Node
@@ -15,7 +14,6 @@ from edgeseq.core.pipeline import accept
 from edgeseq.core.types import Message
 
 HEAD = b"time,series,value,unit\n"
-BATCH = 512
 
 
 class Reading(NamedTuple):
@@ -28,18 +26,11 @@ class Reading(NamedTuple):
     unit: str
 
 
-def readings_of(node: Node, messages: Iterable[Message]) -> Iterator[list[Reading]]:
-    """Read messages in batches: those that are retained, rejected or known to be missing give none.
+def decode(node: Node, messages: Sequence[Message]) -> list[Reading]:
+    """Read messages: those that are retained, rejected or known to be missing give none.
 
     The node's streams are registered, but not moved.
     """
-    rest = iter(messages)
-    while chunk := list(islice(rest, BATCH)):
-        yield decode(node, chunk)
-
-
-def decode(node: Node, messages: Sequence[Message]) -> list[Reading]:
-    """Read some messages."""
     found, hidden = accept(node.state, messages).readings, node.state.registry.hidden
     columns = (
         found.time_ns.tolist(),

@@ -13,21 +13,16 @@ from hypothesis import strategies as st
 from edgeseq.core import pipeline
 from edgeseq.core.dedupe import RECENT_IDS
 from edgeseq.core.known import Covariate, KnownInputs
-from edgeseq.core.types import Counts, KnownSource, Message, Options, Reason, StreamRule
+from edgeseq.core.types import Counts, KnownSource, Message, Options, Reason
 from edgeseq.testing.fake_stepper import FakeStepper
-from tests.support.streams import MEAN, PERIOD, PLAIN, SECOND, message, node, pair_rule
+from tests.support.streams import MEAN, MODEL, PLAIN, SECOND, message, node, pair_rule
 
 law = settings(max_examples=60, deadline=None)
 
 OPTIONS = Options(max_streams=5, max_payload_bytes=200, clock="readings", synchronised=False)
-FUTURE = StreamRule(
+FUTURE = msgspec.structs.replace(
+    MODEL,
     key="future",
-    period_ns=PERIOD,
-    topics=("m/+",),
-    fields=("v",),
-    time_field="time",
-    bundle="fake",
-    season_steps=5,
     known={"outdoor": KnownSource("weather", "hours"), "wind": KnownSource("weather", "hours", value="wind")},
 )
 INPUTS = KnownInputs(covariates=(Covariate("outdoor", 0.0, 1.0), Covariate("wind", 0.0, 1.0)))

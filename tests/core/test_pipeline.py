@@ -20,7 +20,6 @@ from edgeseq.core.types import (
     Options,
     Readings,
     StreamReset,
-    StreamRule,
 )
 from edgeseq.testing.fake_stepper import FakeStepper
 from tests.support.streams import (
@@ -236,14 +235,7 @@ def test_silence_does_not_depend_on_ticks() -> None:
 
 def test_limits_raise_out_of_range_from_the_first_reading() -> None:
     """Configured limits hold at once, also while learning."""
-    rule = StreamRule(
-        key="plain",
-        period_ns=PERIOD,
-        topics=("t/+",),
-        fields=("v",),
-        time_field="time",
-        limits={"value": Limits(max=11.0)},
-    )
+    rule = msgspec.structs.replace(PLAIN, limits={"value": Limits(max=11.0)})
     opened = alerts(run(node(rule), [message("t/a", 0, 12.0)]), AlertKind.OUT_OF_RANGE)
     assert [(np.isnan(e.lower), e.upper) for e in opened] == [(True, 11.0)]
     assert [e.event_type for e in opened] == ["opened"]
@@ -292,15 +284,7 @@ def test_two_channels_step_when_both_are_seen() -> None:
 
 def test_counter_is_differenced_and_survives_a_reset() -> None:
     """A counter gives rises; a fall is a restart from zero."""
-    rule = StreamRule(
-        key="c",
-        period_ns=PERIOD,
-        topics=("t/+",),
-        fields=("v",),
-        time_field="time",
-        kind="counter",
-        aggregate="sum",
-    )
+    rule = msgspec.structs.replace(PLAIN, key="c", kind="counter", aggregate="sum")
     state = node(rule)
     values = [100.0, 103.0, 110.0, 2.0, 5.0, 6.0]
     events = run(state, [message("t/a", 60 * i, v) for i, v in enumerate(values)])
