@@ -6,13 +6,13 @@ Axes: F calibrated forecasters, C channels, n rows of a batch.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core import offsets
 from edgeseq.core.pending import BLEND, CALIBRATED, Waiting
 from edgeseq.core.table import Column, Work
-from edgeseq.core.types import F64
+from edgeseq.core.types import F64, Bool
 
 SCALE_CLIP = 8.0
 """One outcome moves an error scale as if it erred by at most so many scales: an outage must not blow it up."""
@@ -47,25 +47,37 @@ def columns(channels: int) -> dict[str, Column]:
     }
 
 
-def learn(work: Work, outcome: F64, forecasts: Waiting, absolute: F64, coverage: float) -> None:
-    """Move widths and strides after outcomes (C, n) that missed by so much at lead 1 (F, C, n)."""
-    _learn_width(work, outcome, forecasts, coverage)
+class Bands(NamedTuple):
+    """The alert bands of what is calibrated, NaN while nothing was scored."""
+
+    lower: F64
+    """(F, C, n)"""
+    upper: F64
+
+
+def learn(work: Work, outcome: F64, bands: Bands, absolute: F64) -> None:
+    """Move widths and strides after outcomes (C, n) that missed by so much at lead 1 (F, C, n).
+
+    bands: of before.
+    """
+    _learn_width(work, outcome, bands)
     _learn_stride(work, absolute)
 
 
-def _learn_width(work: Work, outcome: F64, forecasts: Waiting, coverage: float) -> None:
+def _learn_width(work: Work, outcome: F64, bands: Bands) -> None:
     """Widen the alert band after the first outcome of an episode outside, narrow it after each calm one."""
-    lower, upper = served_bands(work, forecasts, coverage)
-    with np.errstate(invalid="ignore"):
-        outside = (outcome < lower) | (outcome > upper)
-    judged = np.isfinite(lower) & np.isfinite(outcome)
+    outside: Bool = outcome < bands.lower
+    outside |= outcome > bands.upper
+    judged = np.isfinite(bands.lower)
+    judged &= np.isfinite(outcome)
     outside &= judged
     calm, width = work["calm"], work["alert_width"]
     moving = judged & (calm >= CALM_AFTER)
     calm += judged
     np.copyto(calm, 0, where=outside)
     moved = width * np.where(outside, _WIDENED, _NARROWED)
-    np.copyto(width, np.clip(moved, ALERT_LEAST, ALERT_MOST), where=moving)
+    np.maximum(moved, ALERT_LEAST, out=moved)
+    np.copyto(width, np.minimum(moved, ALERT_MOST, out=moved), where=moving)
 
 
 _WIDENED, _NARROWED = float(np.exp(ALERT_STEP * (1 - ALERT_MISS))), float(np.exp(-ALERT_STEP * ALERT_MISS))
@@ -74,22 +86,31 @@ _WIDENED, _NARROWED = float(np.exp(ALERT_STEP * (1 - ALERT_MISS))), float(np.exp
 def _learn_stride(work: Work, absolute: F64) -> None:
     """Follow the mean absolute error of lead 1 among the outcomes that were not met exactly; absolute (F, C, n)."""
     stride = work["stride"]
-    erred = np.isfinite(absolute) & (absolute > 0)
-    moved = stride + STRIDE_RATE * (np.minimum(absolute, SCALE_CLIP * stride) - stride)
+    erred = np.isfinite(absolute)
+    erred &= absolute > 0
+    moved = np.minimum(absolute, SCALE_CLIP * stride)
+    moved -= stride
+    moved *= STRIDE_RATE
+    moved += stride
     np.copyto(stride, np.where(stride > 0, moved, absolute), where=erred)
 
 
-def served_bands(work: Work, forecasts: Waiting, coverage: float) -> tuple[F64, F64]:
-    """Give the alert bands of what is calibrated from its forecasts of lead 1 → lower, upper (F, C, n).
+def served_bands(work: Work, forecasts: Waiting, offset: F64, coverage: float) -> Bands:
+    """Give the alert bands of what is calibrated from its forecasts of lead 1.
 
     Widths count in half-widths of a 90 % interval: those of another coverage are taken for an exponential tail's.
+
+    Args:
+        work: the rows.
+        forecasts: those of lead 1 are looked at.
+        offset: (F, C, K, n) from `offsets.in_sensor_units`.
+        coverage: that intervals are for.
     """
     width = work["alert_width"] * (math.log(0.1) / math.log(1 - coverage))
     value = forecasts.value[:CALIBRATED, :, 0]
     below, above = value.copy(), value.copy()
     below[BLEND], above[BLEND] = forecasts.lower[:, 0], forecasts.upper[:, 0]
-    offset = offsets.in_sensor_units(work, slice(1))[:, :, 0]
-    return alert_band(offset, width, work["stride"], below, value, above)
+    return Bands(*alert_band(offset[:, :, 0], width, work["stride"], below, value, above))
 
 
 def alert_band(

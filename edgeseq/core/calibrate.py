@@ -15,11 +15,12 @@ Batches lie along the last axis (`table.Work`), n; axes before it as ever: F for
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from edgeseq.core import achieved, alert_band, offsets
-from edgeseq.core.alert_band import SCALE_CLIP
+from edgeseq.core.alert_band import SCALE_CLIP, Bands, served_bands
 from edgeseq.core.pending import BLEND, CALIBRATED, FORECASTERS, Waiting, leads_up_to
 from edgeseq.core.table import Column, Work
 from edgeseq.core.types import F64, Bool
@@ -50,6 +51,7 @@ among the best both on average and in the worst case."""
 _SLOW = 1 - 0.5 ** (1 / ERROR_HALF_LIFE_STEPS)
 _RECENT = 1 - 0.5 ** (1 / RECENT_HALF_LIFE_STEPS)
 _LEAST = np.array(LEAST_OFFSET)[:, None, None, None]
+_CALIBRATED = np.arange(CALIBRATED)[:, None, None, None]
 
 
 def columns(channels: int, horizon: int) -> dict[str, Column]:
@@ -63,7 +65,28 @@ def columns(channels: int, horizon: int) -> dict[str, Column]:
     }
 
 
-def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting, coverage: float) -> None:
+class Promised(NamedTuple):
+    """What is promised of outcomes as long as nothing has learned from them."""
+
+    offset: F64
+    """(F, C, K, n) by how much intervals are widened, in sensor units; NaN while nothing was scored."""
+    bands: Bands
+
+
+def promised(work: Work, forecasts: Waiting, coverage: float) -> Promised:
+    """Say what is promised of the outcomes that forecasts wait for; arguments as of `learn`."""
+    offset = offsets.in_sensor_units(work)
+    return Promised(offset, served_bands(work, forecasts, offset, coverage))
+
+
+def learn(
+    work: Work,
+    leads: tuple[int, ...],
+    outcome: F64,
+    forecasts: Waiting,
+    coverage: float,
+    before: Promised | None = None,
+) -> None:
     """Move offsets, errors and alert bands after outcomes (test-then-train: the forecasts were published before).
 
     Args:
@@ -72,19 +95,20 @@ def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting, 
         outcome: (C, n), NaN where missing.
         forecasts: from `due`.
         coverage: share of the outcomes that the interval is to hold.
+        before: from `promised`, where somebody needed it already.
     """
+    before = before or promised(work, forecasts, coverage)
     y = outcome[:, None]
     absolute = np.abs(y - forecasts.value)
     miss = absolute[:CALIBRATED].copy()
     np.maximum(forecasts.lower - y, y - forecasts.upper, out=miss[BLEND])
     finite = np.isfinite(absolute)
-    both: Bool = np.all(finite, axis=0)
+    both: Bool = np.logical_and.reduce(finite)
     valid = finite[:CALIBRATED]
     valid[BLEND] &= np.isfinite(miss[BLEND])
-    alert_band.learn(work, outcome, forecasts, absolute[:CALIBRATED, :, 0], coverage)
+    alert_band.learn(work, outcome, before.bands, absolute[:CALIBRATED, :, 0])
     achieved.learn(work, outcome, forecasts)
-    now = offsets.in_sensor_units(work)
-    published = _published(work, forecasts.offset, now)
+    published = _published(work, forecasts.offset, before.offset)
     _learn_offsets(work, leads, miss, published, valid, coverage)
     _learn_errors(work, absolute[:CALIBRATED], valid)
     work["scored"][...] += valid
@@ -93,10 +117,8 @@ def learn(work: Work, leads: tuple[int, ...], outcome: F64, forecasts: Waiting, 
 
 def _published(work: Work, offset: F64, now: F64) -> F64:
     """Give the offsets that outcomes are judged by: those published, or of now where none were (F, C, K, n)."""
-    serving = work["serving"]
-    for forecaster in range(CALIBRATED):
-        np.copyto(now[forecaster], offset, where=(serving == forecaster) & np.isfinite(offset))
-    return now
+    was = work["serving"] == _CALIBRATED
+    return np.where(was & np.isfinite(offset), offset, now)
 
 
 def _learn_offsets(

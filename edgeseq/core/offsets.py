@@ -29,9 +29,9 @@ def columns(channels: int, horizon: int) -> dict[str, Column]:
     }
 
 
-def in_sensor_units(work: Work, leads: slice = slice(None)) -> F64:
-    """Give the offsets of some calibrated leads in sensor units (F, C, K, n); NaN while nothing was scored."""
-    offsets: F64 = work["offset_scales"][:, :, leads] * work["error"][:, :, leads]
+def in_sensor_units(work: Work) -> F64:
+    """Give the offsets in sensor units (F, C, K, n); NaN while nothing was scored."""
+    offsets: F64 = work["offset_scales"] * work["error"]
     offsets *= swing(work)[:, :, None]
     return offsets
 
@@ -41,5 +41,6 @@ def swing(work: Work) -> F64:
     usual = work["error"][:, :, 0]
     ratio: F64 = np.divide(work["recent_error"], usual, out=np.ones_like(usual), where=usual > 0)
     np.copyto(ratio, 1.0, where=np.isnan(ratio))
-    np.clip(ratio, LEAST_SWING, MOST_SWING, out=ratio)
+    np.maximum(ratio, LEAST_SWING, out=ratio)
+    np.minimum(ratio, MOST_SWING, out=ratio)
     return np.sqrt(ratio, out=ratio)

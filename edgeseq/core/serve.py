@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseq.core import offsets
 from edgeseq.core.pending import BASELINE, BLEND, CALIBRATED, MODEL
 from edgeseq.core.table import Work
 from edgeseq.core.types import F32, F64, I64, Bool
@@ -64,7 +63,8 @@ def model_share(work: Work, leads: tuple[int, ...], horizon: int) -> F32:
         gap = (model - baseline) / least
         np.copyto(gap, 0.0, where=model == baseline)
         gap *= BLEND_SHARPNESS
-    np.clip(gap, -50, 50, out=gap)
+    np.maximum(gap, -50, out=gap)
+    np.minimum(gap, 50, out=gap)
     gap -= BLEND_TRUST
     share = np.exp(gap)
     share += 1
@@ -76,12 +76,12 @@ def model_share(work: Work, leads: tuple[int, ...], horizon: int) -> F32:
     return _by_rows(_between_leads(share, leads, horizon)).astype(np.float32)
 
 
-def widening(work: Work, pick: Pick) -> F64:
+def widening(offset: F64, pick: Pick) -> F64:
     """Give what the intervals of the calibrated leads are widened by: the offsets of what serves → (C, K, n).
 
-    NaN while nothing was scored.
+    offset: (F, C, K, n) in sensor units, NaN while nothing was scored; so is the result.
     """
-    return _carry_forward(pick(offsets.in_sensor_units(work)))
+    return _carry_forward(pick(offset))
 
 
 def spread(widened: F64, leads: tuple[int, ...], horizon: int) -> F64:

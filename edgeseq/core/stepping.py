@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core import alert_band, calibrate, detect, estimate, pending, serve
+from edgeseq.core import alert_band, calibrate, detect, estimate, offsets, pending, serve
 from edgeseq.core.activity import is_settled
+from edgeseq.core.alert_band import Bands
 from edgeseq.core.align import Resets, Samples, align, origin_ns
 from edgeseq.core.estimate import Estimator
 from edgeseq.core.forecasters import join, run, step_model
@@ -78,9 +79,11 @@ def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
     """
     table, rows = group.table, work.rows
     step, value = work["next_step"], work["next_value"]
+    coverage = group.rule.coverage
     forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
-    closed = _closed(group, work, order, forecasts) if group.rule.alerts else None
-    calibrate.learn(work, group.leads, value, forecasts, group.rule.coverage)
+    before = calibrate.promised(work, forecasts, coverage)
+    closed = _closed(group, work, order, forecasts, before.bands) if group.rule.alerts else None
+    calibrate.learn(work, group.leads, value, forecasts, coverage, before)
     alerts = detect.commit(table, work, step, closed)
     table["history"][rows, :, step % group.ring] = value.T
     np.copyto(work["first_step"], step, where=work["first_step"] == NONE_YET)
@@ -96,7 +99,7 @@ def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
     return alerts
 
 
-def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.Closed:
+def _closed(group: Group, work: Work, order: I64, forecasts: Waiting, bands: Bands) -> detect.Closed:
     """Describe a step that has closed, before anything has learned from it."""
     rows, step, value = work.rows, work["next_step"].copy(), work["next_value"].copy()
     held = group.rule.on_gap == "hold"
@@ -106,7 +109,7 @@ def _closed(group: Group, work: Work, order: I64, forecasts: Waiting) -> detect.
         observed = observed & is_settled(group.activity, time_ns)
     return detect.Closed(
         samples=detect.Judged(order, step, time_ns, value, observed),
-        band=_band(group, work, forecasts),
+        band=_band(group, work, forecasts, bands),
         forecasts=forecasts.value,
         leads=group.leads,
         settings=group.settings,
@@ -126,6 +129,8 @@ class Said(NamedTuple):
     upper: F64
     widened: F64
     """(C, K, n) by how much the interval is, at the calibrated leads."""
+    offset: F64
+    """(F, C, K, n) by how much that of each forecaster would be."""
 
 
 def _step(group: Group, work: Work, samples: Samples) -> Said:
@@ -136,13 +141,14 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
         group.table["next_observed"][work.rows] = samples.observed
     at_leads = _lead_index(group.leads)
     naive = run(group, BASELINE, work.rows, work["baseline.which"], samples.values)[..., 0]
+    offset = offsets.in_sensor_units(work)
     model, warm = group.model, work["model_warm"].nonzero()[0]
     if model is None:
-        widened = serve.widening(work, serve.picking(work["serving"] == BLEND))
+        widened = serve.widening(offset, serve.picking(work["serving"] == BLEND))
         pending.push(
             group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None, widened
         )
-        return Said(naive, naive, naive, widened)
+        return Said(naive, naive, naive, widened, offset)
     if len(warm) == len(work):
         quantiles, share, mixed = step_model(group, model, work, samples.values, naive, None)
     elif len(warm):
@@ -155,12 +161,12 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     else:
         quantiles, share = np.full((*naive.shape, 3), np.nan, np.float32), np.zeros(naive.shape, np.float32)
         mixed = np.repeat(naive[None], 3, axis=0)
-    widened = serve.widening(work, serve.picking(work["serving"] == BLEND))
+    widened = serve.widening(offset, serve.picking(work["serving"] == BLEND))
     pending.push(
         group.table, group.leads, work.rows, samples.step,
         naive[..., at_leads], quantiles[:, :, at_leads], share[..., at_leads], widened,
     )  # fmt: skip
-    return Said(mixed[LOWER], mixed[VALUE], mixed[UPPER], widened)
+    return Said(mixed[LOWER], mixed[VALUE], mixed[UPPER], widened, offset)
 
 
 @functools.cache
@@ -191,9 +197,9 @@ def _tell(group: Group, work: Work, samples: Samples, said: Said) -> list[Event]
     """Judge the readings against the forecast made one step earlier, and tell the new forecasts."""
     values, observed = samples.values.T, samples.observed.T
     anchor, unit = work["anchor"], work["unit"]
-    band = _band(
-        group, work, pending.due(group.table, group.leads[:1], work.rows, samples.step, anchor, unit)
-    )
+    waiting = pending.due(group.table, group.leads[:1], work.rows, samples.step, anchor, unit)
+    bands = alert_band.served_bands(work, waiting, said.offset, group.rule.coverage)
+    band = _band(group, work, waiting, bands)
     judged = observed
     if group.targets < len(observed):
         judged = observed & (np.arange(len(observed)) < group.targets)[:, None]
@@ -233,7 +239,7 @@ def _switches(group: Group, work: Work, samples: Samples) -> list[Event]:
     ]
 
 
-def _band(group: Group, work: Work, waiting: Waiting) -> detect.Band:
+def _band(group: Group, work: Work, waiting: Waiting, bands: Bands) -> detect.Band:
     """Give the 99.9 % band of a step: of the serving forecaster, or of the baseline while that one learns."""
     value = waiting.value[: pending.CALIBRATED, :, 0]
     learned = work["scored"][:, :, 0] >= group.learning_steps
@@ -241,8 +247,7 @@ def _band(group: Group, work: Work, waiting: Waiting) -> detect.Band:
     usable = (learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets].all(axis=0)
     usable &= work["serving"] == BLEND
     pick = serve.picking(usable)
-    lower, upper = alert_band.served_bands(work, waiting, group.rule.coverage)
-    return detect.Band(pick(value), pick(lower), pick(upper), pick(learned), usable)
+    return detect.Band(pick(value), pick(bands.lower), pick(bands.upper), pick(learned), usable)
 
 
 def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F64) -> list[Event]:

@@ -62,8 +62,10 @@ class Pairs(tuple[NDArray[Any], ...]):  # noqa: SLOT001 - a tuple cannot have sl
     """… and which in arrays of their own."""
 
 
-class Table:
-    """Named columns of equal length that grow by doubling.
+class Table(dict[str, NDArray[Any]]):
+    """Named columns of equal length that grow by doubling: `table[name]` is a writable view of the rows.
+
+    A dictionary of the views that were asked for: hundreds are in each batch, and only that is quick enough.
 
     >>> t = Table({"open_step": Column((), "int64", -1)})
     >>> t.add_row(), t.add_row()
@@ -73,6 +75,7 @@ class Table:
     """
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
+        super().__init__()
         self.columns = dict(columns)
         self.rows = 0
         self.places: dict[str, _Place] = {}
@@ -88,18 +91,14 @@ class Table:
         self._words = self._blank_words(4, start)
         self._beside = _side_by_side(self.columns)
         self._apart = {name: self._blank(name, 4) for name in self._arrays()}
-        # Looked up dozens of times a batch, changed only when a stream is new.
-        self._views: dict[str, NDArray[Any]] = {}
         self.notes: dict[Any, Any] = {}
         """What only few rows have, by a key that begins with the row; `detect.ledger` says what."""
         self._pairs: dict[str, Pairs] = {}
         self._idle: dict[int, Work] = {}
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Give the column as a writable view of its rows."""
-        view = self._views.get(name)
-        if view is None:
-            view = self._views[name] = self._view(name)
+    def __missing__(self, name: str) -> NDArray[Any]:
+        """Make a view; it holds until a stream is new."""
+        view = self[name] = self._view(name)
         return view
 
     def pairs(self, prefix: str) -> Pairs:
@@ -129,7 +128,8 @@ class Table:
                 self._apart[name] = np.concatenate([array, self._blank(name, more)])
             self._capacity += more
         self.rows += 1
-        self._views, self._pairs = {}, {}
+        self.clear()
+        self._pairs = {}
         return self.rows - 1
 
     def gather(self, rows: Index) -> Work:
@@ -189,18 +189,19 @@ class Table:
         return words
 
 
-class Work:
-    """Some rows' words, copied, quantity by quantity: the last axis of each column is the row. `put` keeps them.
+class Work(dict[str, NDArray[Any]]):
+    """Some rows' words, copied, quantity by quantity: `work[name]` is a writable view (…, n). `put` keeps them.
 
     After that nothing may look at its views any more: another batch of as many rows may be worked on in them.
     """
 
     def __init__(self, table: Table, size: int) -> None:
+        super().__init__()
         self.table = table
         self.rows: Index = np.zeros(size, dtype=np.intp)
         self._floats = np.empty((table.words.shape[1], size + _PADDING))[:, :size]
         self._integers = self._floats.view(np.int64)
-        self._views: dict[str | tuple[str, ...], NDArray[Any]] = {}
+        self._together: dict[tuple[str, ...], NDArray[Any]] = {}
 
     def take(self, rows: Index) -> None:
         """Copy the words of different rows, as many as it has."""
@@ -210,24 +211,22 @@ class Work:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Give a column of the words as a writable view (…, n)."""
-        view = self._views.get(name)
-        if view is None:
-            words, _, shape, is_float = self.table.places[name]
-            block = self._floats if is_float else self._integers
-            view = block[words].reshape(*shape, len(self.rows)) if shape else block[words.start]
-            self._views[name] = view
+    def __missing__(self, name: str) -> NDArray[Any]:
+        """Make a view; it holds as long as the work."""
+        words, _, shape, is_float = self.table.places[name]
+        block = self._floats if is_float else self._integers
+        view = block[words].reshape(*shape, len(self.rows)) if shape else block[words.start]
+        self[name] = view
         return view
 
     def together(self, names: tuple[str, ...]) -> NDArray[Any]:
         """Give columns of one shape and dtype that were declared one after the other, as one view (k, …, n)."""
-        view = self._views.get(names)
+        view = self._together.get(names)
         if view is None:
             first, last = self.table.places[names[0]], self.table.places[names[-1]]
             block = self._floats if first.is_float else self._integers
             shape = len(names), *first.shape, len(self.rows)
-            view = self._views[names] = block[first.words.start : last.words.stop].reshape(shape)
+            view = self._together[names] = block[first.words.start : last.words.stop].reshape(shape)
         return view
 
     def put(self) -> None:

@@ -49,7 +49,9 @@ class Streams:
         """Learn of the outcomes (n,) of a step, then let the model say lower, value, upper (3,) at every lead."""
         calibrate.learn(self.work, self.leads, outcome[None], self.due(step), coverage)
         shape = (len(self.rows), 1, len(self.leads))
-        widened = serve.widening(self.work, serve.picking(self.work["serving"] == pending.BLEND))
+        widened = serve.widening(
+            offsets.in_sensor_units(self.work), serve.picking(self.work["serving"] == pending.BLEND)
+        )
         naive, share = np.full(shape, baseline), np.ones(shape, np.float32)
         model = np.broadcast_to(said, (*shape, 3)).astype(np.float32)
         at = np.full(len(self.rows), step)
@@ -173,7 +175,9 @@ def test_interval_contains_its_value_and_widens_smoothly() -> None:
     streams.work["offset_scales"][0, 0, :, 0] = [-5.0, 0.0, 1.0, 2.0, 3.0, 4.0]
     streams.work["error"][...] = 1.0
     value = np.zeros((1, 1, 24))
-    spread = serve.spread(serve.widening(streams.work, serve.picking(np.array([False]))), LEADS, 24)
+    spread = serve.spread(
+        serve.widening(offsets.in_sensor_units(streams.work), serve.picking(np.array([False]))), LEADS, 24
+    )
     lower, upper = serve.interval(spread, value, value, value)
     assert (lower <= value).all()
     assert (value <= upper).all()
