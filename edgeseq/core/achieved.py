@@ -43,9 +43,10 @@ def learn(work: Work, outcome: F64, forecasts: Waiting) -> None:
     judged = np.isfinite(width) & np.isfinite(outcome)
     count = work["judged"]
     rate = np.maximum(1.0 / (count + 1.0), _RATE)
+    is_first = count == 0
     for name, now in (("covered", inside), ("interval_width", width)):
         mean = work[name]
-        before = np.where(count > 0, mean, 0.0)
+        before = np.where(is_first, 0.0, mean) if np.count_nonzero(is_first) else mean
         np.copyto(mean, before + rate * (now - before), where=judged)
     count += judged
 

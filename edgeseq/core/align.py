@@ -88,45 +88,53 @@ def align(
         order: (n,) position of each reading in its batch.
         late: (n,) written.
     """
-    step = _start(table, rule, rows, readings.time_ns)
-    late[:] = step < table["open_step"][rows]
-    on_time = np.flatnonzero(~late)
-    if len(on_time) == 0:
-        return
-    rows, step, order = rows[on_time], step[on_time], order[on_time]
-    yield from _close_open_step(table, rule, ring, rows, step, order)
-    yield from _take(table, rule, rows, step, readings.take(on_time), order)
+    step, reached = _start(table, rule, rows, readings.time_ns)
+    np.less(step, reached, out=late)
+    if np.count_nonzero(late):
+        on_time = np.flatnonzero(~late)
+        if len(on_time) == 0:
+            return
+        rows, step, reached, order = rows[on_time], step[on_time], reached[on_time], order[on_time]
+        readings = readings.take(on_time)
+    yield from _close_open_step(table, rule, ring, rows, step, reached, order)
+    yield from _take(table, rule, rows, step, readings, order)
 
 
-def _start(table: Table, rule: StreamRule, rows: I64, time_ns: I64) -> I64:
-    """Fix the phase of new rows and give each reading's step."""
-    new = table["open_step"][rows] == NOT_STARTED
-    if new.any():
+def _start(table: Table, rule: StreamRule, rows: I64, time_ns: I64) -> tuple[I64, I64]:
+    """Fix the phase of new rows, and give each reading's step and the open one."""
+    reached = table["open_step"][rows]
+    new = reached == NOT_STARTED
+    if np.count_nonzero(new):
         # `last`: half a period before the first reading, so that jitter never straddles an edge.
         phase = time_ns[new] - rule.period_ns // 2 if rule.aggregate == "last" else 0
         table["phase_ns"][rows[new]] = phase
         step = (time_ns[new] - table["phase_ns"][rows[new]]) // rule.period_ns
-        table["open_step"][rows[new]] = step
+        table["open_step"][rows[new]] = reached[new] = step
     steps: I64 = (time_ns - table["phase_ns"][rows]) // rule.period_ns
-    return steps
+    return steps, reached
 
 
 def _close_open_step(
-    table: Table, rule: StreamRule, ring: int, rows: I64, step: I64, order: I64
+    table: Table, rule: StreamRule, ring: int, rows: I64, step: I64, reached: I64, order: I64
 ) -> Iterator[Samples | Resets]:
-    """Step what was collected for the open step, then the gap after it, for rows whose reading is of a later step."""
-    later = step > table["open_step"][rows]
-    if not later.any():
+    """Step what was collected for the open step, then the gap after it, for rows whose reading is of a later step.
+
+    reached: (n,) the open step.
+    """
+    later = step > reached
+    if not np.count_nonzero(later):
         return
-    rows, step, order = rows[later], step[later], order[later]
+    if np.count_nonzero(later) < len(rows):
+        rows, step, reached, order = rows[later], step[later], reached[later], order[later]
     waiting = ~table["open_stepped"][rows]
-    if waiting.any():
+    if np.count_nonzero(waiting):
         yield _sample(table, rule, rows[waiting], order[waiting])
-    gap = step - table["open_step"][rows] - 1
-    lost = gap > ring
-    if lost.any():
-        yield Resets(rows[lost], gap[lost], order[lost])
-    yield from _fill(table, rule, rows[~lost], gap[~lost], order[~lost])
+    gap = step - reached - 1
+    if np.count_nonzero(gap):
+        lost = gap > ring
+        if np.count_nonzero(lost):
+            yield Resets(rows[lost], gap[lost], order[lost])
+        yield from _fill(table, rule, rows[~lost], gap[~lost], order[~lost])
     table["open_step"][rows] = step
     table["open_value"][rows] = np.nan
     table["open_count"][rows] = 0
@@ -158,8 +166,10 @@ def _take(
     table["open_time_ns"][rows] = readings.time_ns
     if rule.aggregate != "last":
         return
-    ready = table["open_seen"][rows].all(axis=1)
-    if ready.any():
+    seen = table["open_seen"][rows]
+    if np.count_nonzero(seen) == seen.size:
+        yield _sample(table, rule, rows, order)
+    elif np.count_nonzero(ready := seen.all(axis=1)):
         yield _sample(table, rule, rows[ready], order[ready])
 
 
@@ -176,9 +186,11 @@ def _uncount(table: Table, rows: I64, channel: I64, step: I64, raw: F64) -> F64:
 
 def _aggregate(table: Table, rule: StreamRule, rows: I64, channel: I64, value: F64) -> None:
     """Fold one value per row into its open step; a NaN was seen, but adds nothing."""
-    good = ~np.isnan(value)
+    missing = np.isnan(value)
     table["open_seen"][rows, channel] = True
-    rows, channel, value = rows[good], channel[good], value[good]
+    if np.count_nonzero(missing):
+        good = ~missing
+        rows, channel, value = rows[good], channel[good], value[good]
     count = table["open_count"][rows, channel]
     old = table["open_value"][rows, channel]
     table["open_value"][rows, channel] = np.where(count == 0, value, _fold(rule, old, value, count))
@@ -207,11 +219,12 @@ def _sample(table: Table, rule: StreamRule, rows: I64, order: I64) -> Samples:
     values = table["open_value"][rows]
     # Infinite is what an aggregate or a counter's rise beyond float64 becomes: no value.
     observed = np.isfinite(values)
-    values = np.where(observed, values, np.nan)
-    held = table["held_value"][rows]
-    table["held_value"][rows] = np.where(observed, values, held)
-    if rule.on_gap == "hold":
-        values = np.where(observed, values, held)
+    if np.count_nonzero(observed) == observed.size:
+        held = values
+    else:
+        held = np.where(observed, values, table["held_value"][rows])
+        values = held if rule.on_gap == "hold" else np.where(observed, values, np.nan)
+    table["held_value"][rows] = held
     table["open_stepped"][rows] = True
     time_ns = table["open_time_ns"][rows]
     step = table["open_step"][rows]

@@ -72,9 +72,10 @@ class BaselineStepper:
     def step(self, x: Floats, state: FloatState, known: Floats | None = None) -> tuple[Floats, FloatState]:
         """Advance by one step: x (B, C) → medians (B, C, H, 1) and the next state."""
         last = np.where(np.isnan(x), state[0], x)
-        persistence = np.broadcast_to(last[:, :, None], (*last.shape, self.horizon))
+        persistence = np.empty((*last.shape, self.horizon), last.dtype)
+        persistence[...] = last[:, :, None]
         if self.season_steps == 0:
-            return np.array(persistence[..., None]), (last,)
+            return persistence[..., None], (last,)
         _, ring, *errors = state
         scored = self._score(x, ring, *errors)
         ring = np.concatenate([ring[:, :, 1:], x[:, :, None]], axis=2)

@@ -113,7 +113,7 @@ def _write_chunk(values: F64, layout: _Layout) -> bytes:
     text[:] = layout.constant
     text[:, layout.first] = before
     text[:, layout.first + 1] = after
-    if (is_odd := BY_FORM.is_odd.take(form)).any():
+    if np.count_nonzero(is_odd := BY_FORM.is_odd.take(form)):
         _write_odd(values, is_odd, text, layout)
     return text.tobytes()
 

@@ -43,15 +43,18 @@ def remember(table: Table, rows: I64, readings: Readings) -> Bool:
     """
     ids = readings.id_hash
     duplicate = np.zeros(len(readings), dtype=np.bool_)
-    for picked in rounds(rows) if ids.any() else ():
+    recent = table["recent_ids"]
+    for picked in rounds(rows) if np.count_nonzero(ids) else ():
         row, wanted = rows[picked], ids[picked]
-        known = (table["recent_ids"][row] == wanted[:, None]).any(axis=1)
-        duplicate[picked] = known & readings.comparable[picked] & (wanted != 0)
-        fresh = ~duplicate[picked] & (wanted != 0)
+        fresh = wanted != 0
+        known = recent[row] == wanted[:, None]
+        if np.count_nonzero(known):
+            duplicate[picked] = known.any(axis=1) & readings.comparable[picked] & fresh
+            fresh &= ~duplicate[picked]
         row, wanted = row[fresh], wanted[fresh]
-        slot = table["recent_position"][row] % table["recent_ids"].shape[1]
-        table["recent_ids"][row, slot] = wanted
-        table["recent_position"][row] += 1
+        position = table["recent_position"][row]
+        recent[row, position % recent.shape[1]] = wanted
+        table["recent_position"][row] = position + 1
     return duplicate
 
 
@@ -84,7 +87,7 @@ def is_recent(recent: Recent, readings: Readings) -> Bool:
 
 def may_be_forgotten(recent: Recent, readings: Readings, duplicate: Bool) -> bool:
     """Tell whether a duplicate (n,) would perhaps be none, had the readings before it come in a batch of their own."""
-    if not duplicate.any():
+    if not np.count_nonzero(duplicate):
         return False
     making_room = set(islice(recent, max(0, len(recent) + len(readings) - RECENT_IN_NODE)))
     return len(readings) > RECENT_IN_NODE or not making_room.isdisjoint(_keys(readings.take(duplicate)))

@@ -106,7 +106,7 @@ def step_model(
 def _in_sensor_units(quantiles: F32, anchor: F64, unit: F64) -> F64:
     """Turn quantiles (n, C, H, 3) back into sensor units, each kind together: (3, n, C, H)."""
     absolute = np.empty((3, *quantiles.shape[:-1]))
-    absolute[...] = np.moveaxis(quantiles, 3, 0)
+    absolute[...] = quantiles.transpose(3, 0, 1, 2)
     absolute *= unit[:, :, None]
     absolute += anchor[:, :, None]
     return absolute

@@ -44,14 +44,15 @@ def accept(state: State, messages: Sequence[Message]) -> Batch:
     duplicate = _remember(state, readings)
     counts = state.counts
     counts.received += len(readings) + len(rejections)
-    counts.duplicate += int(duplicate.sum())
+    again = int(np.count_nonzero(duplicate))
+    counts.duplicate += again
     for rejection in rejections:
         counts.reject(rejection.reason)
     for i in duplicate.nonzero()[0]:
         index = int(readings.message_index[i])
         rejections.append(Rejection(index, Reason.DUPLICATE, messages[index].topic))
     told = _take_from_decoders(state) if state.registry.memories else ((), ())
-    return Batch(readings.take(~duplicate) if duplicate.any() else readings, rejections, created, *told)
+    return Batch(readings.take(~duplicate) if again else readings, rejections, created, *told)
 
 
 def _take_from_decoders(state: State) -> tuple[tuple[Outgoing, ...], tuple[Heard, ...]]:
@@ -93,9 +94,9 @@ def _remember(state: State, readings: Readings) -> Bool:
         )
     group_of, row_of = places(state, readings.stream_index)
     for index in set(group_of.tolist()) - {NO_GROUP}:
-        own = np.flatnonzero((group_of == index) & ~duplicate)
+        own = ((group_of == index) & ~duplicate).nonzero()[0]
         duplicate[own] = dedupe.remember(state.groups[index].table, row_of[own], _pick(readings, own))
-    fresh = np.flatnonzero(~duplicate & (group_of != NO_GROUP))
+    fresh = (~duplicate & (group_of != NO_GROUP)).nonzero()[0]
     dedupe.remember_in_node(state.recent, _pick(readings, fresh))
     return duplicate
 

@@ -89,7 +89,7 @@ def advance(state: State, readings: Readings) -> list[Event]:
     reached = np.maximum.accumulate(np.maximum(clock, state.clock_ns))
     # What arrives is never stale by the clock that it arrives by, even one that was set back.
     now = reached if state.options.clock == "readings" else clock
-    if given is None and _none_falls_silent(state, int(reached[-1]), int(clock.min())):
+    if given is None and _none_falls_silent(state, int(reached[-1]), int(np.minimum.reduce(clock))):
         events = _take(state, readings, clock, now, np.arange(n))
     else:
         events = _advance_in_parts(state, readings, clock, reached, now, given)
@@ -294,7 +294,8 @@ def _take_group(
     """Take readings of one rule's streams in rounds: each stream at most once in a round."""
     if (machine := state.groups[index].activity) and not machine.is_on:
         readings = replace(readings, value=np.full(len(rows), np.nan))
-    ordered = np.sort(rows)
+    ordered = rows.copy()
+    ordered.sort()
     if np.count_nonzero(ordered[1:] == ordered[:-1]) == 0:
         return _take_round(state, index, rows, readings, clock, now, order)
     events: list[Event] = []
@@ -316,7 +317,7 @@ def _take_round(
     events += detect.arrive(table, rows, order, channel, clock, now, rule.period_ns, rule.silent_after_ns)
     if group.activity and not group.activity.is_on:
         detect.rest(table, rows)
-    group.deadlines_from_ns = min(group.deadlines_from_ns, int(table["deadline_ns"][rows].min()))
+    group.deadlines_from_ns = min(group.deadlines_from_ns, int(np.minimum.reduce(table["deadline_ns"][rows])))
     late = np.zeros(len(rows), dtype=np.bool_)
     if kept := state.lateness.get(index):
         events += lateness.take(group, kept, rows, readings, order, late)

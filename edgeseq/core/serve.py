@@ -38,14 +38,14 @@ _LOG_SERVE, _LOG_DROP = math.log(SERVE_BELOW), math.log(DROP_ABOVE)
 def log_error_ratio(work: Work) -> F64:
     """Give the blend's error over the baseline's, mean logarithm over scored leads → (C, n); NaN while unknown."""
     error = work["paired_error"][:CALIBRATED]
-    known = (work["paired"] >= 1) & (error > 0).all(axis=0)
+    known = (work["paired"] >= 1) & (error[BASELINE] > 0) & (error[BLEND] > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(known, error[BLEND] / error[BASELINE], 1.0)
         product = ratio[:, 0].copy()
         # One lead after the other: NumPy would add or multiply in an order that depends on the batch.
         for k in range(1, ratio.shape[1]):
             product *= ratio[:, k]
-        mean: F64 = np.log(product) / known.sum(axis=1)
+        mean: F64 = np.log(product) / np.add.reduce(known, axis=1)
     return mean
 
 
@@ -160,7 +160,7 @@ def choose(work: Work, targets: int) -> None:
     log_ratio = work["log_ratio"]
     log_ratio[...] = log_error_ratio(work)
     ratio = mean_over_channels(log_ratio[:targets])
-    enough = work["paired"].max(axis=(0, 1)) >= SERVE_AFTER
+    enough = np.maximum.reduce(work["paired"], axis=(0, 1)) >= SERVE_AFTER
     serving = work["serving"]
     better = np.where(serving == BLEND, ratio <= _LOG_DROP, ratio < _LOG_SERVE)
     np.copyto(serving, np.where(enough & better, BLEND, BASELINE), where=warm)

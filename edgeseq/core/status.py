@@ -6,35 +6,42 @@ import numpy as np
 
 from edgeseq.core import detect
 from edgeseq.core.group import Group
+from edgeseq.core.pending import BASELINE, BLEND
 from edgeseq.core.types import I64, DataStatus, Event, Phase, StreamStatus
 
 PHASES, DATA, ALERTS = tuple(Phase), tuple(DataStatus), ("none", "watch", "alert")
+
+_USUAL = (PHASES.index(Phase.LIVE), DATA.index(DataStatus.OK), ALERTS.index("none"))
 
 
 def statuses(group: Group, rows: I64, order: I64, *, changed_only: bool = True) -> list[Event]:
     """Tell the status of rows whose status changed."""
     table, rule = group.table, group.rule
-    learned = np.any(table["scored"][rows, :, : group.targets, 0] >= group.learning_steps, axis=1).all(
-        axis=-1
-    )
+    scored = table["scored"][rows, :, : group.targets, 0]
+    learning = np.maximum(scored[:, BASELINE], scored[:, BLEND]) < group.learning_steps
     status = np.empty((len(rows), 3), np.int64)
-    status[:, 0] = np.where(learned, PHASES.index(Phase.LIVE), PHASES.index(Phase.LEARNING))
-    status[:, 1] = DATA.index(DataStatus.OK)
-    status[:, 2] = ALERTS.index("none")
+    status[:] = _USUAL
+    if np.count_nonzero(learning):
+        status[learning.any(axis=1), 0] = PHASES.index(Phase.LEARNING)
     # A device that reports only changes has no cadence to compare; a few arrivals say nothing yet.
     if rule.on_gap == "missing":
         ratio = table["mean_gap_ns"][rows] / rule.period_ns
         mismatch = ratio > 2.0
         if rule.aggregate == "last":  # many readings a step are what the other aggregates are for
             mismatch |= ratio < 0.25
-        mismatch &= table["arrivals"][rows] > 20
-        status[mismatch, 1] = DATA.index(DataStatus.MISMATCH)
+        if np.count_nonzero(mismatch):
+            mismatch &= table["arrivals"][rows] > 20
+            status[mismatch, 1] = DATA.index(DataStatus.MISMATCH)
     if table.notes:
         _tell_of_alerts(group, rows, status)
     if group.activity and not group.activity.is_on:
         status[:, 1] = DATA.index(DataStatus.OFF)
-    told = (status != table["status"][rows]).any(axis=1)
-    if np.count_nonzero(told):
+    differs = status != table["status"][rows]
+    is_same = not np.count_nonzero(differs)
+    if is_same and changed_only:
+        return []
+    told = differs.any(axis=1)
+    if not is_same:
         table["status"][rows] = status
     return [
         StreamStatus(

@@ -164,7 +164,7 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     widened = serve.widening(offset, serve.picking(work["serving"] == BLEND))
     pending.push(
         group.table, group.leads, work.rows, samples.step,
-        naive[..., at_leads], quantiles[:, :, at_leads], share[..., at_leads], widened,
+        naive.take(at_leads, axis=2), quantiles.take(at_leads, axis=2), share.take(at_leads, axis=2), widened,
     )  # fmt: skip
     return Said(mixed[LOWER], mixed[VALUE], mixed[UPPER], widened, offset)
 
@@ -227,7 +227,7 @@ def _fillings(group: Group, work: Work, samples: Samples) -> list[Event]:
 def _switches(group: Group, work: Work, samples: Samples) -> list[Event]:
     """Tell where another forecaster serves; the intervals of the former one that wait say nothing of this one's."""
     serving, told = work["serving"], work["serving_told"]
-    changed = np.flatnonzero(serving != told)
+    changed = (serving != told).nonzero()[0]
     if len(changed) == 0:
         return []
     told[...] = serving
@@ -244,7 +244,7 @@ def _band(group: Group, work: Work, waiting: Waiting, bands: Bands) -> detect.Ba
     value = waiting.value[: pending.CALIBRATED, :, 0]
     learned = work["scored"][:, :, 0] >= group.learning_steps
     # A model that has joined just now made no forecast of this step yet.
-    usable = (learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets].all(axis=0)
+    usable = np.logical_and.reduce((learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets])
     usable &= work["serving"] == BLEND
     pick = serve.picking(usable)
     return detect.Band(pick(value), pick(bands.lower), pick(bands.upper), pick(learned), usable)
@@ -255,7 +255,7 @@ def _forecasts(group: Group, work: Work, samples: Samples, said: Said, scores: F
     n, source = group.targets, work["serving"]
     modelled = source == BLEND
     lower, upper = serve.interval(serve.spread(said.widened, group.leads, group.horizon), *said[:3])
-    skill = np.where(modelled, 1 - np.exp(work["log_ratio"].copy()), 0.0)
+    skill = np.where(modelled, 1 - np.exp(work["log_ratio"]), 0.0)
     observed = (
         samples.values
         if np.count_nonzero(samples.observed) == samples.observed.size
