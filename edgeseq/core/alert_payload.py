@@ -69,7 +69,6 @@ def describe(
     # What it is called may change, what it is may not.
     first = event.opened_as or event.kind
     identity = alert_id(info.id, name, first, event.opened_step, context.bundles.get(rule.key, BASELINE))
-    taken = render_state.acknowledged.get(identity)
     return AlertPayload(
         event_type=event.event_type,
         id=identity,
@@ -95,7 +94,7 @@ def describe(
         since=format_instant(_since_ns(event)),
         duration_s=_duration_s(event),
         is_normal_now=event.is_normal_now,
-        acknowledged=taken is not None and taken.time_ns <= event.time_ns,
+        acknowledged=_is_known(render_state.acknowledged.get(identity), event),
         crossing=crossing_of(event, rule),
         message=sentence(event, label, unit, rule.limits.get(name, Limits()), parts, rule.period_ns),
     )
@@ -107,6 +106,11 @@ def _figures(event: AlertEvent) -> list[float]:
     shown = (event.observed, event.expected, event.lower, event.upper, event.p_value, residual, event.score)
     figures: list[float] = significant(np.array(shown)).tolist()
     return figures
+
+
+def _is_known(taken: Acknowledgement | None, event: AlertEvent) -> bool:
+    """Tell whether a person had taken note of an alert by the time of an event."""
+    return taken is not None and taken.time_ns <= event.time_ns
 
 
 def _since_ns(event: AlertEvent) -> int:

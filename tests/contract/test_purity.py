@@ -58,7 +58,7 @@ def test_edge_modules_import_with_extras_blocked() -> None:
 
 def test_core_has_modules_to_look_at() -> None:
     """The test below looks at real files."""
-    assert ROOT / "edgeseq" / "core" / "types.py" in CORE
+    assert ROOT / "edgeseq" / "core" / "types" / "events.py" in CORE
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: p.name)
