@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edgeseq.core.detect import bitmap, detectors, novelty_map, record, stuck, surprise
+from edgeseq.core.detect import bitmap, detectors, novelty_map, record, relation, stuck, surprise
 from edgeseq.core.detect.kinds import (
     BROKEN_PROFILE,
     BROKEN_RELATION,
@@ -22,6 +22,7 @@ from edgeseq.core.detect.kinds import (
     Judged,
     Settings,
 )
+from edgeseq.core.detect.step import describe
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import F64, I64
 
@@ -260,21 +261,42 @@ def test_record_is_stretched_while_young_and_held_back() -> None:
     assert ratios[-1] == pytest.approx(1 / record.MARGIN, rel=0.2)
 
 
-def test_budget_is_kept_by_a_stream_that_always_exceeds_it() -> None:
-    """Scores that grow beyond any bound still alarm about once a week in the long run."""
-    table = Table(stuck.columns(1) | surprise.columns("x", (1,)))
-    table.add_row()
-    terms = surprise.Terms(least=1.0, most_young=1.0, resting=10)
-    rng, alarms, weeks = np.random.default_rng(1), 0, 200
-    for t in range(weeks * 168):
-        work = table.gather(np.array([0]))
-        found = rng.pareto(3, (1, 1)) * 3
-        age, learned = np.full((1, 1), t), np.ones((1, 1), dtype=np.bool_)
-        rest = int(work["x_rest"][0, 0])
-        score = surprise.judge(work, "x", found, terms, age, HOUR_NS, learned)
-        alarms += int(score[0, 0] >= 1 and rest == 0)
+def test_young_relations_are_judged_by_how_well_they_are_known() -> None:
+    """Of streams that have just learned what relates them one in a hundred is too far; taken for known, many."""
+    noise = np.random.default_rng(4).standard_normal((LEARNING + 1, 8, 100))
+    for t in range(LEARNING):
+        noise[t + 1] += 0.7 * noise[t]
+    table, nothing = table_of(8, 100), np.zeros((3, 8, 1, 100))
+    for t, value in enumerate(noise):
+        work, rows, steps = table.gather(np.arange(100)), np.arange(100), np.full(100, t)
+        judged = Judged(rows, steps, steps * HOUR_NS, value, np.isfinite(value))
+        band = Band(value, value, value, judged.observed, np.zeros(100, dtype=np.bool_))
+        closed = Closed(judged, band, nothing, (1,), Settings(LEARNING), 8, HOUR_NS)
+        score = relation.score(table, work, describe(work, closed)).score
         work.put()
+    distance = np.nanmax(score, axis=0) * relation.LEAST
+    known, unknown = relation._by_chance(8, np.array([1e9, LEARNING * relation.RATE / 2]))
+    assert np.mean(distance >= 1) <= 0.01
+    assert np.mean(distance >= known / unknown) >= 0.05
+
+
+@pytest.mark.parametrize("kinds", [1, 5])
+def test_budget_is_kept_by_a_stream_that_always_exceeds_it(kinds: int) -> None:
+    """Scores that grow beyond any bound still alarm about once a week in the long run, however many kinds there are."""
+    table = Table(surprise.columns())
+    table.add_row()
+    rng, weeks = np.random.default_rng(1), 200
+    alarms = sum(_is_alarm(table, rng.pareto(3, kinds) * 3) for _ in range(weeks * 168))
     assert alarms <= 1.5 * weeks
+
+
+def _is_alarm(table: Table, ratios: F64) -> bool:
+    work = table.gather(np.array([0]))
+    before = float(work["surprise_raised"][0])
+    surprise.spend(work, np.array([ratios.max()]) / surprise.factor(work), HOUR_NS)
+    is_alarm = float(work["surprise_raised"][0]) > before
+    work.put()
+    return is_alarm
 
 
 def test_joined_bits_are_pairs_in_the_lower_half() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeseq.core import detect
-from edgeseq.core.detect import CLEAR_AFTER, KINDS, OUT_OF_RANGE, SPIKE, STUCK
+from edgeseq.core.detect import CLEAR_AFTER, KINDS, OUT_OF_RANGE, SPIKE, STUCK, surprise
 from edgeseq.core.detect.course import FIRST_UPDATE_STEPS
 from edgeseq.core.detect.detectors import DETECTORS
 from edgeseq.core.detect.kinds import DRIFT, LEVEL_SHIFT, NOVELTY
@@ -95,6 +95,59 @@ def test_no_alert_opens_in_the_refractory_time() -> None:
     bench.take(*changing(CLEAR_AFTER))
     bench.take(*changing(12))
     assert bench.table.notes == {}
+
+
+@pytest.mark.usefixtures("told_what_to_say")
+def test_kinds_of_behaviour_rest_together() -> None:
+    """What another kind says so soon after an alert is the same incident; a limit that is crossed is not."""
+    bench = Bench(refractory_steps=steps(10))
+    bench.scores |= {LEVEL_SHIFT: 0.1, DRIFT: 0.1, NOVELTY: 0.1}
+    assert bench.take(20.0, *changing(CLEAR_AFTER)) == ["spike opened", "spike cleared"]
+    bench.scores |= {DRIFT: 2.0}
+    assert bench.take(*changing(5)) == []
+    assert (bench.level(DRIFT), bench.level(LEVEL_SHIFT)) == (WATCH, NONE)
+    assert bench.take(101.0) == ["out_of_range opened"]
+    assert bench.take(*changing(10)) == ["drift opened", "out_of_range cleared"]
+
+
+@pytest.mark.usefixtures("told_what_to_say")
+@pytest.mark.parametrize("kind", [LEVEL_SHIFT, DRIFT, NOVELTY])
+def test_alarm_of_one_kind_makes_the_others_patient(kind: int) -> None:
+    """They pay from one budget: what would have been an alert of any kind must be 15 % more, and so must a spike.
+
+    Not before the incident is over: until then all kinds may say what it is.
+    """
+    bench = Bench()
+    bench.take(*changing(1))
+    before = float(bench.table["spike_threshold"][0, 0])
+    bench.scores |= {kind: 1.1}
+    assert bench.take(10.0) == [f"{KINDS[kind].value} opened"]
+    assert float(bench.table["spike_threshold"][0, 0]) == pytest.approx(before, rel=1e-3)
+    bench.scores |= {kind: 0.1}
+    bench.take(*changing(CLEAR_AFTER + surprise.INCIDENT))
+    after = float(bench.table["spike_threshold"][0, 0])
+    assert after == pytest.approx(before * np.exp(surprise.STEP), rel=1e-3)
+    other = NOVELTY if kind != NOVELTY else DRIFT
+    bench.scores |= {other: 1.1}
+    assert bench.take(*changing(3)) == []
+    bench.scores |= {other: 1.2}
+    assert bench.take(10.0) == [f"{KINDS[other].value} opened"]
+
+
+@pytest.mark.usefixtures("told_what_to_say")
+def test_incident_is_paid_for_once() -> None:
+    """However many kinds speak of it, however often and however long, until it has been over for a while."""
+    bench = Bench()
+    for _ in range(3):
+        bench.scores |= {LEVEL_SHIFT: 5.0, DRIFT: 5.0}
+        bench.take(*changing(30))
+        bench.scores |= {LEVEL_SHIFT: 0.1, DRIFT: 0.1}
+        bench.take(*changing(surprise.INCIDENT - 1))
+    assert float(bench.table["surprise_raised"][0]) == pytest.approx(surprise.STEP, rel=1e-3)
+    bench.take(*changing(2))
+    bench.scores |= {NOVELTY: 5.0}
+    bench.take(10.0)
+    assert float(bench.table["surprise_raised"][0]) == pytest.approx(2 * surprise.STEP, rel=1e-3)
 
 
 # --- while it is open -----------------------------------------------------------------------------------------

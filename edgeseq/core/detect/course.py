@@ -48,7 +48,7 @@ def worsen(
         return _join(table, other, at, sample)
     watched = watch(table, at, entry, sample, BAD)
     long = at.kind in AT_ONCE or watched.bad + 1 > settings.min_steps[at.kind]
-    if not long or sample.step < watched.not_before:
+    if not long or sample.step < _not_before(table, at, watched):
         return []
     return [open_alert(table, at, sample, watched.since_ns)]
 
@@ -58,6 +58,15 @@ def _open_behaviour(table: Table, at: Place) -> Place | None:
     level = table["alert_level"][at.row, at.channel]
     kind = next((kind for kind in BEHAVIOUR if level[kind] == OPEN), None)
     return None if kind is None else at._replace(kind=kind)
+
+
+def _not_before(table: Table, at: Place, watched: Entry) -> int:
+    """Give the first step in which an alert may open: those of behaviour rest together."""
+    if at.kind not in BEHAVIOUR:
+        return watched.not_before
+    level, kept = table["alert_level"][at.row, at.channel], ledger.entries(table)
+    resting = (kept[at._replace(kind=kind)] for kind in BEHAVIOUR if level[kind] in (QUIET, WATCH))
+    return max(entry.not_before for entry in resting)
 
 
 # --- while it is open -------------------------------------------------------------------------------------------
@@ -143,7 +152,7 @@ def _update(table: Table, at: Place, entry: Entry, sample: Sample, shown: int) -
 def clear(
     table: Table, at: Place, sample: Sample, refractory_steps: int = 0, *, is_normal_now: bool = False
 ) -> AlertEvent:
-    """Clear an alert; none of its kind opens for so many steps."""
+    """Clear an alert; neither it nor, if it tells how a channel behaves, another such one opens for so many steps."""
     entry = ledger.entries(table)[at]
     quiet = Entry(QUIET, at.kind, not_before=sample.step + refractory_steps)
     ledger.put(table, at, quiet if refractory_steps else None)

@@ -20,15 +20,18 @@ from edgeseq.core.detect import (
     record,
     relation,
     spike,
+    surprise,
     variance,
 )
 from edgeseq.core.detect.kinds import (
+    BEHAVIOUR,
     BROKEN_PROFILE,
     BROKEN_RELATION,
     DRIFT,
     LEVEL_SHIFT,
     LIMIT_AHEAD,
     NOVELTY,
+    SPIKE,
     VARIANCE_CHANGE,
     Closed,
     Scores,
@@ -78,7 +81,7 @@ DETECTORS: list[Detector] = [
 def columns(channels: int) -> dict[str, Column]:
     """Declare the state of all detectors."""
     own = {name: column for one in DETECTORS for name, column in one.columns(channels).items()}
-    return own | record.columns(channels) | spike.columns(channels)
+    return own | record.columns(channels) | spike.columns(channels) | surprise.columns()
 
 
 def worthless() -> tuple[str, ...]:
@@ -94,14 +97,28 @@ def scores(table: Table, work: Work, closed: Closed) -> tuple[F64, dict[int, Sco
             one.measure(table, work, step)
     _judge(work, step)
     said = {one.kind: one.score(table, work, step) for one in DETECTORS}
-    spike.learn(work, step)
     found = np.empty((len(said), *step.value.shape))
     for mine, one_said in zip(found, said.values(), strict=True):
         mine[...] = one_said.score
     if not step.all_seen or step.targets < len(step.value):
         judged = step.samples.observed & (np.arange(len(step.value)) < step.targets)[:, None]
         np.copyto(found, np.nan, where=~judged)
+    _pay(work, step, dict(zip(said, found, strict=True)))
     return found, said
+
+
+def _pay(work: Work, step: Step, found: dict[int, F64]) -> None:
+    """Divide scores (C, n) by what the stream's budget asks, and let the alarms that are told spend it."""
+    patience, told = surprise.factor(work), []
+    for kind in BEHAVIOUR & found.keys():
+        found[kind] /= patience
+        if step.settings.is_on(kind):
+            told.append(found[kind])
+    if step.settings.is_on(SPIKE):
+        told.append(spike.ratio(step)[: step.targets] / patience)
+    if told:
+        surprise.spend(work, np.fmax.reduce(np.concatenate(told)), step.period_ns)
+    spike.follow(work, step)
 
 
 def _judge(work: Work, step: Step) -> None:

@@ -26,8 +26,13 @@ MEMORY = 8
 """Times of learning that mean and covariance remember."""
 
 LEAST = 1.5
-MOST_YOUNG = 2.0
-"""Distances of chance that the threshold is at least, and what it is multiplied by while a stream is young."""
+"""Distances of chance that the threshold is at: sensors have heavier tails than a Gaussian."""
+
+LEAST_FREE = 3
+"""Independent samples beyond the number of channels without which nothing is known of their relations."""
+
+NORMAL_99 = 2.326
+"""Quantile of the normal distribution that one in a hundred exceeds."""
 
 RIDGE = 1e-6
 """Share of each variance that is added to it: channels that follow from others exactly leave nothing to invert."""
@@ -51,7 +56,6 @@ def columns(channels: int) -> dict[str, Column]:
         "relation_mean": Column((channels,)),
         "relation_covariance": Column((channels, channels)),
         "relation_count": Column((), "int64", 0),
-        **surprise.columns("relation", ()),
         "relation_worst": Column((), "int64", NONE),
     }
 
@@ -66,18 +70,19 @@ def score(table: Table, work: Work, closed: Closed) -> Scores:
     whole = np.all(closed.samples.observed[:C], axis=0)
     smooth = _smooth(work, value, whole, closed.learning_steps)
     count = work["relation_count"]
-    learned = whole & (count >= closed.learning_steps)
+    samples = _samples(count, closed.learning_steps)
+    learned = whole & (count >= closed.learning_steps) & (samples >= C + LEAST_FREE)
     distance, parts = np.zeros(len(whole)), np.zeros((C, len(whole)))
     at = learned.nonzero()[0]
     if len(at):
         distance[at], parts[:, at] = _distance(work, smooth[:C], C, at)
-    chance = _by_chance(C)
-    terms = surprise.Terms(LEAST * chance, MOST_YOUNG, resting=0)
-    ratio = surprise.judge(work, "relation", distance, terms, count, closed.period_ns, learned)
+    chance = _by_chance(C, np.maximum(samples, C + LEAST_FREE))
+    ratio = distance / (LEAST * chance)
+    alarm = ratio / surprise.factor(work)
     pull = np.minimum(1.0, (chance / np.maximum(distance, chance)) ** 2)
-    _learn(work, smooth, np.where(whole & ~(ratio >= 1), pull, 0.0), closed.learning_steps)
+    _learn(work, smooth, np.where(whole & ~(alarm >= 1), pull, 0.0), closed.learning_steps)
     scores[:C] = np.where(learned, 0.0, np.nan)
-    scores[_worst(work, parts, ratio)[at], at] = ratio[at]
+    scores[_worst(work, parts, alarm)[at], at] = ratio[at]
     return Scores(scores, expected=np.full(value.shape, np.nan), channels=_named(parts, value.shape))
 
 
@@ -95,14 +100,32 @@ def _worst(work: Work, parts: F64, ratio: F64) -> I64:
     return worst
 
 
-def _by_chance(channels: int) -> float:
-    """Give the distance that Gaussian channels exceed once in a hundred: Wilson & Hilferty's root of chi squared.
+def _by_chance(channels: int, samples: F64) -> F64:
+    """Give the distance that a further Gaussian sample exceeds once in a hundred (n,).
 
-    >>> round(_by_chance(8) ** 2, 1)
-    20.1
+    Hotelling's T² by mean and covariance of so many samples, each known no better than they allow: p (m² - 1) / (m (m -
+    p)) times the quantile of F with p and m - p degrees of freedom, that by Paulson's (1942) normal approximation.
+
+    >>> (_by_chance(8, np.array([18.0, 60.0, 1e9])) ** 2).round(1)
+    array([73.4, 26.5, 20.1])
     """
-    spread = 2 / (9 * channels)
-    return float(np.sqrt(channels * (1 - spread + 2.326 * np.sqrt(spread)) ** 3))
+    free = samples - channels
+    a, b = 2 / (9 * channels), 2 / (9 * free)
+    square, half = (1 - b) ** 2 - NORMAL_99**2 * b, (1 - a) * (1 - b)
+    root = np.sqrt(half**2 - square * ((1 - a) ** 2 - NORMAL_99**2 * a))
+    quantile = ((half + root) / square) ** 3
+    chance: F64 = np.sqrt(channels * (samples**2 - 1) / (samples * free) * quantile)
+    return chance
+
+
+def _samples(count: I64, learning_steps: int) -> F64:
+    """Give the independent samples that mean and covariance of so many smoothed readings are worth (n,).
+
+    An exponential mean of rate r is worth 2 / r - 1 of its samples, and so many of what it smooths are one.
+    """
+    known = np.minimum(count, 2 * MEMORY * learning_steps - 1)
+    worth: F64 = known / (2 / RATE - 1)
+    return worth
 
 
 def _smooth(work: Work, value: F64, whole: Bool, learning_steps: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What a spike must be for this stream: so far outside the alert band that it alarms once a week at most (`surprise`).
+"""What a spike must be for this stream: so far outside the alert band that the stream's budget allows it (`surprise`).
 
 One reading in a thousand lies outside a band of 99.9 %, two a week of five-minute readings: the band says what to
 expect of the next reading, not what is worth an alert.
@@ -12,25 +12,26 @@ from edgeseq.core.detect import surprise
 from edgeseq.core.detect.kinds import score
 from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Work
+from edgeseq.core.types import F64
 
-TERMS = surprise.Terms(least=1.5, most_young=1.5, resting=6)
-"""In half-widths of the band, of about three standard deviations each. An alert needs six good samples to clear."""
+TERMS = surprise.Terms(least=1.5, most_young=1.5)
+"""In half-widths of the band, of about three standard deviations each."""
 
 
 def columns(channels: int) -> dict[str, Column]:
-    """Declare the threshold, and what moves it."""
-    first = TERMS.least * TERMS.most_young
-    return {
-        "spike_threshold": Column((channels,), init=first),
-        **surprise.columns("spike", (channels,)),
-    }
+    """Declare the threshold of the next step: that of `TERMS` times the budget's factor."""
+    return {"spike_threshold": Column((channels,), init=TERMS.least * TERMS.most_young)}
 
 
-def learn(work: Work, step: Step) -> None:
-    """Move the thresholds of the next steps by a closed one."""
-    band, age = step.band, step.age
+def ratio(step: Step) -> F64:
+    """Divide the scores of a closed step by the threshold of `TERMS` (C, n); NaN where none is judged."""
+    band = step.band
     scores = score(step.value, band.expected, band.lower, band.upper)
-    judged = band.live & step.samples.observed & np.isfinite(scores)
-    found = np.where(judged, scores, 0.0)
-    surprise.judge(work, "spike", found, TERMS, age, step.period_ns, judged)
-    work["spike_threshold"][...] = surprise.threshold(work, "spike", TERMS, age, step.period_ns)
+    own = surprise.threshold(TERMS, step.age, step.period_ns)
+    return np.where(band.live & step.samples.observed, scores / own, np.nan)
+
+
+def follow(work: Work, step: Step) -> None:
+    """Let the threshold of the next step be what the budget makes of it."""
+    own = surprise.threshold(TERMS, step.age, step.period_ns)
+    work["spike_threshold"][...] = own * surprise.factor(work)

@@ -1,9 +1,13 @@
-"""One threshold for scores that have a scale of their own, raised by each alarm, lowered by time: an alert budget.
+"""One false-alarm budget of a stream: over all its channels, and over all kinds that say how they behave.
 
-In its first week, of which the stream has shown only a part, it is higher, as a record's would be (`record`).
+Whoever gets the alerts of a stream counts them together, and kinds that look at the same residuals do not err apart: a
+budget for each would add up to a week's worth of theirs. So the greatest score of all kinds is one statistic (Tippett's
+smallest p-value: each kind's score is 1 where it alone would alarm), and one factor stands before all their thresholds.
 
-The quantile tracking of adaptive conformal inference (Gibbs & Candès 2021) with alarms as its outcomes: whatever a
-stream is like, in the long run it alarms no more often than once in BUDGET_NS.
+An alarm raises the factor, time lowers it: the quantile tracking of adaptive conformal inference (Gibbs & Candès 2021)
+with alarms as its outcomes. Whatever a stream is like, and however its kinds depend on each other, in the long run it
+alarms no more often than once in BUDGET_NS. What alarms again soon after is the same incident, and counts once. A
+stream that begins has saved nothing: it is as patient as if it had just alarmed.
 """
 
 from __future__ import annotations
@@ -14,14 +18,17 @@ import numpy as np
 
 from edgeseq.core.detect.record import DAY_NS
 from edgeseq.core.table import Column, Work
-from edgeseq.core.types import F64, I64, Bool
+from edgeseq.core.types import F64, I64
 
 BUDGET_NS = 7 * 86_400 * 10**9
 """One alarm a week."""
 
 STEP = 0.14
-"""Logarithm that an alarm raises the threshold by, and that a week without takes from it: 15 %, so that a true alarm
+"""Logarithm that an alarm raises the thresholds by, and that a week without takes from them: 15 %, so that a true alarm
 costs little sight, and ten false ones make a stream four times as patient."""
+
+YOUNG_DAYS = 7.0
+"""A stream's first week, of which it has shown only a part."""
 
 TAIL = 2.0
 """Exponent of the scores' tails, as in `record`: distances in ranges come in all sizes."""
@@ -29,59 +36,54 @@ TAIL = 2.0
 GOES_ON = 0.8
 """Share of the threshold above which an alarm goes on: `CLEAR_BELOW` of the alerts."""
 
+INCIDENT = 18
+"""Steps after which another alarm is another incident: six good ones clear an alert, for twelve none opens."""
+
 
 class Terms(NamedTuple):
-    """What a statistic's threshold is like."""
+    """What the threshold of a statistic with a scale of its own is like, before the budget's factor."""
 
     least: float
-    """Of a stream that is a week old and has no alarms."""
+    """Of a stream that is a week old."""
     most_young: float
     """What that is multiplied by at most in the first hours; towards the end of the week by nothing."""
-    resting: int
-    """Readings after an alarm's begin in which there is no other one."""
 
 
-def columns(name: str, shape: tuple[int, ...]) -> dict[str, Column]:
-    """Declare the threshold's logarithm above its least, what is left of the rest, and whether an alarm goes on."""
-    return {
-        f"{name}_raised": Column(shape),
-        f"{name}_rest": Column(shape, "int64", 0),
-        f"{name}_alarms": Column(shape, "int64", 0),
-    }
+def columns() -> dict[str, Column]:
+    """Declare the logarithm of the factor, and the steps until what alarms is another incident."""
+    return {"surprise_raised": Column((), init=STEP), "surprise_rest": Column((), "int64", 0)}
 
 
-def threshold(work: Work, name: str, terms: Terms, age: I64, period_ns: int) -> F64:
-    """Give the thresholds of streams of some readings (…, n)."""
+def threshold(terms: Terms, age: I64, period_ns: int) -> F64:
+    """Give the thresholds of streams of some readings (…, n): higher in the first week."""
     days = np.maximum(age, 1) * (period_ns / DAY_NS)
-    young = np.clip(BUDGET_NS / DAY_NS / days, 1.0, terms.most_young**TAIL) ** (1 / TAIL)
-    found: F64 = terms.least * young * np.exp(work[f"{name}_raised"])
+    young = np.clip(YOUNG_DAYS / days, 1.0, terms.most_young**TAIL) ** (1 / TAIL)
+    found: F64 = terms.least * young
     return found
 
 
-def judge(
-    work: Work, name: str, found: F64, terms: Terms, age: I64, period_ns: int, learned: Bool
-) -> F64:  # fmt: skip
-    """Divide what is found by the stream's threshold, then let that move → 1 begins an alarm.
+def factor(work: Work) -> F64:
+    """Give what the budget multiplies the thresholds of the rows by (n,): 1 where nothing alarmed for long.
+
+    What an incident costs holds from its end on: until then it may still show what it is.
+    """
+    own = np.where(work["surprise_rest"] > 0, STEP, 0.0)
+    patience: F64 = np.exp(np.maximum(work["surprise_raised"] - own, 0.0))
+    return patience
+
+
+def spend(work: Work, greatest: F64, period_ns: int) -> None:
+    """Let the factor move by a closed step.
 
     Args:
         work: the rows.
-        name: of the threshold.
-        found: (…, n) at least 0.
-        terms: of its threshold.
-        age: (…, n) readings of the stream.
+        greatest: (n,) score of any channel and kind, the factor already in it; NaN where nothing was judged.
         period_ns: time between two steps.
-        learned: (…, n) where alarms are told.
     """
-    raised, rest, alarms = (work[f"{name}_{part}"] for part in ("raised", "rest", "alarms"))
+    raised, rest = work["surprise_raised"], work["surprise_rest"]
     np.maximum(raised - STEP * period_ns / BUDGET_NS, 0.0, out=raised)
-    ratio = found / threshold(work, name, terms, age, period_ns)
-    goes_on = (alarms != 0) & (ratio >= GOES_ON)
-    # Before they are told alarms count, too: what a stream does all the time shall not be its first one.
-    begins = (ratio >= 1) & (rest == 0) & ~goes_on
-    told = np.where(goes_on | begins, ratio, np.minimum(ratio, np.nextafter(GOES_ON, 0)))
-    alarms[...] = begins | goes_on
+    begins = (greatest >= 1) & (rest == 0)
+    goes_on = (greatest >= GOES_ON) & (rest > 0)
     np.maximum(rest - 1, 0, out=rest)
-    if np.count_nonzero(begins):
-        rest[begins] = terms.resting
-        raised[begins] += STEP
-    return np.where(learned, told, np.nan)
+    rest[begins | goes_on] = INCIDENT
+    raised[begins] += STEP

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseq.core.detect import record
+from edgeseq.core.detect import record, surprise
 from edgeseq.core.detect.kinds import Scores
 from edgeseq.core.detect.step import Step
 from edgeseq.core.table import Column, Table, Work
@@ -58,5 +58,5 @@ def score(table: Table, work: Work, step: Step) -> Scores:
         observed=found,
         expected=np.full(found.shape, np.nan),
         lower=np.zeros(found.shape),
-        upper=found / np.maximum(ratio, 1e-9),
+        upper=found / np.maximum(ratio, 1e-9) * surprise.factor(work),
     )
