@@ -37,7 +37,8 @@ CPU = {
 """What /proc/cpuinfo tells on a Raspberry Pi 4. The runtimes choose their kernels by it, and die of the host's."""
 EMULATED = {"arm64": {"QEMU_CPU": "cortex-a72"}, "armhf": {}}
 """A Raspberry Pi 4's, too. On a CPU with the dot product (cortex-a76, a Raspberry Pi 5's) tflite-runtime 2.14 dies of
-`dynamic` when it is emulated; whether it does on a real one is not known. The daemon tries a bundle in a child first."""
+`dynamic`; whether it does on a real one, not emulated, is not known. The daemon tries a bundle in a child first.
+"""
 TEST_TOOLS = (
     "hypothesis",
     "iniconfig",
