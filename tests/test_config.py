@@ -159,6 +159,7 @@ def test_resolve_tls_files_and_port(tmp_path: Path) -> None:
         ('[[streams]]\ntopic = "a"\nevery = 600', "streams[0].every", ['as text, such as "600s"']),
         ('[[streams]]\ntopic = "a"\nevery = "600"', "streams[0].every", ['a unit, such as "600s"']),
         ("[journal]\nsnapshot_every = 0", "journal.snapshot_every", ['as text, such as "600s"']),
+        ("[journal]\ncommit_every = 2", "journal.commit_every", ['as text, such as "2s"']),
         ('[[streams]]\ntopic = "a"\nevery = "500d"', "streams[0].every", ["366d"]),
         (STREAM + 'horizon = "25m"', "streams[0].horizon", ["25m", "multiple of 10m"]),
         (STREAM + 'horizon = "90d"', "streams[0].horizon", ["at most"]),

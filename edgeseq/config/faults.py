@@ -61,6 +61,8 @@ _DURATIONS = frozenset(
         "season",
         "max_age",
         "silent_after",
+        "commit_every",
+        "latency_budget",
         "session_expiry",
         "snapshot_every",
         "min_duration",

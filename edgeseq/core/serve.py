@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from operator import itemgetter
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeseq.core.pending import BASELINE, BLEND, CALIBRATED, MODEL
+from edgeseq.core.picking import Pick
 from edgeseq.core.table import Work
-from edgeseq.core.types import F32, F64, I64, Bool
+from edgeseq.core.types import F32, F64, I64
 
 BLEND_SHARPNESS, BLEND_TRUST = 20.0, 1.0
 """Log-weight that a forecaster loses per unit of error above the better one's, and that the model has in advance:
@@ -92,23 +89,6 @@ def spread(widened: F64, leads: tuple[int, ...], horizon: int) -> F64:
 def interval(spread: F64, lower: F64, value: F64, upper: F64) -> tuple[F64, F64]:
     """Widen intervals (...) by offsets → lower and upper (...); the value always lies inside."""
     return np.minimum(lower - spread, value), np.maximum(upper + spread, value)
-
-
-Pick = Callable[[NDArray[Any]], NDArray[Any]]
-"""Takes of each row (F, ..., n) what belongs to the forecaster that serves it → (..., n)."""
-
-
-def picking(blended: Bool) -> Pick:
-    """Give what picks of each row the blend's part where `blended` (n,), else the baseline's."""
-    served = np.count_nonzero(blended)
-    if served == len(blended):
-        return _BLENDS
-    if served == 0:
-        return _BASELINES
-    return lambda served: np.where(blended, served[BLEND], served[BASELINE])
-
-
-_BLENDS, _BASELINES = itemgetter(BLEND), itemgetter(BASELINE)
 
 
 def _by_rows(a: F64) -> F64:

@@ -16,6 +16,7 @@ from edgeseq.core.estimate import Estimator
 from edgeseq.core.forecasters import join, run, step_model
 from edgeseq.core.group import NONE_YET, Group, recent_history, reset_rows
 from edgeseq.core.pending import BASELINE, BLEND, LOWER, UPPER, VALUE, Waiting
+from edgeseq.core.picking import picking
 from edgeseq.core.table import Work
 from edgeseq.core.types import (
     F64,
@@ -144,7 +145,7 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     offset = offsets.in_sensor_units(work)
     model, warm = group.model, work["model_warm"].nonzero()[0]
     if model is None:
-        widened = serve.widening(offset, serve.picking(work["serving"] == BLEND))
+        widened = serve.widening(offset, picking(work["serving"] == BLEND))
         pending.push(
             group.table, group.leads, work.rows, samples.step, naive[..., at_leads], None, None, widened
         )
@@ -161,7 +162,7 @@ def _step(group: Group, work: Work, samples: Samples) -> Said:
     else:
         quantiles, share = np.full((*naive.shape, 3), np.nan, np.float32), np.zeros(naive.shape, np.float32)
         mixed = np.repeat(naive[None], 3, axis=0)
-    widened = serve.widening(offset, serve.picking(work["serving"] == BLEND))
+    widened = serve.widening(offset, picking(work["serving"] == BLEND))
     pending.push(
         group.table, group.leads, work.rows, samples.step,
         naive.take(at_leads, axis=2), quantiles.take(at_leads, axis=2), share.take(at_leads, axis=2), widened,
@@ -246,7 +247,7 @@ def _band(group: Group, work: Work, waiting: Waiting, bands: Bands) -> detect.Ba
     # A model that has joined just now made no forecast of this step yet.
     usable = np.logical_and.reduce((learned[BLEND] & np.isfinite(value[BLEND]))[: group.targets])
     usable &= work["serving"] == BLEND
-    pick = serve.picking(usable)
+    pick = picking(usable)
     return detect.Band(pick(value), pick(bands.lower), pick(bands.upper), pick(learned), usable)
 
 

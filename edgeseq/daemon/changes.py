@@ -34,16 +34,18 @@ def reload(daemon: Daemon) -> None:
     """Take a new configuration and new bundles into force, or keep what is if anything about them is wrong."""
     daemon.notifier.reloading()
     daemon.commit_all()
+    link = daemon.link
     try:
         resolved = with_updates(read_config(daemon.path), daemon.log)
         _require_same_place(daemon.node.resolved, resolved)
         node = renew_node(daemon.node, resolved, daemon.log)
         daemon.telling.follow(resolved)
-        link = daemon.link
         if link_settings(node) != link.settings:
             link = open_link(node, daemon.inbox, generation=link.generation)
         node.keep(daemon.link.unacknowledged())
     except EdgeseqError as fault:
+        if link is not daemon.link:
+            link.close(timeout_s=0.0)
         with contextlib.suppress(ConfigError):  # somebody else has taken the address meanwhile
             daemon.telling.follow(daemon.node.resolved)
         daemon.log("config.rejected", path=str(daemon.path), error=str(fault))

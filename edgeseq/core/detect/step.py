@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeseq.core.detect import record
 from edgeseq.core.detect.kinds import Closed
-from edgeseq.core.serve import picking
+from edgeseq.core.picking import picking
 from edgeseq.core.table import Work
 from edgeseq.core.types import F64, I64, Bool, Index
 
