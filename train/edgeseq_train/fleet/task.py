@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +40,8 @@ def train(setting: Setting, series: Series) -> bytes | Fault:
     from edgeseq_train.fit import fit
     from edgeseq_train.lengths import check_measurable
 
+    # Each model traces functions of its own; from the third on TensorFlow warns of that, at every one.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     taken = series.recording
     try:
         check_measurable(taken, split_rows(len(taken.values), recipe.split))
