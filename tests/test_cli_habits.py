@@ -155,6 +155,8 @@ def test_json_of_a_damaged_bundle_says_so(
         (["doctor", "--confg", "x"], "'--config'"),
         (["xyzzy"], "There are run, "),
         (["completion", "powershell"], "'fish'"),
+        (["alerts", "acknowledge", "wkot55bcez6yq2kb", "cellar"], "'cellar' is no id of an alert"),
+        (["alerts", "label", "1", "real"], "'1' is no id of an alert"),
     ],
 )
 def test_mistyped_word_is_answered_by_the_right_one(

@@ -6,6 +6,7 @@ import csv
 import importlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,17 @@ FILE = click.Path(path_type=Path)
 PAGE, PAGE_WITH_READINGS = 50, 10
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+ALERT_ID = re.compile(r"[a-z2-7]{16}")
+
+
+def _is_id(_context: click.Context, _parameter: click.Parameter, given: str | tuple[str, ...]) -> Any:
+    """Let ids of alerts pass. Raises click.BadParameter."""
+    for name in (given,) if isinstance(given, str) else given:
+        if not ALERT_ID.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is no id of an alert; `edgeseq alerts list` shows them")
+    return given
+
 
 _CONNECTION = (
     click.option("--host", default="localhost", show_default=True, help="The broker's host."),
@@ -68,13 +80,16 @@ def alerts() -> None:
 def list_(*, stream: str | None, limit: int, as_json: bool, **options: Any) -> None:
     """List the history of alerts, newest first."""
     with _node(options) as node:
-        rows = _taken(node.pages("alerts", "alerts", stream=stream, limit=min(limit, PAGE)), limit)
-        for entry in rows:
-            click.echo(json.dumps(entry) if as_json else _line(entry))
+        rows = [*_taken(node.pages("alerts", "alerts", stream=stream, limit=min(limit, PAGE)), limit)]
+    for entry in rows:
+        click.echo(json.dumps(entry) if as_json else _line(entry))
+    if not rows:
+        of = "" if stream is None else f" of a stream {stream}"
+        click.echo(f"the node's history has no alert{of}", err=True)
 
 
 @alerts.command()
-@click.argument("ids", nargs=-1, required=True)
+@click.argument("ids", nargs=-1, required=True, callback=_is_id)
 @_BY
 @_connected
 def acknowledge(*, ids: tuple[str, ...], by: str | None, as_json: bool, **options: Any) -> None:
@@ -129,7 +144,7 @@ def maintenance(*, as_json: bool, **options: Any) -> None:
 
 
 @alerts.command()
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID", callback=_is_id)
 @click.argument("label", type=click.Choice(["false_alarm", "real", "none"]))
 @click.option("--note", help="Whatever else is to be known.")
 @_BY
@@ -180,7 +195,7 @@ def _line(entry: dict[str, Any]) -> str:
         entry["label"] or "",
     ]
     marked = ", ".join(mark for mark in marks if mark)
-    text = f"{alert['time']}  {alert['id']}  {alert['event_type']:<12} {alert['message']}"
+    text = f"{alert['time'][:19]}Z  {alert['id']}  {alert['event_type']:<12} {alert['message']}"
     return printable(f"{text}  [{marked}]" if marked else text)
 
 

@@ -78,7 +78,9 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox | Take) -> mqtt.
             "the broker refuses the connection",
             where=where,
             found=refused,
-            do="give --username and --password-file",
+            do="give --username and --password-file"
+            if broker.username is None
+            else "check the user and the password",
         )
     return client
 

@@ -213,6 +213,10 @@ def test_a_spike_that_begins_a_shift_is_one_alert_with_another_name() -> None:
     assert (event.opened_as, event.opened_step, event.seq) == (AlertKind.SPIKE, 0, 2)
     assert (event.signs, event.severity) == ((AlertKind.SPIKE, AlertKind.LEVEL_SHIFT), "warning")
     assert (bench.level(SPIKE), bench.level(LEVEL_SHIFT)) == (NONE, OPEN)
+    (spike,) = (e for e in bench.all if e.event_type == "opened")
+    # The forecast's band raises spikes; a shift with a range of its own would bring it.
+    assert (spike.lower, spike.upper) == (7.0, 13.0)
+    assert np.isnan([event.lower, event.upper]).all()
     assert bench.take(*[20.0] * 5) == []
     assert [e.kind for e in detect.still_open(bench.table)] == [AlertKind.LEVEL_SHIFT]
     bench.scores[LEVEL_SHIFT] = 0.1

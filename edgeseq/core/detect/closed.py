@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgeseq.core.detect import detectors, life
@@ -64,17 +66,18 @@ def _verdict(closed: Closed, scores: F64, said: dict[int, Scores], at: I64) -> V
 
 
 def _evidence(closed: Closed, said: Scores, score: float, i: int, channel: int) -> Evidence:
-    """Show what a detector saw of row i, in its own words or the band's."""
+    """Show what a detector saw of row i, or the forecast said; the forecast's band is the range of no other kind."""
     band = closed.band
 
-    def shown(own: F64 | None, usual: F64) -> float:
-        return float((usual if own is None else own)[channel, i])
+    def shown(own: F64 | None, usual: F64 | None = None) -> float:
+        told = usual if own is None else own
+        return math.nan if told is None else float(told[channel, i])
 
     return Evidence(
         observed=shown(said.observed, closed.samples.value),
         expected=shown(said.expected, band.expected),
-        lower=shown(said.lower, band.lower),
-        upper=shown(said.upper, band.upper),
+        lower=shown(said.lower),
+        upper=shown(said.upper),
         is_model=float(band.is_model[i]),
         score=score,
         channels=0.0 if said.channels is None else float(said.channels[channel, i]),

@@ -136,7 +136,7 @@ class Closed:
 
 
 class Scores(NamedTuple):
-    """What a detector says of closed steps, all (C, n); None is what the band and the readings say."""
+    """What a detector says of closed steps, all (C, n); None is what the forecast and the readings say."""
 
     score: F64
     """1 is the threshold of an alert, 0 what is usual; NaN is not judged."""
@@ -147,7 +147,7 @@ class Scores(NamedTuple):
     `min_deviation` and `direction` do not apply."""
     lower: F64 | None = None
     upper: F64 | None = None
-    """The range that raises no alert."""
+    """The range that raises no alert; None where the detector has none in the readings' unit."""
     channels: I64 | None = None
     """Bit c is set where channel c has its part in it; None is the channel itself."""
     crossing: F64 | None = None

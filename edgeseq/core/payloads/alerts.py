@@ -56,7 +56,7 @@ class AlertPayload(Payload, frozen=True, kw_only=True):
     observed: float | None
     """The reading of this event."""
     expected: float | None
-    """Its forecast, made one step earlier."""
+    """What it would be usually: its forecast, made one step earlier, or its usual level, trend or pattern."""
     lower: float | None
     """Lower end of the range that raises no alert of this kind; null where it has none."""
     upper: float | None
