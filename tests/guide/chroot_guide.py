@@ -24,6 +24,7 @@ MARK = "--- typed: "
 AFTER = """
 mosquitto_sub --retained-only -W 5 -F '%r %t %p' -t 'homeassistant/device/+/config' > retained.txt || test $? = 27
 edgeseq bundle show --json house.edgeseq > bundle.json
+timeout 300 mosquitto_sub -t 'edgeseq/edgeseq/+/forecast' | grep --max-count=1 '"source":"model"' > served.json
 """
 """Typed by the test when all of the guide has been: what is to be judged."""
 
@@ -113,6 +114,7 @@ def test_recording_becomes_a_bundle_that_serves(typed: tuple[Clean, dict[str, st
     assert bundle["manifest"]["name"] == "house"
     told = of(typed[1], "trusted_keys")
     assert "edgeseq.toml is usable" in told
-    forecast = documents(told)[-1]
-    assert str(forecast["bundle"]).startswith("house@")
+    assert documents(told)[-1]["rules"][0]["bundle"].startswith("house@")
+    forecast = json.loads((typed[0].here / "served.json").read_text(encoding="utf-8"))
+    assert forecast["bundle"].startswith("house@")
     assert len(forecast["path"]["lead_s"]) > 1
