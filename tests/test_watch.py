@@ -381,6 +381,14 @@ def test_watch_command_prints_what_is_published(tmp_path: Path) -> None:
         assert watching.returncode == 0
 
 
+def test_list_of_open_alerts_in_a_line_begins_with_the_node() -> None:
+    """Where several nodes are watched, a line tells whose list it is, as all other lines do."""
+    line = v.take(
+        v.View(), "edgeseq/attic/bridge/alerts", b'{"schema": 1, "count": 0, "alerts": [], "groups": []}'
+    )
+    assert line == "attic: 0 open alerts, 0 known, 0 muted"
+
+
 @pytest.mark.parametrize(
     ("username", "do"), [(None, "--username"), ("anna", "check the user and the password")]
 )

@@ -306,7 +306,8 @@ def _take_open(view: View, name: str, payload: bytes) -> str:
         _row(view, printable(node + place)).open[one.id] = one
     muted = sum(one.muted for one in told.alerts)
     known = sum(bool(one.acknowledged) for one in told.alerts)
-    return f"{printable(node) or view.node}: {told.count} open alerts, {known} known, {muted} muted"
+    told_by = printable(node.removesuffix("/")) or view.node
+    return f"{told_by}: {told.count} open alerts, {known} known, {muted} muted"
 
 
 def _take_latest(view: View, name: str, payload: bytes) -> None:
