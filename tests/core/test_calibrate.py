@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeseq.core import achieved, alert_band, calibrate, offsets, pending, serve
+from edgeseq.core.picking import picking
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import COVERAGE, F64
 
@@ -50,7 +51,7 @@ class Streams:
         calibrate.learn(self.work, self.leads, outcome[None], self.due(step), coverage)
         shape = (len(self.rows), 1, len(self.leads))
         widened = serve.widening(
-            offsets.in_sensor_units(self.work), serve.picking(self.work["serving"] == pending.BLEND)
+            offsets.in_sensor_units(self.work), picking(self.work["serving"] == pending.BLEND)
         )
         naive, share = np.full(shape, baseline), np.ones(shape, np.float32)
         model = np.broadcast_to(said, (*shape, 3)).astype(np.float32)
@@ -176,7 +177,7 @@ def test_interval_contains_its_value_and_widens_smoothly() -> None:
     streams.work["error"][...] = 1.0
     value = np.zeros((1, 1, 24))
     spread = serve.spread(
-        serve.widening(offsets.in_sensor_units(streams.work), serve.picking(np.array([False]))), LEADS, 24
+        serve.widening(offsets.in_sensor_units(streams.work), picking(np.array([False]))), LEADS, 24
     )
     lower, upper = serve.interval(spread, value, value, value)
     assert (lower <= value).all()
