@@ -116,6 +116,14 @@ def test_stuck_needs_two_weeks_of_hours() -> None:
     assert bench.take(*changing(LEARNING - 10), *[10.5] * 5) == []
 
 
+def test_what_never_changed_is_not_stuck_what_changed_once_may_be() -> None:
+    """A setting that stands from its first reading on raises nothing; what once changed and then stands does."""
+    assert Bench().take(*[10.5] * 5000) == []
+    changed = Bench()
+    changed.take(*changing(LEARNING))
+    assert changed.take(*[10.5] * 5) == ["stuck opened"]
+
+
 def test_missing_samples_within_a_run_do_not_break_it() -> None:
     """Equal values around a missing one are still a run: the sensor said nothing else."""
     bench = Bench()

@@ -2,7 +2,7 @@
 
 Runs that are so long, and those a step shorter, came at most once in four weeks; of a younger stream none came that is
 shorter by as much as its record is stretched (`record`). So runs that chance, a night or a bound of the sensor make
-alarm falsely about once in four weeks.
+alarm falsely about once in four weeks. A stream that has shown one value only is not stuck.
 """
 
 from __future__ import annotations
@@ -97,5 +97,7 @@ def _stuck(table: Table, work: Work, at: I64, same: Bool, period_ns: int) -> Boo
     # One repeat more than were seen, so that a sensor that never repeated is not certain never to.
     repeats = (work["run_repeats"][:, at, None] - (so_far >= 2) + 1) / (samples + 2)
     rare &= repeats ** (RUN_LENGTHS - 1) <= CHANCE_RUN
+    # What has never changed (a setting, a day's counter at rest) is not known to move at all.
+    rare &= run <= samples
     stuck: Bool = ((run == RUN_LENGTHS) & rare).any(axis=-1)
     return stuck
