@@ -98,8 +98,14 @@ class Table(dict[str, NDArray[Any]]):
 
     def __missing__(self, name: str) -> NDArray[Any]:
         """Make a view; it holds until a stream is new."""
-        view = self[name] = self._view(name)
+        view = self._view(name)
+        super().__setitem__(name, view)
         return view
+
+    def __setitem__(self, name: str, value: NDArray[Any]) -> None:
+        """Refuse another array in a view's place, which nobody would keep. Raises TypeError."""
+        if value is not self.get(name):  # in `table[name] += 1` it is the view
+            raise TypeError(f"{name}: columns are written in place: table[name][rows] = …")
 
     def pairs(self, prefix: str) -> Pairs:
         """Give the columns (N, 2, …) whose names begin so, a row's two as two rows."""
@@ -216,8 +222,13 @@ class Work(dict[str, NDArray[Any]]):
         words, _, shape, is_float = self.table.places[name]
         block = self._floats if is_float else self._integers
         view = block[words].reshape(*shape, len(self.rows)) if shape else block[words.start]
-        self[name] = view
+        super().__setitem__(name, view)
         return view
+
+    def __setitem__(self, name: str, value: NDArray[Any]) -> None:
+        """Refuse another array in a view's place, which nobody would put back. Raises TypeError."""
+        if value is not self.get(name):
+            raise TypeError(f"{name}: quantities are written in place: work[name][...] = …")
 
     def together(self, names: tuple[str, ...]) -> NDArray[Any]:
         """Give columns of one shape and dtype that were declared one after the other, as one view (k, …, n)."""

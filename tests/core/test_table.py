@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgeseq.core.table import Column, Table
 
@@ -108,3 +109,16 @@ def test_a_work_that_is_put_back_is_used_again_and_two_at_a_time_are_apart() -> 
     assert table["step"].tolist() == [0, 11, 20, 30, 40, 50, 6, 7, 8]
     table.add_row()
     assert table.gather(np.array([9, 1]))["step"].tolist() == [-1, 11]
+
+
+def test_another_array_in_the_place_of_a_view_is_refused() -> None:
+    """It would be read until the next stream is new, and kept by nobody; what is written in place is kept."""
+    table = table_of(3)
+    work = table.gather(np.array([2, 0]))
+    for views in (table, work):
+        with pytest.raises(TypeError, match="in place"):
+            views["step"] = np.zeros(len(views["step"]), np.int64)
+    work["step"] += 5
+    work.put()
+    table["step"] += 1
+    assert table["step"].tolist() == [6, 2, 8]
