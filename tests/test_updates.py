@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgeseq import failpoint
 from edgeseq.bundle.release import sign_release
+from edgeseq.disk import Disk
+from edgeseq.updates import Updates, receiving
 from edgeseq.updates.slots import FOLDER, INDEX
 from tests.support import update_rig
 from tests.support.season_bundle import write_season_bundle
@@ -217,6 +220,54 @@ def test_files_that_are_dropped_are_installed(tmp_path: Path) -> None:
     rig.updates.look()
     assert rig.told()[:2] == ["received", "staged"]
     assert not list(drop.iterdir())
+
+
+def refuse(*_: object) -> None:
+    """Be a call that a full disk refuses."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["truncate", "sync", "rename", "sync_folder"])
+def test_disk_that_refuses_after_the_last_chunk_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Nobody sends a chunk of which none lacks: the release, sent again, goes on by itself, or asks anew."""
+    new, disk, rig = make_folder(tmp_path), Disk(), Rig(tmp_path)
+    rig.updates = Updates(rig, None, disk)
+    signed = rig.push(new, skip=(0,))
+    with monkeypatch.context() as context:
+        context.setattr(disk, call, refuse)
+        rig.chunks(new, released(new), skip=tuple(range(1, released(new).chunks)))
+    assert [event for event, _ in rig.logged][-1] == "storage.failed"
+    rig.updates.take([message("release", signed)])
+    if rig.told()[-1] == "received":
+        assert rig.states()[-1]["lacking"] == released(new).chunks
+        rig.chunks(new, released(new))
+    assert rig.told() == ["received", "staged"]
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_dropped_files_that_the_disk_refuses_are_taken_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What was begun is let go of: it would keep whatever is dropped waiting until a restart."""
+    new, disk, rig = make_folder(tmp_path), Disk(), Rig(tmp_path)
+    rig.updates = Updates(rig, None, disk)
+    drop = tmp_path / "state" / FOLDER / "drop"
+    drop.mkdir()
+    signed = sign_release(released(new), KEY)
+    with monkeypatch.context() as context:
+        context.setattr(disk, call, refuse)
+        (drop / "a.edgeseq").write_bytes(new.read_bytes())
+        (drop / "a.release").write_bytes(signed)
+        rig.updates.look()
+    assert rig.told() == ["received"]
+    monkeypatch.setattr(receiving, "MOST_CHECKED_EVERY_S", 0.0)
+    rig.updates.receiving.take_dropped()
+    assert rig.told()[-1] == "staged"
+    (drop / "b.release").write_bytes(signed)
+    rig.updates.receiving.take_dropped()
+    assert not list(drop.iterdir()), "one that was taken before is not told of for ever"
 
 
 def promoted(folder: Path) -> Rig:

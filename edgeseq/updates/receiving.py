@@ -71,9 +71,10 @@ class Receiving:
             return
         digest = hashlib.sha256(data).hexdigest()
         if digest == self.release_digest or digest in self.refused:
+            self._go_on()
             self._tell_state(digest)
             return
-        if slot := next((slot for slot in self._shelf.index.slots.values() if slot.taken == digest), None):
+        if slot := self._shelf.taken(digest):
             tell_state(self._shelf.host, UpdateStatePayload(release=digest, state=slot.outcome, reason=None))
             return
         now_s = time.monotonic()
@@ -94,6 +95,15 @@ class Receiving:
         self.parcel, self.release_digest = Parcel(self._shelf.folder, release, self._shelf.disk), digest
         self._tell("received", release, is_clock_synchronised=is_clock_synchronised())
         self._tell_state()
+
+    def _go_on(self) -> None:
+        """Try again what a disk refused after the last chunk: nobody sends any more of what is all there."""
+        if self.parcel and self.parcel.is_complete:
+            self.parcel = Parcel(
+                self._shelf.folder, self.parcel.release, self._shelf.disk
+            )  # as far as was kept
+            if self.parcel.is_complete:
+                self._assemble(self.parcel)
 
     def _verify(self, data: bytes) -> None:
         """Check the signature, in a child process."""
@@ -139,7 +149,8 @@ class Receiving:
             data = path.read_bytes()[: MAX_RELEASE_BYTES + 1]
             self.take_release(data)
             if self.parcel is None:
-                if hashlib.sha256(data).hexdigest() in self.refused:
+                digest = hashlib.sha256(data).hexdigest()
+                if digest in self.refused or self._shelf.taken(digest):
                     _remove(path, bundle)
                 continue
             parcel, size = self.parcel, self.parcel.release.chunk_bytes
@@ -147,10 +158,13 @@ class Receiving:
                 self.parcel, self.release_digest = None, ""  # it may still be on its way
                 continue
             content = bundle.read_bytes()
-            for number in range(parcel.release.chunks):
-                parcel.take(number, content[number * size : (number + 1) * size])
-            if parcel.is_complete:
-                self._assemble(parcel)
+            try:
+                for number in range(parcel.release.chunks):
+                    parcel.take(number, content[number * size : (number + 1) * size])
+                if parcel.is_complete:
+                    self._assemble(parcel)
+            finally:  # where a disk refuses, the files are taken again later
+                self._drop_parcel()
             _remove(path, bundle)
             return
 

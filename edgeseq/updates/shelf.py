@@ -89,6 +89,10 @@ class Shelf:
         found = [key for key in self.configured if Path(key).name == release.bundle]
         return found[0] if len(found) == 1 else None
 
+    def taken(self, release_digest: str) -> Slot | None:
+        """Find where a release was the last that was taken."""
+        return next((slot for slot in self.index.slots.values() if slot.taken == release_digest), None)
+
     def refusal(self, release: Release) -> str | None:
         """Say why a release must not be installed here, before its signature is checked; None: it may."""
         if (key := self.key_of(release)) is None:
