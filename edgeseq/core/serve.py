@@ -138,7 +138,8 @@ def choose(work: Work, targets: int) -> None:
     if not np.count_nonzero(warm):
         return
     log_ratio = work["log_ratio"]
-    log_ratio[...] = log_error_ratio(work)
+    # Only of warm rows: what stands there of others must not depend on whom they share a batch with.
+    np.copyto(log_ratio, log_error_ratio(work), where=warm)
     ratio = mean_over_channels(log_ratio[:targets])
     enough = np.maximum.reduce(work["paired"], axis=(0, 1)) >= SERVE_AFTER
     serving = work["serving"]

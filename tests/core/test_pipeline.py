@@ -78,6 +78,17 @@ def test_advance_cut_anywhere_same_events_and_state(messages: list[Message], dat
     assert equal_states(whole, single)
 
 
+def test_stream_that_no_model_serves_has_the_same_state_beside_one_that_a_model_does() -> None:
+    """A stream that never moves has no unit to scale by, and so no model; alone in its batch nothing is chosen."""
+    moving, still = wave(60, topic="m/a"), [message("m/b", 60 * k, 5.0) for k in range(60)]
+    messages = [sent for pair in zip(moving, still, strict=True) for sent in pair]
+    together, single = node(MODEL), node(MODEL)
+    expected = plain(run(together, messages))
+    assert together.groups[0].table["model_warm"].tolist() == [1, 0]
+    assert plain(run(single, messages, list(range(len(messages))))) == expected
+    assert equal_states(together, single)
+
+
 @law
 @given(traffic(), st.data())
 def test_state_kept_and_brought_back_anywhere_goes_on_equal(
