@@ -11,7 +11,7 @@ from edgeseq.adapters.log import open_log
 from edgeseq.adapters.mqtt import Connected, Deliveries
 from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import Node, open_node
-from edgeseq.core.types import Message
+from edgeseq.core.types import Message, Reload
 from edgeseq.daemon import Daemon, read_config
 
 FIRST = Message("t", b"1", 1, mid=1)
@@ -79,4 +79,17 @@ def test_redelivery_in_the_same_session_is_a_duplicate_after_a_start(tmp_path: P
     live = Live(tmp_path, mode)
     live.connect(is_present=True)
     assert live.hear(AGAIN) == (0, 1)
+    live.end()
+
+
+def test_reload_that_asks_for_updates_where_no_folder_can_be_made_changes_nothing(tmp_path: Path) -> None:
+    """It is refused as a whole: a daemon that ended of it would leave half a change behind."""
+    live = Live(tmp_path, "batched")
+    (tmp_path / "s" / "updates").write_text("a file", encoding="utf-8")
+    path = live.daemon.path
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("[node]", "[node]\nupdates = true"), encoding="utf-8"
+    )
+    live.daemon.take([Reload()])
+    assert live.daemon.node is live.node
     live.end()

@@ -25,6 +25,7 @@ from edgeseq.errors import ConfigError, EdgeseqError
 from edgeseq.failpoint import reach
 from edgeseq.linking import link_settings, open_link
 from edgeseq.reporting import info
+from edgeseq.store import make_folder
 
 if TYPE_CHECKING:
     from edgeseq.daemon.loop import Daemon
@@ -38,6 +39,8 @@ def reload(daemon: Daemon) -> None:
     try:
         resolved = with_updates(read_config(daemon.path), daemon.log)
         _require_same_place(daemon.node.resolved, resolved)
+        if resolved.config.node.updates:  # refused here, while the old configuration still stands
+            make_folder(resolved.state_dir / "updates")
         node = renew_node(daemon.node, resolved, daemon.log)
         daemon.telling.follow(resolved)
         if link_settings(node) != link.settings:
