@@ -103,11 +103,26 @@ def test_kinds_of_behaviour_rest_together() -> None:
     bench = Bench(refractory_steps=steps(10))
     bench.scores |= {LEVEL_SHIFT: 0.1, DRIFT: 0.1, NOVELTY: 0.1}
     assert bench.take(20.0, *changing(CLEAR_AFTER)) == ["spike opened", "spike cleared"]
-    bench.scores |= {DRIFT: 2.0}
+    bench.scores |= {DRIFT: 1.4}
     assert bench.take(*changing(5)) == []
     assert (bench.level(DRIFT), bench.level(LEVEL_SHIFT)) == (WATCH, NONE)
     assert bench.take(101.0) == ["out_of_range opened"]
     assert bench.take(*changing(10)) == ["drift opened", "out_of_range cleared"]
+
+
+@pytest.mark.usefixtures("told_what_to_say")
+def test_a_warning_of_another_kind_opens_at_once_after_an_alert() -> None:
+    """A slight drift that has just ended does not hide a spike of many times the band, nor a spike a great drift."""
+    bench = Bench(refractory_steps=steps(10))
+    bench.scores |= {LEVEL_SHIFT: 0.1, DRIFT: 1.4, NOVELTY: 0.1}
+    assert bench.take(*changing(1)) == ["drift opened"]
+    bench.scores |= {DRIFT: 0.1}
+    assert bench.take(*changing(CLEAR_AFTER)) == ["drift cleared"]
+    assert bench.take(20.0) == ["spike opened"]
+    bench.take(*changing(CLEAR_AFTER))
+    bench.scores |= {DRIFT: 2.0}
+    assert bench.take(*changing(1)) == []  # its own rest goes on
+    assert bench.take(*changing(4)) == ["drift opened"]
 
 
 @pytest.mark.usefixtures("told_what_to_say")

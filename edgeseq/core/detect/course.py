@@ -9,7 +9,7 @@ import numpy as np
 from edgeseq.core.detect import ledger
 from edgeseq.core.detect.kinds import AT_ONCE, BEHAVIOUR, LEARNED, RANK, Evidence, Place, Settings
 from edgeseq.core.detect.ledger import BAD, OPEN, QUIET, WATCH, Entry
-from edgeseq.core.detect.telling import event, next_seq, severity, worst
+from edgeseq.core.detect.telling import INFO, event, next_seq, severity, worst
 from edgeseq.core.table import Table
 from edgeseq.core.types import I64, AlertEvent
 
@@ -48,7 +48,7 @@ def worsen(
         return _join(table, other, at, sample)
     watched = watch(table, at, entry, sample, BAD)
     long = at.kind in AT_ONCE or watched.bad + 1 > settings.min_steps[at.kind]
-    if not long or sample.step < _not_before(table, at, watched):
+    if not long or sample.step < _not_before(table, at, watched, sample):
         return []
     return [open_alert(table, at, sample, watched.since_ns)]
 
@@ -60,9 +60,9 @@ def _open_behaviour(table: Table, at: Place) -> Place | None:
     return None if kind is None else at._replace(kind=kind)
 
 
-def _not_before(table: Table, at: Place, watched: Entry) -> int:
-    """Give the first step in which an alert may open: those of behaviour rest together."""
-    if at.kind not in BEHAVIOUR:
+def _not_before(table: Table, at: Place, watched: Entry, sample: Sample) -> int:
+    """Give the first step in which an alert may open: those of behaviour rest together, unless it is a warning."""
+    if at.kind not in BEHAVIOUR or severity(at.kind, sample.evidence.score) > INFO:
         return watched.not_before
     level, kept = table["alert_level"][at.row, at.channel], ledger.entries(table)
     resting = (kept[at._replace(kind=kind)] for kind in BEHAVIOUR if level[kind] in (QUIET, WATCH))

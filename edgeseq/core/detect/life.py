@@ -3,7 +3,7 @@
 - A sample that is bad begins an alert, or is watched until the deviation has lasted for `min_duration`; what is close
   to bad is watched, too. A good sample ends a watch.
 - Six good samples clear an alert; for some steps after it none of its kind opens (`refractory`), and where it said how
-  a channel behaves, none that says so: what comes then is the end of the same incident.
+  a channel behaves, no slight one that says so: what comes then is the end of the same incident.
 - While it is open it is told again as it becomes more severe, and after 24, 48, 96, … steps of it.
 - Of the kinds that say how a channel behaves one is open at a time: what else speaks for it is noted with it (`signs`),
   and it does not clear before all of them are good.
