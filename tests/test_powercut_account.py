@@ -55,6 +55,10 @@ def test_acknowledgements_are_read_from_the_brokers_log(tmp_path: Path) -> None:
         with log.open("a", encoding="utf-8") as file:
             file.write(part)
         counts.append(found.count())
+    assert not found.is_subscribed()
+    with log.open("a", encoding="utf-8") as file:
+        file.write("1: Sending SUBACK to edgeseq-n\n")
+    assert found.is_subscribed()
     found.close()
     assert found.readings == {("room/3", 0), ("room/3", 1), ("room/5", 0)}
     assert counts == sorted(counts)

@@ -18,6 +18,7 @@ from edgeseq.core.types import Message
 from tests.support.broker import Peer
 
 _SENT = re.compile(r"Sending PUBLISH to edgeseq-n \(d0, q1, r\d, m(\d+), '(room/\d+)'")
+_SUBSCRIBED = "Sending SUBACK to edgeseq-n"
 _ACKNOWLEDGED = re.compile(r"Received PUBACK from edgeseq-n \(Mid: (\d+)")
 STREAMS = 50
 TOPICS = tuple(f"room/{n}" for n in range(STREAMS))
@@ -75,6 +76,12 @@ class Acknowledged:
         self._sent: dict[str, int] = defaultdict(int)
         self._in_flight: dict[int, tuple[str, int]] = {}
         self.readings: set[tuple[str, int]] = set()
+        self._is_subscribed = False
+
+    def is_subscribed(self) -> bool:
+        """Read on → whether the device has subscribed: what was published before then, no broker keeps for it."""
+        self.count()
+        return self._is_subscribed
 
     def count(self) -> int:
         """Read on → how many readings are acknowledged."""
@@ -86,6 +93,8 @@ class Acknowledged:
                 self._sent[topic] += 1
             elif (told := _ACKNOWLEDGED.search(line)) and (found := self._in_flight.pop(int(told[1]), None)):
                 self.readings.add(found)
+            elif _SUBSCRIBED in line:
+                self._is_subscribed = True
         return len(self.readings)
 
     def close(self) -> None:

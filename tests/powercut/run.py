@@ -104,6 +104,7 @@ def _cut(
     acknowledged = Acknowledged(scratch / "mosquitto.log")
     rooms = Publisher(port, acknowledged)
     device.power_on()
+    _wait(device, acknowledged.is_subscribed, "the first subscription")
     rooms.start()
     rows: list[dict[str, float]] = []
     _wait(device, partial(_has_taken, acknowledged, TAKEN), "the first acknowledgements")
