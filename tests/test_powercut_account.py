@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+
 from edgeseq import replay
+from edgeseq.core.dedupe import RECENT_IN_NODE
 from edgeseq.core.instants import format_instant
 from edgeseq.core.types import Message
-from tests.powercut.account import Acknowledged, lost
+from tests.powercut.account import TOPICS, Acknowledged, lost
 from tests.powercut.run import configuration
 
 BEGIN_NS = 1_767_225_600 * 10**9
@@ -37,6 +40,24 @@ def test_readings_that_a_state_does_not_hold_are_counted(tmp_path: Path) -> None
         replay.save(node)
         replay.close(node)
         assert lost(folder, config, readings(40)) == 40 - kept
+
+
+def test_a_long_account_is_no_loss(tmp_path: Path) -> None:
+    """Of more acknowledged readings than a node remembers identities a whole state has lost none."""
+    config = tmp_path / "edgeseq.toml"
+    config.write_text(configuration(1883, "batched"), encoding="utf-8")
+    rooms = [readings(170) for _ in TOPICS]
+    taken = [
+        msgspec.structs.replace(message, topic=TOPICS[n])
+        for step in zip(*rooms, strict=True)
+        for n, message in enumerate(step)
+    ]
+    assert len(taken) > RECENT_IN_NODE
+    node = replay.open_for_replay(config, tmp_path / "state", save_state=True)
+    list(replay.replay(node, taken, replay.Tally()))
+    replay.save(node)
+    replay.close(node)
+    assert lost(tmp_path / "state", config, taken) == 0
 
 
 def test_acknowledgements_are_read_from_the_brokers_log(tmp_path: Path) -> None:

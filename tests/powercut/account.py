@@ -25,6 +25,10 @@ TOPICS = tuple(f"room/{n}" for n in range(STREAMS))
 WAITING = 2000
 """Readings that wait for the device at most: an emulated one takes fewer than come, and a broker keeps only so many."""
 
+NEWEST = 1000
+"""Readings that a state is asked for: older ones would pass as late in any case, and more late ones than a node
+remembers identities (8,192) would make it forget those of the newest."""
+
 
 class Publisher(threading.Thread):
     """Rooms that report each second with QoS 1, whether the device runs or not; when too many wait, they do, too."""
@@ -103,7 +107,7 @@ class Acknowledged:
 
 
 def lost(state: Path, config: Path, acknowledged: list[Message]) -> int:
-    """Give to a state what was acknowledged: what it takes as new it had lost.
+    """Give to a state the newest of what was acknowledged: what it takes as new it had lost.
 
     A reading that is missing in the middle would pass as late; the end of a run, where whole states are compared,
     finds it.
@@ -111,7 +115,8 @@ def lost(state: Path, config: Path, acknowledged: list[Message]) -> int:
     node = replay.open_for_replay(config, state, save_state=True)
     try:
         before = node.state.counts.applied
-        accepted = accept(node.state, sorted(acknowledged, key=lambda message: message.received_ns))
+        newest = sorted(acknowledged, key=lambda message: message.received_ns)[-NEWEST:]
+        accepted = accept(node.state, newest)
         advance(node.state, accepted.readings)
         return int(node.state.counts.applied - before)
     finally:
