@@ -194,7 +194,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "duplicates not recognised": (
         Edit(
             INTAKE,
-            "return Batch(readings.take(~duplicate) if duplicate.any() else readings",
+            "return Batch(readings.take(~duplicate) if again else readings",
             "return Batch(readings",
         ),
     ),

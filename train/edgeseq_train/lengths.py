@@ -135,18 +135,18 @@ def _check(steps: int, train: int, period_ns: int, least: int, reason: str, inst
         return
     share = max(train, 1) / max(steps, 1)
     wanted = math.ceil(least / share)
+    lasting = _lasting(steps * period_ns, in_whole_days=False)
     raise InputError(
         "the training part is too short",
-        found=f"{train} steps, {100 * share:.0f} % of the recording's {steps} ({_lasting(steps * period_ns)})",
+        found=f"{train} steps, {100 * share:.0f} % of the recording's {steps} ({lasting})",
         wanted=f"at least {least} steps for {reason}: a recording of {wanted} steps",
-        do=f"record for {_lasting(wanted * period_ns)}, or {instead}",
+        do=f"record for {_lasting(wanted * period_ns, in_whole_days=True)}, or {instead}",
     )
 
 
-def _lasting(duration_ns: int) -> str:
-    """Tell a duration; from two days on in days, rounded up."""
-    return (
-        format_duration(duration_ns)
-        if duration_ns < 2 * DAY_NS
-        else f"{math.ceil(duration_ns / DAY_NS)} days"
-    )
+def _lasting(duration_ns: int, *, in_whole_days: bool) -> str:
+    """Tell a duration; from two days on in days, whole ones rounded up."""
+    if duration_ns < 2 * DAY_NS:
+        return format_duration(duration_ns)
+    days = duration_ns / DAY_NS
+    return f"{math.ceil(days)} days" if in_whole_days else f"{days:.1f} days"
