@@ -17,7 +17,7 @@ from edgeseq.core.features import WARM_READINGS
 from edgeseq.core.forecast import RecurrentState, Stepper, take_rows
 from edgeseq.core.known import NO_INPUTS, Given, Known, KnownInputs, new_known
 from edgeseq.core.table import Column, Pairs, Table
-from edgeseq.core.types import F64, I64, Limits, StreamRule
+from edgeseq.core.types import F64, I64, Bool, Limits, StreamRule
 
 NONE_YET = align.NOT_STARTED
 """Step number of a stream that was not stepped."""
@@ -99,8 +99,7 @@ def new_group(
         limits=limits,
         settings=_settings(rule, limits, learning_steps),
         table=Table(
-            _columns(channels, horizon, ring, rule.season_steps, steppers)
-            | (estimate.columns(estimator) if estimator else {})
+            _columns(rule, horizon, ring, steppers) | (estimate.columns(estimator) if estimator else {})
         ),
         estimator=estimator,
         known=new_known(inputs, rule.period_ns, horizon, ring) if inputs.names else None,
@@ -126,7 +125,7 @@ def _settings(rule: StreamRule, limits: F64 | None, learning_steps: int) -> dete
         learning_steps=learning_steps,
         period_ns=rule.period_ns,
         limits=limits,
-        enabled=np.array([kind in said.kinds for kind in detect.KINDS]) if said.kinds else None,
+        enabled=_enabled(rule),
         least=np.array(least) if said.min_deviation else None,
         above=said.direction != "below",
         below=said.direction != "above",
@@ -138,13 +137,22 @@ def _settings(rule: StreamRule, limits: F64 | None, learning_steps: int) -> dete
     )
 
 
+def _enabled(rule: StreamRule) -> Bool | None:
+    """Say which kinds are told (G,); None: all."""
+    if rule.alerts and not rule.alerting.kinds:
+        return None
+    return np.array([rule.alerts and kind in rule.alerting.kinds for kind in detect.KINDS])
+
+
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
 def _columns(
-    channels: int, horizon: int, ring: int, season_steps: int, steppers: tuple[Stepper, ...]
-) -> dict[str, Column]:
+    rule: StreamRule, horizon: int, ring: int, steppers: tuple[Stepper, ...]
+) -> dict[str, Column]:  # fmt: skip
+    """Declare what is kept of a stream; nothing for what the rule does without: a model, alerts."""
+    channels = len(rule.channel_names)
     c = (channels,)
     columns = {
         "stream": Column((), "int64", -1),
@@ -160,8 +168,12 @@ def _columns(
         "status": Column((3,), "int64", -1),
     }
     columns |= align.columns(channels) | dedupe.columns(channels)
-    columns |= pending.columns(channels, horizon, season_steps) | calibrate.columns(channels, horizon)
-    columns |= alert_band.columns(channels) | achieved.columns(channels) | detect.columns(channels)
+    has_model = len(steppers) > 1
+    columns |= pending.columns(channels, horizon, rule.season_steps, has_model=has_model)
+    columns |= (
+        calibrate.columns(channels, horizon) | alert_band.columns(channels) | achieved.columns(channels)
+    )
+    columns |= detect.columns(channels, has_detectors=rule.alerts)
     columns |= {"leads_filled": Column((), "int64", 0), "leads_told": Column((), "int64", 0)}
     columns |= {"serving_told": Column((), "int64", pending.BASELINE)}
     for kind, stepper in zip(KINDS, steppers, strict=False):
@@ -242,7 +254,8 @@ def reset_rows(group: Group, rows: I64) -> None:
     )
     estimating = [name for name in table.columns if ".committed." in name or ".next." in name]
     recurrent = [name for name in table.columns if name.startswith(_STATES) or name.endswith(".which")]
-    table.reset(rows, (*worthless, *recurrent, *estimating))
+    present = [name for name in worthless if name in table.columns]
+    table.reset(rows, (*present, *recurrent, *estimating))
 
 
 def recent_history(group: Group, row: int, step: int, first_step: int | None = None) -> F64:
@@ -304,8 +317,8 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
         group.table.add_row()
     for name, column in group.table.columns.items():
         array = arrays.get(name)
-        if array is not None and array.shape[1:] == column.shape and array.dtype == np.dtype(column.dtype):
-            group.table[name][:] = array
+        if array is not None and array.shape[1:] == column.shape:
+            _fill(group.table[name], array)
     if kept["ring"] != ours["ring"]:
         _lay_history(group, np.asarray(arrays["history"], dtype=np.float64))
     detect.load(group.table, arrays, group.targets)
@@ -321,6 +334,14 @@ def load_group(group: Group, kept: Mapping[str, Any], arrays: Mapping[str, NDArr
     if kept.get("estimator") != ours.get("estimator"):
         estimate.forget(group.table)
     return True
+
+
+def _fill(column: NDArray[Any], kept: NDArray[np.generic]) -> None:
+    """Fill a column from one of its dtype; counts that earlier versions kept wider stop at its largest number."""
+    if kept.dtype == column.dtype:
+        column[:] = kept
+    elif kept.dtype.kind == "i" and column.dtype.kind == "u" and column.itemsize < kept.itemsize:
+        column[:] = np.minimum(kept, np.iinfo(column.dtype).max)
 
 
 def _lay_history(group: Group, old: F64) -> None:
@@ -344,8 +365,7 @@ def _forget_model(group: Group) -> None:
     table["unit"][:] = np.nan
     table["warm_step"][:] = NONE_YET
     everything = np.arange(table.rows)
-    table.reset(
-        everything, ("pending_model", "pending_offset", "paired_error", "paired", "log_ratio", "leads_filled")
-    )
+    forgotten = ("pending_model", "pending_offset", "paired_error", "paired", "log_ratio", "leads_filled")
+    table.reset(everything, (name for name in forgotten if name in table.columns))
     for name in ("offset_scales", "error", "recent_error", "scored", "alert_width", "calm", "stride"):
         table[name][:, pending.BLEND] = table.columns[name].init

@@ -34,16 +34,19 @@ def leads_up_to(horizon: int) -> tuple[int, ...]:
     return tuple(lead for lead in CALIBRATED_LEADS if lead <= horizon)
 
 
-def columns(channels: int, horizon: int, season_steps: int) -> dict[str, Column]:
+def columns(
+    channels: int, horizon: int, season_steps: int, *, has_model: bool = True
+) -> dict[str, Column]:  # fmt: skip
     """Declare the rings; axes S slots, C channels.
 
     Without a season the baseline says the same of all leads, which waits once for each of its origins.
     """
     leads = leads_up_to(horizon)
     slots = sum(lead + 1 for lead in leads)
+    model = {"pending_model": Column((slots, channels, 4), "float32", np.nan)} if has_model else {}
     return {
         "pending": Column((slots if season_steps else leads[-1] + 1, channels), init=np.nan, apart=True),
-        "pending_model": Column((slots, channels, 4), "float32", np.nan),
+        **model,
         "pending_offset": Column((slots, channels), "float32", np.nan),
         "serving": Column((), "int64", BASELINE),
     }
@@ -148,6 +151,10 @@ def _made(table: Table, rows: Index, origins: I64, at: Index, anchor: F64, unit:
     C = table.columns["pending"].shape[1]
     value = np.empty((len(FORECASTERS), C, K, n))
     value[BASELINE] = _baseline_made(table, rows, origins, at)
+    offset = table["pending_offset"].reshape(-1, C).take(at, axis=0).transpose(2, 1, 0).astype(np.float64)
+    if "pending_model" not in table.columns:
+        value[BLEND:] = np.nan
+        return Waiting(value, value[BLEND], value[BLEND], offset)
     said = table["pending_model"].reshape(-1, C * 4).take(at, axis=0)
     said = said.reshape(n, K, C, 4).transpose(3, 2, 1, 0)
     model: F64 = np.empty((3, C, K, n))
@@ -157,7 +164,6 @@ def _made(table: Table, rows: Index, origins: I64, at: Index, anchor: F64, unit:
     value[MODEL] = model[VALUE]
     mixed = blend(value[BASELINE], model, said[3].astype(np.float64))
     value[BLEND] = mixed[VALUE]
-    offset = table["pending_offset"].reshape(-1, C).take(at, axis=0).transpose(2, 1, 0).astype(np.float64)
     return Waiting(value, mixed[LOWER], mixed[UPPER], offset)
 
 

@@ -46,7 +46,12 @@ in `Detector.worthless`.
 
 from __future__ import annotations
 
-from edgeseq.core.detect import detectors, life, stuck
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgeseq.core.detect import detectors, ledger, life, stuck
 from edgeseq.core.detect import silence as _silence
 from edgeseq.core.detect.closed import judge
 from edgeseq.core.detect.detectors import DETECTORS
@@ -69,7 +74,7 @@ from edgeseq.core.detect.kinds import (
     p_value,
     score,
 )
-from edgeseq.core.detect.ledger import OPEN, WATCH, Entry, dump, load, of_row, set_row
+from edgeseq.core.detect.ledger import OPEN, WATCH, Entry, dump, of_row, set_row
 from edgeseq.core.detect.life import CLEAR_AFTER
 from edgeseq.core.detect.samples import observe
 from edgeseq.core.detect.silence import (
@@ -135,15 +140,26 @@ __all__ = [
 ]
 
 
-def columns(channels: int) -> dict[str, Column]:
-    """Declare the state of all kinds."""
-    parts = (life, stuck, _silence, detectors)
+def columns(channels: int, *, has_detectors: bool = True) -> dict[str, Column]:
+    """Declare the state of all kinds; without detectors, that of what the status tells (stuck, silent) alone."""
+    parts = (life, stuck, _silence, *((detectors,) if has_detectors else ()))
     return {name: column for part in parts for name, column in part.columns(channels).items()}
 
 
 def worthless() -> tuple[str, ...]:
-    """Name the columns that a gap longer than the history makes worthless."""
+    """Name the columns that a gap longer than the history makes worthless; a table need not have all of them."""
     return ("run", "run_now", "run_value", "run_value_now", *detectors.worthless())
+
+
+def load(table: Table, arrays: Mapping[str, NDArray[Any]], targets: int) -> None:
+    """Bring alerts back from `dump`; arguments as of `ledger.load`. The columns have been filled.
+
+    Where the detectors were not kept (alerts were off) the readings since then are no experience of theirs.
+    """
+    ledger.load(table, arrays, targets)
+    own = detectors.columns(table.columns["run"].shape[0]).keys() & table.columns.keys()
+    if not own <= arrays.keys():
+        stuck.begin_anew(table)
 
 
 def commit(table: Table, work: Work, step: I64, closed: Closed | None = None) -> list[AlertEvent]:

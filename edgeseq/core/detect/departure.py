@@ -24,6 +24,9 @@ JUMP_MEMORY = 0.99
 MOST = 4.0
 """Records of the mean departure that a single reading lies from it at most: it moves that mean by a third of one."""
 
+MOST_COUNT = np.iinfo(np.uint16).max
+"""Readings of a bin are counted no further: of a stream of seconds nine days instead of ten are remembered."""
+
 JUMP_SHARE = 0.35
 """Least change at once, as a share of the departure, that makes it a level shift: a ramp is below after three readings,
 a shift that takes more of them is a drift."""
@@ -34,7 +37,7 @@ def columns(channels: int) -> dict[str, Column]:
     c = (channels,)
     return {
         "departure_profile": Column((channels, BINS), apart=True),
-        "departure_count": Column((channels, BINS), "int32", 0),
+        "departure_count": Column((channels, BINS), "uint16", 0),
         "departure": Column(c, init=np.nan),
         "departure_mean": Column(c),
         "departure_jump": Column(c),
@@ -49,7 +52,8 @@ def follow(table: Table, work: Work, step: Step) -> None:
     """Measure the departure of a closed step by the profile as it was before, then let it learn."""
     at = step.bin
     profile, counts = table["departure_profile"].reshape(-1), table["departure_count"].reshape(-1)
-    mean, count, value, seen = profile.take(at), counts.take(at), step.value, step.samples.observed
+    mean, count = profile.take(at), counts.take(at).astype(np.int64)
+    value, seen = step.value, step.samples.observed
     average, departure = work["departure_mean"], value - mean
     if unknown := count.size - np.count_nonzero(count):
         departure[count == 0] = 0.0
@@ -64,7 +68,7 @@ def follow(table: Table, work: Work, step: Step) -> None:
     if not step.all_seen:
         np.copyto(learned, mean, where=~seen)
     profile[at] = learned
-    counts[at] = count + seen
+    counts[at] = count + (seen & (count < MOST_COUNT))
     _jump(work, departure, step)
     np.copyto(average, average + MEAN_RATE * moved, where=seen)
 

@@ -39,7 +39,7 @@ def observe(
     """
     value, observed = samples.value, samples.observed
     same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps, settings.period_ns)
-    bad = [(scores > work["spike_threshold"] / settings.sensitivity) & band.live & observed, is_stuck]
+    bad = [_spikes(work, band, scores, settings) & observed, is_stuck]
     if (limits := settings.limits) is not None:
         bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
     # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.
@@ -53,6 +53,14 @@ def observe(
         return _evidence(samples, band, scores, settings.limits, int(at[i]), channel, kind)
 
     return life.turn(table, work.rows[at], verdict, when, settings, show)
+
+
+def _spikes(work: Work, band: Band, scores: F64, settings: Settings) -> Bool:
+    """Tell which scores (C, n) are a spike's; what nobody is told of has no threshold either."""
+    if not settings.is_on(SPIKE):
+        return np.zeros(scores.shape, dtype=np.bool_)
+    found: Bool = (scores > work["spike_threshold"] / settings.sensitivity) & band.live
+    return found
 
 
 def _verdict(

@@ -23,6 +23,9 @@ SHORTEST_RUN = int(RUN_LENGTHS[0])
 LENGTH_STEP = math.sqrt(2)
 """Mean ratio of neighbouring lengths."""
 
+MOST_REACHED = np.iinfo(np.uint16).max
+"""Times that a length was reached are counted no further: that is seldom in no stream's life."""
+
 CHANCE_RUN = 1e-4
 """Nor is a run stuck that equal values in a row explain by chance: with a share r of repeats, r^(length - 1)."""
 
@@ -35,10 +38,15 @@ def columns(channels: int) -> dict[str, Column]:
         "run_now": Column(c, "int64", 0),
         "run_value": Column(c, init=np.nan),
         "run_value_now": Column(c, init=np.nan),
-        "run_reached": Column((channels, len(RUN_LENGTHS)), "int32", 0),
+        "run_reached": Column((channels, len(RUN_LENGTHS)), "uint16", 0),
         "run_samples": Column(c, "int64", 0),
         "run_repeats": Column(c, "int64", 0),
     }
+
+
+def begin_anew(table: Table) -> None:
+    """Forget what was counted: the age of the streams, and how usual runs are."""
+    table.reset(np.arange(table.rows), ("run_reached", "run_samples", "run_repeats"))
 
 
 def extend(
@@ -69,7 +77,8 @@ def commit(table: Table, work: Work) -> None:
     long = _rows_of(now >= SHORTEST_RUN)
     if len(long):
         reached = (now[:, long].T[..., None] == RUN_LENGTHS) & advanced[:, long].T[..., None]
-        table["run_reached"][work.rows[long]] += reached
+        before = table["run_reached"][work.rows[long]]
+        table["run_reached"][work.rows[long]] = before + (reached & (before < MOST_REACHED))
     run[...] = now
     value[...] = value_now
 
@@ -87,7 +96,7 @@ def _stuck(table: Table, work: Work, at: I64, same: Bool, period_ns: int) -> Boo
     run, samples = work["run_now"][:, at, None], work["run_samples"][:, at, None]
     # What this run itself has reached so far does not speak for runs being usual.
     so_far = np.where(same, work["run"][:, at], 0)[..., None]
-    others = table["run_reached"][work.rows[at]].swapaxes(0, 1) - (so_far >= RUN_LENGTHS)
+    others = table["run_reached"][work.rows[at]].swapaxes(0, 1).astype(np.int64) - (so_far >= RUN_LENGTHS)
     days = samples * (period_ns / DAY_NS)
     seldom = others + 1 <= np.maximum(days / MEMORY_DAYS, 1.0)
     # Longer runs are among the shorter ones: where these are seldom, so are those.
