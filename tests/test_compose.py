@@ -12,12 +12,13 @@ import pytest
 from edgeseq import restore
 from edgeseq.adapters.journal import Record, record_of
 from edgeseq.bundle import Channel
-from edgeseq.compose import Node, open_node, served
+from edgeseq.compose import Node, open_node
 from edgeseq.config import parse_config
 from edgeseq.config.resolve import resolve
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.pipeline import accept, advance
 from edgeseq.core.types import ChannelSource, Message, StreamRule
+from edgeseq.models import served
 from tests.support.bundles import make_manifest
 
 CONFIG = '[[streams]]\ntopic = "t/+"\nevery = "1m"\n'

@@ -11,13 +11,13 @@ import msgspec
 
 from edgeseq.commands.config_option import config_option
 from edgeseq.commands.overview import facts, overview
-from edgeseq.compose import read_bundles
 from edgeseq.config import load_config
 from edgeseq.config.asyncapi import asyncapi
 from edgeseq.config.overrides import overrides
 from edgeseq.config.resolve import resolve
 from edgeseq.config.sample import SAMPLE, effective, sample
 from edgeseq.config.schema import config_schema, message_names, message_schema
+from edgeseq.models import read_bundles
 from edgeseq.store import check_folder
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

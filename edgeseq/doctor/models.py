@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeseq.bundle.keys import TrustedKeys
-from edgeseq.compose import read_bundles
 from edgeseq.config.resolve import Resolved
 from edgeseq.doctor.finding import Finding, fail, of_fault, ok, warn
 from edgeseq.errors import BundleError
+from edgeseq.models import read_bundles
 
 _TIMEOUT_S = 60
 _ASK = (

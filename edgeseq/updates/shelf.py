@@ -12,12 +12,13 @@ from typing import Protocol
 from edgeseq.adapters.log import Log
 from edgeseq.bundle import Bundle
 from edgeseq.bundle.release import Present, Release, refusal
-from edgeseq.compose import Node, read_bundles, variant_of
+from edgeseq.compose import Node
 from edgeseq.config.resolve import Resolved
 from edgeseq.core.forecast import Stepper
 from edgeseq.core.types import Outgoing
 from edgeseq.disk import Disk
 from edgeseq.errors import BundleError, StorageError
+from edgeseq.models import read_bundles, variant_of
 from edgeseq.store import make_folder
 from edgeseq.updates.slots import (
     INDEX,
