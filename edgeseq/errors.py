@@ -3,6 +3,7 @@
 EdgeseqError
 ├─ OperatorError      a human must change something; do not restart   exit 78
 │  ├─ ConfigError     the configuration file
+│  ├─ LoginError      user and password for the MQTT broker
 │  ├─ BundleError     a model bundle
 │  └─ InputError      a recording given to a command
 ├─ EnvironmentFault   wait and retry                                  exit 75 (commands only; the daemon retries)
@@ -68,6 +69,10 @@ class OperatorError(EdgeseqError):
 
 class ConfigError(OperatorError):
     """The configuration cannot be used."""
+
+
+class LoginError(OperatorError):
+    """The MQTT broker does not know this user, or not by this password."""
 
 
 class BundleError(OperatorError):

@@ -7,7 +7,7 @@ from edgeseq.adapters.log import Log
 from edgeseq.compose import Node
 from edgeseq.config.resolve import Resolved
 from edgeseq.core.bridge import bridge_state
-from edgeseq.errors import ConfigError
+from edgeseq.errors import ConfigError, LoginError
 
 MAX_PACKET_BYTES = 2**20
 """Larger messages are not even sent to us (MQTT 5); smaller ones beyond max_payload_bytes are refused and counted."""
@@ -50,6 +50,34 @@ def link_settings(node: Node) -> mqtt.Settings:
         cert_file=_text(resolved.cert_file),
         key_file=_text(resolved.key_file),
         stale_filters=tuple(f for f in node.old_filters if f not in resolved.filters),
+    )
+
+
+def take_fault(log: Log, node: Node, item: object) -> None:
+    """Log what the link says. Raises LoginError where a first start is in vain."""
+    tell_fault(log, node.resolved, item)
+    if isinstance(item, mqtt.Refused):
+        require_login(node, item)
+
+
+def require_login(node: Node, refused: mqtt.Refused) -> None:
+    """Give up where no broker has ever let this node in: then somebody is setting it up, and looks.
+
+    One that was let in before tries again for ever: what is wrong is more likely the broker's, and may pass.
+
+    Raises:
+        LoginError: user or password are wrong, and no session has ever begun with this state.
+    """
+    if node.had_session or not refused.is_of_login:
+        return
+    settings = node.resolved.config.mqtt
+    raise LoginError(
+        "the broker does not let this node in",
+        where=f"{settings.host}:{node.resolved.port}",
+        found=f"{refused.reason}, as user {settings.username}" if settings.username else refused.reason,
+        wanted="a user that the broker knows, and its password",
+        do="set [mqtt] username and password_file (with systemd: the credential mqtt-password), or let it in at"
+        " the broker; then start edgeseq again",
     )
 
 

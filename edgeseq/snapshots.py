@@ -29,6 +29,8 @@ class EarlySnapshots:
     """Says when one is due. Times are of a monotonic clock, in s."""
 
     replay_us: float = REPLAY_US
+    is_wanted: bool = False
+    """What is kept is not what serves: as soon as the disk takes one."""
     _not_before_s: float = 0.0
 
     def measured(self, readings: int, duration_s: float) -> None:
@@ -38,8 +40,10 @@ class EarlySnapshots:
 
     def is_due(self, store: Store | None, now_s: float) -> bool:
         """Tell whether to take one."""
-        if store is None or store.journal is None or now_s < self._not_before_s:
+        if store is None or now_s < self._not_before_s:
             return False
+        if self.is_wanted or store.journal is None:
+            return self.is_wanted
         replay_s = 1e-6 * self.replay_us * store.journal_readings
         is_worth_it = store.snapshot_bytes <= FLASH_SHARE * store.journal_bytes
         return (replay_s > REPLAY_S and is_worth_it) or store.journal_bytes > max(

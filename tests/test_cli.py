@@ -35,6 +35,7 @@ def failing(fault: BaseException) -> int:
         (errors.ConfigError("x"), 78),
         (errors.BundleError("x"), 78),
         (errors.InputError("x"), 78),
+        (errors.LoginError("x"), 78),
         (errors.BrokerError("x"), 75),
         (errors.StorageError("x"), 75),
         (errors.InternalError("x"), 70),

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseq.errors import BrokerError
+from edgeseq.errors import BrokerError, EdgeseqError, LoginError
 from edgeseq.watch import Broker, Screen, connect, watch
 from edgeseq.watch import view as v
 from edgeseq.watch.once import once
@@ -390,24 +390,30 @@ def test_list_of_open_alerts_in_a_line_begins_with_the_node() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "fault", "reason"),
+    [(4, LoginError, "user name or password"), (5, LoginError, "authori"), (3, BrokerError, "unavailable")],
+)
+@pytest.mark.parametrize(
     ("username", "do"), [(None, "--username"), ("anna", "check the user and the password")]
 )
-def test_broker_that_refuses_is_an_error_that_says_what_to_do(username: str | None, do: str) -> None:
-    """A connection that the broker does not want is told with its reason, and what to do about the log-in."""
+def test_broker_that_refuses_is_an_error_that_says_what_to_do(
+    username: str | None, do: str, code: int, fault: type[EdgeseqError], reason: str
+) -> None:
+    """A connection that the broker does not want is told with its reason; only of a wrong log-in it is for a human."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def refuse() -> None:
             peer, _ = server.accept()
             with peer:
                 peer.recv(1024)
-                peer.sendall(b"\x20\x02\x00\x05")  # CONNACK: not authorised (MQTT 3.1.1, section 3.2)
+                peer.sendall(b"\x20\x02\x00" + bytes([code]))  # CONNACK (MQTT 3.1.1, section 3.2)
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        with pytest.raises(BrokerError, match="refuses the connection") as caught:
+        with pytest.raises(fault, match="refuses the connection") as caught:
             connect(Broker("127.0.0.1", server.getsockname()[1], username=username), ["#"], queue.Queue())
         thread.join()
-    assert "authori" in str(caught.value.found)
+    assert reason in str(caught.value.found)
     assert do in str(caught.value.do)
 
 

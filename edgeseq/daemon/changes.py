@@ -61,13 +61,18 @@ def reload(daemon: Daemon) -> None:
 def renew(daemon: Daemon, resolved: Resolved, settle: Callable[[], None]) -> bool:
     """Let other bundles serve: the state is kept for them, then `settle` makes it count. False where that fails."""
     daemon.commit_all()
+    is_kept = False
     try:
         node = renew_node(daemon.node, resolved, daemon.log)
         node.keep(daemon.link.unacknowledged())
+        is_kept = True
         reach("update.renewed")
         settle()
     except EdgeseqError as fault:
         daemon.log("update.refused", reason=str(fault))
+        if is_kept:  # what serves on is not what is kept: a start would let its model begin cold
+            daemon.early.is_wanted = True
+            daemon.take_snapshot()
         return False
     _change_to(daemon, node, daemon.link)
     return True

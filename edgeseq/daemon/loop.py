@@ -38,7 +38,7 @@ from edgeseq.daemon.parts import group_commit, open_discovery, open_updates, wat
 from edgeseq.daemon.storing import CaughtUp, bound_journal, write
 from edgeseq.errors import StorageError
 from edgeseq.failpoint import reach
-from edgeseq.linking import open_link, tell_fault
+from edgeseq.linking import open_link, take_fault
 from edgeseq.reporting import health, health_of, info, tell_events, tell_rejections
 from edgeseq.requests import Gate, answer, parted
 from edgeseq.snapshots import EarlySnapshots
@@ -133,7 +133,7 @@ class Daemon:
             case Stop(reason):
                 self.stop_reason = reason
             case item:
-                tell_fault(self.log, self.node.resolved, item)
+                take_fault(self.log, self.node, item)
 
     # --- what happens
 
@@ -319,6 +319,7 @@ class Daemon:
             return False
         if self.node.desk:
             self.node.desk.settle()
+        self.early.is_wanted = False
         self.metrics.snapshots += 1
         self.log("snapshot.taken")
         return True

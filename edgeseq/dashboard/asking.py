@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgeseq.core.asking import AcknowledgeRequest, AlertsRequest, Asked, LabelRequest
-from edgeseq.errors import BrokerError, InputError
+from edgeseq.errors import BrokerError, InputError, LoginError
 
 VERBS: dict[str, type[Asked]] = {
     "acknowledge": AcknowledgeRequest,
@@ -24,7 +24,7 @@ AT_ONCE = 2
 """Requests to the node; a node answers five a second."""
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Ask the node a verb, and wait for its answer. Raises InputError and BrokerError."""
+"""Ask the node a verb, and wait for its answer. Raises InputError, BrokerError and LoginError."""
 
 
 def asking_routes(ask: Ask) -> list[Route]:
@@ -50,7 +50,7 @@ def _route(verb: str, ask: Ask, room: asyncio.Semaphore) -> Callable[[Request], 
                 return answered(await asyncio.to_thread(ask, verb, asked))
         except InputError as fault:
             return answered({"error": fault.found}, 409)
-        except BrokerError as fault:
+        except (BrokerError, LoginError) as fault:
             return answered({"error": f"{fault.what}: {fault.found}", "do": fault.do}, 504)
 
     return answer

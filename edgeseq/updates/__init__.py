@@ -63,6 +63,7 @@ class Updates:
         if now_s < self._retry_s or self.judging.is_over:
             return
         try:
+            self.receiving.give_up()
             if now_s - self._dropped_s >= DROP_EVERY_S and self.receiving.parcel is None:
                 self._dropped_s = now_s
                 self.receiving.take_dropped()

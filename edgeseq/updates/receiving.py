@@ -24,6 +24,10 @@ MOST_CHECKED_EVERY_S = 2.0
 """A signature is checked in a child process: nobody shall keep the node busy with others' releases."""
 MOST_REFUSED = 100
 """Releases whose refusal is remembered."""
+ALIVE_S = 60.0
+"""After its last chunk a release is still being sent: another one has to wait."""
+ABANDONED_S = 600.0
+"""After its last chunk nobody sends it any more: dropped files get their turn. What came stays on the disk."""
 DROP = "drop"
 """Folder for releases and bundles that come as files."""
 
@@ -41,6 +45,8 @@ class Receiving:
         self.refused: dict[str, str] = {}
         """Release → why; asked anew after a reload, which may have brought a key."""
         self._checked_s = float("-inf")
+        self.heard_s: float = before.heard_s if before else float("-inf")
+        """When it was last heard of the present release (monotonic)."""
         filters = update_filters(shelf.host.node.context.root)
         self._release_topic, self.above = filters[0], filters[0].rpartition("/")[0] + "/"
 
@@ -48,6 +54,7 @@ class Receiving:
         """Take releases and chunks; a bundle that is whole is staged."""
         is_new = [self._take(message) for message in messages]
         if self.parcel and any(is_new):
+            self.heard_s = time.monotonic()
             self.parcel.note()
             if self.parcel.is_complete:
                 self._assemble(self.parcel)
@@ -78,6 +85,9 @@ class Receiving:
             tell_state(self._shelf.host, UpdateStatePayload(release=digest, state=slot.outcome, reason=None))
             return
         now_s = time.monotonic()
+        if self.parcel and now_s - self.heard_s < ALIVE_S:
+            self._tell_busy(digest)
+            return
         if now_s - self._checked_s < MOST_CHECKED_EVERY_S:
             return
         try:
@@ -93,8 +103,25 @@ class Receiving:
             self._refuse(digest, release, reason)
             return
         self.parcel, self.release_digest = Parcel(self._shelf.folder, release, self._shelf.disk), digest
+        self.heard_s = now_s
         self._tell("received", release, is_clock_synchronised=is_clock_synchronised())
         self._tell_state()
+
+    def give_up(self) -> None:
+        """Let go of a release that nobody sends any more. Pushed again, it goes on where it ended."""
+        if self.parcel is None or time.monotonic() - self.heard_s < ABANDONED_S:
+            return
+        reason = f"{self.parcel.lacking} of {self.parcel.release.chunks} chunks did not come: push it again"
+        self._tell("refused", self.parcel.release, reason=reason)
+        self.parcel, self.release_digest = None, ""
+
+    def _tell_busy(self, digest: str) -> None:
+        """Send a second one away, for now: two that take turns would each undo what came of the other."""
+        reason = (
+            f"another release is being sent; push again when it is through, or {ALIVE_S:.0f} s after its end"
+        )
+        payload = UpdateStatePayload(release=digest, state="refused", reason=reason)
+        tell_state(self._shelf.host, payload)
 
     def _go_on(self) -> None:
         """Try again what a disk refused after the last chunk: nobody sends any more of what is all there."""

@@ -36,6 +36,9 @@ RETRY_S = 60.0
 """After a disk has refused."""
 
 
+MEND_INDEX = "bring it back from a copy, or remove it to take any release again; then restart edgeseq"
+
+
 class Host(Protocol):
     """What updates need of the daemon."""
 
@@ -60,12 +63,17 @@ class Shelf:
         self.folder = folder_of(host.node.resolved)
         make_folder(self.folder)
         self.configured = host.node.resolved.configured
+        self.is_index_lost = False
+        """It cannot be read: nobody knows which releases are old. Nothing is taken, and nothing is removed."""
         self.index = self._load()
         self.tidy()
 
     def _load(self) -> Index:
         """Read the index, without what no longer holds."""
         found = load_index(self.folder, self.host.log)
+        if found is None:
+            self.is_index_lost = True
+            return Index()
         index = sound(found, self.configured, self.folder, self.host.log)
         if index != found:
             try:
@@ -82,6 +90,8 @@ class Shelf:
 
     def tidy(self) -> None:
         """Remove what is no longer named; what cannot be removed is tried again at the next start."""
+        if self.is_index_lost:
+            return
         with suppress(OSError):
             tidy(self.folder, self.index)
 
@@ -96,6 +106,10 @@ class Shelf:
 
     def refusal(self, release: Release) -> str | None:
         """Say why a release must not be installed here, before its signature is checked; None: it may."""
+        if self.is_index_lost:
+            return (
+                f"{self.folder / INDEX} cannot be read, so nobody knows which releases are old: {MEND_INDEX}"
+            )
         if (key := self.key_of(release)) is None:
             present = ", ".join(sorted({Path(key).name for key in self.configured})) or "none"
             return f"no bundle {release.bundle} is configured here, or several are; configured: {present}"

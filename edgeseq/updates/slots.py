@@ -62,8 +62,8 @@ def folder_of(resolved: Resolved) -> Path:
     return resolved.state_dir / FOLDER
 
 
-def load_index(folder: Path, log: Log) -> Index:
-    """Read the index; one that cannot be read counts as none, loudly."""
+def load_index(folder: Path, log: Log) -> Index | None:
+    """Read the index; None where there is one that cannot be read, loudly."""
     path = folder / INDEX
     try:
         return msgspec.json.decode(path.read_bytes(), type=Index)
@@ -71,7 +71,7 @@ def load_index(folder: Path, log: Log) -> Index:
         return Index()
     except (OSError, msgspec.MsgspecError, ValueError) as fault:
         log("file.rejected", path=str(path), error=str(fault)[:200])
-        return Index()
+        return None
 
 
 def keep_index(disk: Disk, folder: Path, index: Index) -> None:
@@ -101,7 +101,7 @@ def digest_of(path: Path) -> str | None:
 def overlaid(resolved: Resolved, log: Log) -> Resolved:
     """Let bundles that came over the air serve in the place of the configured ones, and hear of further ones."""
     folder, configured = folder_of(resolved), resolved.bundles
-    slots = sound(load_index(folder, log), configured, folder, log).slots
+    slots = sound(load_index(folder, log) or Index(), configured, folder, log).slots
     standing_in = {
         key: file_of(folder, slot.serving)
         for key, slot in slots.items()

@@ -18,7 +18,8 @@ from typing import IO
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgeseq.errors import BrokerError, ConfigError
+from edgeseq.adapters.mqtt.happenings import NOT_LET_IN
+from edgeseq.errors import BrokerError, ConfigError, LoginError
 from edgeseq.watch import view as v
 from edgeseq.watch.terminal import colors, no_colors
 
@@ -54,6 +55,7 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox | Take) -> mqtt.
 
     Raises:
         BrokerError: the first connection failed.
+        LoginError: because the broker does not know this user, or not by this password.
     """
     answers: queue.Queue[str] = queue.Queue()
     take = put_into(inbox) if isinstance(inbox, queue.Queue) else inbox
@@ -74,7 +76,8 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox | Take) -> mqtt.
         ) from error
     if refused:
         client.loop_stop()
-        raise BrokerError(
+        fault = LoginError if refused in NOT_LET_IN else BrokerError
+        raise fault(
             "the broker refuses the connection",
             where=where,
             found=refused,

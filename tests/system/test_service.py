@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -110,27 +111,53 @@ def test_service_ready_without_broker(tmp_path: Path) -> None:
         assert node.stop() == 0, node.text()
 
 
-def test_wrong_password_told_and_retried(tmp_path: Path) -> None:
-    """A wrong password is told with where and what to do, the daemon lives on, and the password is never shown."""
+@contextmanager
+def node_with_password(tmp_path: Path) -> Iterator[tuple[Node, Path]]:
+    """Give a node whose broker asks for the password "right", and the file of the node's own."""
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "me", "right"], check=True)
     passwords.chmod(0o644)
     folder = tmp_path / "node"
     folder.mkdir()
-    (folder / "password").write_text("wr0ng-s3cret\n", encoding="utf-8")
     mqtt = 'username = "me"\npassword_file = "password"'
     lines = ("allow_anonymous false", f"password_file {passwords}")
     with (
         running_broker(tmp_path / "broker", *lines) as broker,
         node_in(folder, broker.port, RULES, mqtt=mqtt) as node,
     ):
+        yield node, folder / "password"
+
+
+def test_wrong_password_at_the_first_start_of_all_ends_it(tmp_path: Path) -> None:
+    """Somebody is setting it up: exit code 78, which systemd does not restart, and a message that says what to do."""
+    with node_with_password(tmp_path) as (node, password):
+        password.write_text("wr0ng-s3cret\n", encoding="utf-8")
+        node.launch()
+        assert node.process.wait(timeout=60) == 78, node.text()
+        for said in ("does not let this node in", f"127.0.0.1:{node.port}", "as user me", "password_file"):
+            assert said in node.text()
+        assert "s3cret" not in node.text()
+        password.write_text("right\n", encoding="utf-8")
+        node.start()
+        node.wait_for_event("broker.connected")
+        assert node.stop() == 0, node.text()
+
+
+def test_wrong_password_later_is_told_and_retried(tmp_path: Path) -> None:
+    """A broker that let it in before may be wrong itself: the daemon lives on, and the password is never shown."""
+    with node_with_password(tmp_path) as (node, password):
+        password.write_text("right\n", encoding="utf-8")
+        node.start()
+        node.wait_for_event("broker.connected")
+        assert node.stop() == 0, node.text()
+        password.write_text("wr0ng-s3cret\n", encoding="utf-8")
         node.start()
         refused = node.wait_for_event("broker.refused")[0]
-        assert (refused["where"], refused["username"]) == (f"127.0.0.1:{broker.port}", "me")
+        assert (refused["where"], refused["username"]) == (f"127.0.0.1:{node.port}", "me")
         assert "password" in refused["do"]
-        (folder / "password").write_text("right\n", encoding="utf-8")
+        password.write_text("right\n", encoding="utf-8")
         node.process.send_signal(signal.SIGHUP)
-        node.wait_for_event("broker.connected")
+        node.wait_for_event("broker.connected", 2)
         assert node.stop() == 0, node.text()
         assert "s3cret" not in node.text()
 

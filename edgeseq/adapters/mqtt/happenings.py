@@ -6,6 +6,9 @@ import msgspec
 
 from edgeseq.core.types import Message
 
+NOT_LET_IN = frozenset({"Bad user name or password", "Not authorized", "Bad authentication method"})
+"""Reasons of a CONNACK that are about who we are: waiting does not help, as it does where the broker is busy."""
+
 
 class Deliveries(msgspec.Struct, frozen=True):
     """Messages in the order of arrival, and the connection they came by. May be cut, as a list may."""
@@ -48,6 +51,11 @@ class Refused(msgspec.Struct, frozen=True):
 
     reason: str
     retry_s: float
+
+    @property
+    def is_of_login(self) -> bool:
+        """Tell whether user or password are not what it wants."""
+        return self.reason in NOT_LET_IN
 
 
 class Subscribed(msgspec.Struct, frozen=True):
