@@ -7,7 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeseq.core.detect import ledger
-from edgeseq.core.detect.kinds import AT_ONCE, BEHAVIOUR, LEARNED, RANK, Evidence, Place, Settings
+from edgeseq.core.detect.kinds import (
+    AT_ONCE,
+    BEHAVIOUR,
+    LEARNED,
+    RANK,
+    SPIKE,
+    STUCK,
+    Evidence,
+    Place,
+    Settings,
+)
 from edgeseq.core.detect.ledger import BAD, OPEN, QUIET, WATCH, Entry
 from edgeseq.core.detect.telling import INFO, event, next_seq, severity, worst
 from edgeseq.core.table import Table
@@ -42,7 +52,7 @@ def worsen(
     table: Table, at: Place, entry: Entry | None, sample: Sample, settings: Settings
 ) -> list[AlertEvent]:
     """Open an alert of a bad sample, watch on, or count it to another one that is open."""
-    if at.kind in BEHAVIOUR and (other := _open_behaviour(table, at)) is not None:
+    if at.kind in BEHAVIOUR and (other := _spoken_for(table, at, settings)) is not None:
         if entry is not None:
             ledger.put(table, at, None)
         return _join(table, other, at, sample)
@@ -53,10 +63,15 @@ def worsen(
     return [open_alert(table, at, sample, watched.since_ns)]
 
 
-def _open_behaviour(table: Table, at: Place) -> Place | None:
-    """Find the alert that tells how a channel behaves."""
+def _spoken_for(table: Table, at: Place, settings: Settings) -> Place | None:
+    """Find the alert that tells how a channel behaves; else one that says that its value has ceased to mean anything.
+
+    A sensor that is stuck leaves its profile, its scatter and its relations: that is one fault.
+    """
     level = table["alert_level"][at.row, at.channel]
     kind = next((kind for kind in BEHAVIOUR if level[kind] == OPEN), None)
+    if kind is None and level[STUCK] == OPEN and settings.is_on(STUCK):
+        kind = STUCK
     return None if kind is None else at._replace(kind=kind)
 
 
@@ -123,10 +138,12 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
     """Count a bad sample to an alert that is open by another kind, which gives it its name where that says more."""
     entry = ledger.entries(table)[other]
     entry = entry._replace(signs=entry.signs | 1 << at.kind)
-    # It has not ended while anything speaks for it.
-    table["good_now"][other] = 0
     shown = max(entry.shown, severity(at.kind, sample.evidence.score))
-    if RANK[at.kind] > RANK[other.kind]:
+    if (
+        other.kind in BEHAVIOUR
+    ):  # it has not ended while anything speaks for it; a stuck value has when it moves
+        table["good_now"][other] = 0
+    if other.kind in BEHAVIOUR and RANK[at.kind] > RANK[other.kind]:
         ledger.put(table, other, None)
         table["good"][at] = table["good_now"][at] = 0
         return [_update(table, at, entry, sample, shown)]
@@ -168,6 +185,17 @@ def clear(
         seq=seq,
         is_normal_now=is_normal_now,
     )
+
+
+def rest_after_stuck(table: Table, at: Place, entry: Entry, step: int, settings: Settings) -> None:
+    """Let kinds that a stuck value (its alert's entry, cleared now) has set off rest until they have seen it move.
+
+    They look back over a dozen readings. A spike does not: it rests for nothing.
+    """
+    for kind in BEHAVIOUR - {SPIKE}:
+        if entry.signs >> kind & 1 and table["alert_level"][at.row, at.channel, kind] != OPEN:
+            rest = Entry(QUIET, kind, not_before=step + settings.refractory_steps[kind])
+            ledger.put(table, at._replace(kind=kind), rest)
 
 
 def opened_ns(table: Table, rows: I64, kind: int) -> I64:

@@ -8,6 +8,7 @@
 - Of the kinds that say how a channel behaves one is open at a time: what else speaks for it is noted with it (`signs`),
   and it does not clear before all of them are good.
   One that began as a mere spike or novelty takes the name of what it proves to be.
+- While a value is stuck such kinds are signs of that alone, and those that spoke rest once more when it moves again.
 - What has been open for as long as a new stream learns, and was learned, is the new normal: cleared, and said so.
 
 What the open step says is provisional until `commit`, but an opening is not.
@@ -21,8 +22,16 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeseq.core.detect import ledger
-from edgeseq.core.detect.course import Sample, clear, go_on, goes_on, watch, worsen
-from edgeseq.core.detect.kinds import BEHAVIOUR, KINDS, SILENT, Evidence, Place, Settings
+from edgeseq.core.detect.course import (
+    Sample,
+    clear,
+    go_on,
+    goes_on,
+    rest_after_stuck,
+    watch,
+    worsen,
+)
+from edgeseq.core.detect.kinds import BEHAVIOUR, KINDS, SILENT, STUCK, Evidence, Place, Settings
 from edgeseq.core.detect.ledger import BAD, GOOD, NEAR, OPEN, QUIET, UNJUDGED, WATCH, Entry
 from edgeseq.core.table import Column, Table
 from edgeseq.core.types import I64, AlertEvent, Bool
@@ -134,6 +143,8 @@ def _while_open(
 ) -> list[AlertEvent]:
     """Clear an alert, or let it go on."""
     if is_clearing:
+        if at.kind == STUCK:
+            rest_after_stuck(table, at, entry, sample.step, settings)
         return [clear(table, at, sample, settings.refractory_steps[at.kind])]
     told = go_on(table, at, entry, sample, settings, is_bad=is_bad)
     return [told] if told else []
