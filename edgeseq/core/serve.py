@@ -10,17 +10,14 @@ import math
 
 import numpy as np
 
-from edgeseq.core.pending import BASELINE, BLEND, CALIBRATED, MODEL
+from edgeseq.core.mixture import best_share
+from edgeseq.core.pending import BASELINE, BLEND, CALIBRATED
 from edgeseq.core.picking import Pick
 from edgeseq.core.table import Work
 from edgeseq.core.types import F32, F64, I64
 
-BLEND_SHARPNESS, BLEND_TRUST = 20.0, 1.0
-"""Log-weight that a forecaster loses per unit of error above the better one's, and that the model has in advance:
-at equal errors it weighs 73 %, where it errs 5 % more half, where it errs a quarter more 2 %."""
 BLEND_AFTER = 24
 """Outcomes of a lead that both forecast before its errors count; until then the next shorter lead's do."""
-
 
 SERVE_AFTER = 24
 """Outcomes that model and baseline are compared on before the model may serve."""
@@ -47,25 +44,8 @@ def log_error_ratio(work: Work) -> F64:
 
 
 def model_share(work: Work, leads: tuple[int, ...], horizon: int) -> F32:
-    """Weigh the model against the baseline → (n, C, H), 0 … 1.
-
-    Softmax over -sharpness · (error / least error - 1), plus the model's trust; between calibrated leads linear in
-    the logarithm of the lead.
-    """
-    errors = work["paired_error"]
-    model, baseline = errors[MODEL], errors[BASELINE]
-    least = np.minimum(model, baseline)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Where the lesser error is 0 the ratio is infinite, or 0 / 0: equal errors, no excess.
-        gap = (model - baseline) / least
-        np.copyto(gap, 0.0, where=model == baseline)
-        gap *= BLEND_SHARPNESS
-    np.maximum(gap, -50, out=gap)
-    np.minimum(gap, 50, out=gap)
-    gap -= BLEND_TRUST
-    share = np.exp(gap)
-    share += 1
-    np.divide(1.0, share, out=share)
+    """Weigh the model against the baseline → (n, C, H), 0 … 1; between calibrated leads linear in log lead."""
+    share = best_share(work["paired_error"], work["even_error"])
     unknown = (work["paired"] < BLEND_AFTER) | np.isnan(share)
     if np.count_nonzero(unknown):
         share = _carry_forward(np.where(unknown, np.nan, share))

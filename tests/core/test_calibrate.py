@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeseq.core import achieved, alert_band, calibrate, offsets, pending, serve
+from edgeseq.core import achieved, alert_band, calibrate, mixture, offsets, pending, serve
 from edgeseq.core.picking import picking
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import COVERAGE, F64
@@ -132,6 +132,7 @@ def test_stream_learns_the_same_beside_one_that_has_no_outcome_yet() -> None:
         "alert_width",
         "stride",
         "paired_error",
+        "even_error",
         "paired",
         "log_ratio",
     ):
@@ -208,22 +209,48 @@ def _paired(model: list[float], baseline: list[float], counts: list[int]) -> tup
     return streams.work, streams.leads
 
 
-def test_model_weighs_most_until_errors_speak_against_it() -> None:
-    """At equal errors the model has 73 %, at half the error all but all, at twice the error next to nothing."""
+def test_model_weighs_what_would_have_erred_least() -> None:
+    """Where errors go together the better one serves alone, and half of each where they are equal."""
     work, leads = _paired([1, 1, 2, 2], [2, 1, 1, 1], [99] * 4)
     share = serve.model_share(work, leads, 8)[0, 0]
-    assert share[0] > 0.9999
-    assert share[1] == pytest.approx(1 / (1 + np.exp(-serve.BLEND_TRUST)))
-    assert (share[3:] < 0.001).all()
-    assert share[1] > share[2] > share[3]
+    assert share[0] == 1
+    assert share[1] == 0.5
+    assert (share[3:] == 0).all()
+
+
+@pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.5, 0.9])
+@pytest.mark.parametrize("ratio", [0.5, 0.8, 1.0, 1.5])
+def test_share_is_nearly_the_best_of_all_shares(correlation: float, ratio: float) -> None:
+    """Of jointly normal errors it costs at most 1 % beside the best share, and lies between model and baseline."""
+    rng = np.random.default_rng(7)
+    first, other = rng.normal(size=(2, 40_000))
+    model = ratio * (correlation * first + np.sqrt(1 - correlation**2) * other)
+
+    def error(share: F64) -> F64:
+        mean: F64 = np.abs(first[:, None] + share * (model - first)[:, None]).mean(axis=0)
+        return mean
+
+    ends = error(np.array([0.0, 0.5, 1.0]))
+    errors = np.array([ends[0], np.nan, ends[2]])[:, None, None, None]
+    share = mixture.best_share(errors, np.full((1, 1, 1), ends[1]))
+    assert 0 <= share.item() <= 1
+    assert error(share.ravel()) <= 1.01 * error(np.linspace(0, 1, 101)).min()
+
+
+def test_share_of_errors_that_are_zero_huge_or_unknown() -> None:
+    """Who never erred serves; where neither did, both; what is not known is left to a shorter lead."""
+    baseline, model = np.array([[0.0, 0, 1, 1e308, np.nan], [0, 1, 0, 1, 1]])
+    errors = np.stack([baseline, baseline, model])[:, None, None]
+    share = mixture.best_share(errors, np.full((1, 1, 5), np.nan))
+    np.testing.assert_array_equal(share.ravel(), [0.5, 0, 1, 1, np.nan])
 
 
 def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
-    """After 150 outcomes on which only the model erred, lead 1 has forgotten half, lead 96 a twentieth."""
+    """After 150 outcomes on which the model erred too, lead 1 has forgotten half, lead 96 a fifth."""
     streams = Streams(horizon=96)
     said = np.zeros((1, len(streams.leads), 1))
     for step in range(3000 + 150):
-        value = np.stack([said, said, said + float(step >= 3000)])
+        value = np.stack([said + 1, said, said + float(step >= 3000)])
         forecasts = pending.Waiting(value, *(value[pending.MODEL],) * 2, np.full(said.shape, np.nan))
         calibrate.learn(streams.work, streams.leads, np.zeros((1, 1)), forecasts, COVERAGE)
     error = streams.work["paired_error"][pending.MODEL, 0, :, 0]
@@ -233,10 +260,107 @@ def test_longer_leads_remember_longer_how_model_and_baseline_erred() -> None:
     )
 
 
+def _learn_pair(streams: Streams, baseline: F64, model: F64) -> None:
+    """Learn of one outcome that baseline and model (n,) missed by so much at every lead."""
+    missed = np.stack([baseline, (baseline + model) / 2, model])[:, None, None]
+    value = np.broadcast_to(missed, (3, 1, len(streams.leads), missed.shape[-1])).copy()
+    forecasts = pending.Waiting(value, *(value[pending.MODEL],) * 2, np.full(value.shape[1:], np.nan))
+    calibrate.learn(streams.work, streams.leads, np.zeros((1, len(baseline))), forecasts, COVERAGE)
+
+
+def _erred(steps: int, seed: int, of_the_usual: float = 0.7) -> F64:
+    """Draw by how much baseline and model miss (steps, 2): half of it is common to both, and one in fifty is wild."""
+    rng = np.random.default_rng(seed)
+    missed = rng.normal(size=(steps, 2)) + rng.normal(size=(steps, 1))
+    missed[rng.random(steps) < 0.02] *= 40
+    return missed * [1, of_the_usual]
+
+
+def test_paired_errors_are_those_of_a_slow_reference() -> None:
+    """Discounted means, an outcome beyond eight usual ones counting less, all errors of it scaled alike."""
+    streams, missed = Streams(horizon=96), _erred(600, 1)
+    wanted = np.full((len(streams.leads), 4), np.nan)
+    for count, (baseline, model) in enumerate(missed.tolist()):
+        _learn_pair(streams, np.array([baseline]), np.array([model]))
+        errors = np.abs([baseline, (baseline + model) / 2, model, (baseline + model) / 2])
+        for k, lead in enumerate(streams.leads):
+            if count == 0:
+                wanted[k] = errors
+                continue
+            usual, weight = 8 * (wanted[k, 0] + wanted[k, 2]), 1.0
+            if count > 16 and errors[0] + errors[2] > usual:
+                weight = usual / (errors[0] + errors[2])
+            rate = max(1 / (count + 1), 1 - 0.5 ** (1 / max(150, 5 * lead)))
+            wanted[k] += rate * (weight * errors - wanted[k])
+    np.testing.assert_allclose(streams.work["paired_error"][:, 0, :, 0].T, wanted[:, :3], rtol=1e-12)
+    np.testing.assert_allclose(streams.work["even_error"][0, :, 0], wanted[:, 3], rtol=1e-12)
+
+
+def test_wild_outcomes_of_one_stream_leave_the_others_of_a_batch_as_they_are() -> None:
+    """What is clipped is clipped row by row: to the bit what the stream alone would have learned."""
+    calm, wild = _erred(200, 2) * 0.01, _erred(200, 3)
+    alone, beside = Streams(1), Streams(2)
+    for one, other in zip(calm, wild, strict=True):
+        _learn_pair(alone, one[:1], one[1:])
+        _learn_pair(beside, np.array([one[0], other[0]]), np.array([one[1], other[1]]))
+    for name in ("paired_error", "even_error", "paired"):
+        np.testing.assert_array_equal(alone.work[name][..., 0], beside.work[name][..., 0], err_msg=name)
+    share = [serve.model_share(s.work, s.leads, 24)[0] for s in (alone, beside)]
+    np.testing.assert_array_equal(*share)
+
+
+def test_one_wild_outcome_does_not_decide_between_model_and_baseline() -> None:
+    """An outage that the model misses by more than a thousand usual errors costs a good model no ground."""
+    streams = Streams()
+    for _ in range(300):
+        _learn_pair(streams, np.ones(1), np.full(1, 0.8))
+    before = serve.model_share(streams.work, streams.leads, 24)
+    _learn_pair(streams, np.full(1, 1000.0), np.full(1, 1300.0))
+    after = serve.model_share(streams.work, streams.leads, 24)
+    assert (before > 0.97).all()
+    assert (after > 0.9).all()
+
+
+@pytest.mark.parametrize(("lead", "outcomes"), [(1, 300), (24, 300), (96, 960)])
+def test_a_model_that_breaks_is_left(lead: int, outcomes: int) -> None:
+    """A model that was better by 30 % for long and errs twice as much as the baseline is left in two half-lives."""
+    streams = Streams(horizon=96)
+    for baseline, model in _erred(3000, 4):
+        _learn_pair(streams, np.array([baseline]), np.array([model]))
+    assert serve.model_share(streams.work, streams.leads, 96)[0, 0, lead - 1] > 0.7
+    for baseline, model in _erred(outcomes, 5, 2.0):
+        _learn_pair(streams, np.array([baseline]), np.array([model]))
+    assert serve.model_share(streams.work, streams.leads, 96)[0, 0, lead - 1] < 0.1
+
+
+def test_a_stream_that_was_kept_before_there_was_an_even_mixture_goes_on() -> None:
+    """Nothing known of it is as if the errors went together; from the next outcomes on it is learned."""
+    streams = Streams()
+    for _ in range(300):
+        _learn_pair(streams, np.ones(1), np.full(1, 0.9))
+    known = serve.model_share(streams.work, streams.leads, 24)
+    streams.work["even_error"][...] = np.nan
+    np.testing.assert_allclose(serve.model_share(streams.work, streams.leads, 24), known, rtol=1e-6)
+    for _ in range(300):
+        _learn_pair(streams, np.ones(1), np.full(1, -0.9))
+    assert (serve.model_share(streams.work, streams.leads, 24) < 0.7).all()
+
+
+def test_errors_of_forecasters_that_never_erred_begin_to_move() -> None:
+    """Of a sensor that stood still nothing is known of what is usual: its first errors count whole."""
+    streams = Streams()
+    for _ in range(100):
+        _learn_pair(streams, np.zeros(1), np.zeros(1))
+    for _ in range(100):
+        _learn_pair(streams, np.ones(1), np.full(1, 3.0))
+    assert (streams.work["paired_error"][pending.BASELINE] > 0.2).all()
+    assert (serve.model_share(streams.work, streams.leads, 24) < 0.05).all()
+
+
 def test_leads_without_outcomes_take_the_share_of_a_shorter_lead() -> None:
     """Where a long lead has no outcome yet the next shorter one speaks; with none at all the model alone serves."""
     work, leads = _paired([3, 9, 9, 9], [1, 1, 1, 1], [99, 0, 0, 0])
-    assert (serve.model_share(work, leads, 8) < 0.001).all()
+    assert (serve.model_share(work, leads, 8) == 0).all()
     work["paired"][...] = 0
     assert (serve.model_share(work, leads, 8) == 1).all()
 
