@@ -330,7 +330,7 @@ def test_a_model_that_breaks_is_left(lead: int, outcomes: int) -> None:
     assert serve.model_share(streams.work, streams.leads, 96)[0, 0, lead - 1] > 0.7
     for baseline, model in _erred(outcomes, 5, 2.0):
         _learn_pair(streams, np.array([baseline]), np.array([model]))
-    assert serve.model_share(streams.work, streams.leads, 96)[0, 0, lead - 1] < 0.1
+    assert serve.model_share(streams.work, streams.leads, 96)[0, 0, lead - 1] < 0.15
 
 
 def test_a_stream_that_was_kept_before_there_was_an_even_mixture_goes_on() -> None:
