@@ -154,9 +154,10 @@ def test_served_stands_beside_the_model_and_wins_nothing(run: Run, report: Repor
     served = run.served()
     errors = findings.measure(run.forecasts, served)
     assert served.shape == run.forecasts.truth.y.shape
-    # As if no origin before had been kept: the blend has learned less.
-    cold = dataclasses.replace(run, forecasts=dataclasses.replace(run.forecasts, before=None)).served()
-    assert (served[0] != cold[0]).any()
+    # As if the model had been far off at the origins before: the blend has learned otherwise.
+    assert run.forecasts.before is not None
+    off = dataclasses.replace(run.forecasts, before=run.forecasts.before + 3)
+    assert (served[0] != dataclasses.replace(run, forecasts=off).served()[0]).any()
     x, wanted = run.forecasts.x, run.forecasts.origins
     naive = evaluate.persistence(x, wanted, HORIZON), evaluate.seasonal_naive(x, wanted, HORIZON, 24)
     median = run.forecasts.quantiles[..., 3]
