@@ -23,6 +23,7 @@ from edgeseq.core.types import (
     AlertEvent,
     DataStatus,
     Event,
+    Forecast,
     InputsFilled,
     Outgoing,
     Reason,
@@ -133,6 +134,8 @@ def tell_events(log: Log, node: Node, events: Iterable[Event]) -> None:
     statuses: dict[int, DataStatus] = {}
     for event in events:
         match event:
+            case Forecast():  # nearly all of them
+                continue
             case AlertEvent() if event.event_type != "updated":
                 info_ = node.context.infos[event.stream]
                 channel = node.context.rule_of(event.stream).channel_names[event.channel]
