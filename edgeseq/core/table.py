@@ -20,8 +20,8 @@ WORD_BYTES = 8
 _PADDING = 8
 """Words between the quantities of a `Work`: at distances of 4096 bytes a processor's cache would hold few of them."""
 
-_FEW_ROWS = 8
-"""Of works that are kept to be used again."""
+_FEW_ROWS, _MOST_ROWS = 8, 1024
+"""Of works that are kept to be used again: all of few rows, and of larger ones, which take memory, the last."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -95,6 +95,7 @@ class Table(dict[str, NDArray[Any]]):
         """What only few rows have, by a key that begins with the row; `detect.ledger` says what."""
         self._pairs: dict[str, Pairs] = {}
         self._idle: dict[int, Work] = {}
+        self._large_rows = 0
 
     def __missing__(self, name: str) -> NDArray[Any]:
         """Make a view; it holds until a stream is new."""
@@ -145,9 +146,13 @@ class Table(dict[str, NDArray[Any]]):
         return work
 
     def release(self, work: Work) -> None:
-        """Use a work of few rows again: making its views anew costs a tenth of what is done to them."""
-        if len(work) <= _FEW_ROWS:
-            self._idle[len(work)] = work
+        """Use a work again: making its views anew costs a tenth of what is done to them, and its memory is warm."""
+        if len(work) > _MOST_ROWS:
+            return
+        if len(work) > _FEW_ROWS:
+            self._idle.pop(self._large_rows, None)
+            self._large_rows = len(work)
+        self._idle[len(work)] = work
 
     def reset(self, rows: NDArray[Any], names: Iterable[str]) -> None:
         """Set the named columns of some rows back to their initial values."""
