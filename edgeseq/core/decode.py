@@ -1,9 +1,9 @@
 """Decode: messages → readings and rejections.
 
 Total: no bytes raise. What cannot be used is a Rejection with a reason of a closed set, and never disturbs the
-readings beside it. A message is read in one of three ways: quickly where its topic has streams and all is as it should
-be (`usual`), by the decoders that the configuration names for its topic (`families`), else by looking at everything
-(`careful`).
+readings beside it. Messages that are all of one make are read together (`alike`). Else each is read in one of three
+ways: quickly where its topic has streams and all is as it should be (`usual`), by the decoders that the configuration
+names for its topic (`families`), or by looking at everything (`careful`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeseq.core import careful
+from edgeseq.core.alike import Columns, integers, read_alike
 from edgeseq.core.families import read_families
-from edgeseq.core.identity import Identity, identities, session_seed
+from edgeseq.core.identity import FEW, Identity, identities, session_seed
 from edgeseq.core.parsing import Fault
 from edgeseq.core.registry import Registry, places
 from edgeseq.core.rows import Row, rejection
-from edgeseq.core.types import F64, I64, Message, Options, Readings, Reason, Rejection, StreamInfo
+from edgeseq.core.types import F64, Message, Options, Readings, Reason, Rejection, StreamInfo
 from edgeseq.core.usual import read_usual
 
 
@@ -32,6 +33,8 @@ def decode(
     A message of a topic that has no stream and finds no room for one is not read: one rejection, whatever it holds.
     `session` is the number of the broker's session, within which packet ids tell messages apart.
     """
+    if len(messages) >= FEW and (columns := read_alike(registry, options, messages)):
+        return _readings(registry, messages, columns, session), [], []
     indices: list[int] = []
     rows: list[Row] = []
     rejections: list[Rejection] = []
@@ -45,7 +48,10 @@ def decode(
         for row in found:
             indices.append(index)
             rows.append(row)
-    return _columns(registry, messages, indices, rows, session), rejections, registry.infos[before:]
+    if not rows:
+        return Readings.empty(), rejections, registry.infos[before:]
+    columns = _columns(indices, rows)
+    return _readings(registry, messages, columns, session), rejections, registry.infos[before:]
 
 
 def _read_closely(registry: Registry, options: Options, message: Message) -> tuple[list[Row], list[Fault]]:
@@ -68,36 +74,35 @@ def _read_closely(registry: Registry, options: Options, message: Message) -> tup
     return rows, faults
 
 
-def _columns(
-    registry: Registry, messages: Sequence[Message], indices: list[int], rows: list[Row], session: int
-) -> Readings:
-    """Make columns, and compute the identities of all."""
-    if not rows:
-        return Readings.empty()
+def _columns(indices: list[int], rows: list[Row]) -> Columns:
+    """Make columns of rows, and of the messages that they were found in."""
     place, time_ns, value, kind, seed = zip(*rows, strict=True)
-    received_ns = _integers([message.received_ns for message in messages])
-    stream, channel = places(_integers(place))
-    values, kinds = np.frombuffer(array("d", value), dtype=np.float64), _integers(kind)
-    if registry.conversions:
-        values = _converted(registry, place, values)
-    named, seeds = kinds >> 1, _integers(seed)
-    if session:
-        seeds = np.where(named == Identity.PACKET, seeds | session_seed(session), seeds)
-    return Readings(
-        message_index=np.array(indices, dtype=np.int32),
-        stream_index=stream.astype(np.int32),
-        channel=channel.astype(np.int16),
-        time_ns=_integers(time_ns),
-        received_ns=received_ns[indices],
-        value=values,
-        id_hash=identities(named, seeds, channel, values),
-        comparable=(kinds & 1).astype(np.bool_),
+    values = np.frombuffer(array("d", value), dtype=np.float64)
+    return Columns(
+        integers(indices), integers(place), integers(time_ns), values, integers(kind), integers(seed)
     )
 
 
-def _integers(column: Sequence[int]) -> I64:
-    """Make a column: NumPy alone takes twice as long."""
-    return np.frombuffer(array("q", column), dtype=np.int64)
+def _readings(registry: Registry, messages: Sequence[Message], columns: Columns, session: int) -> Readings:
+    """Convert units, and compute the identities of all."""
+    message, place, time_ns, value, kinds, seeds = columns
+    received_ns = integers([one.received_ns for one in messages])
+    stream, channel = places(place)
+    if registry.conversions:
+        value = _converted(registry, place.tolist(), value)
+    named = kinds >> 1
+    if session:
+        seeds = np.where(named == Identity.PACKET, seeds | session_seed(session), seeds)
+    return Readings(
+        message_index=message.astype(np.int32),
+        stream_index=stream.astype(np.int32),
+        channel=channel.astype(np.int16),
+        time_ns=time_ns,
+        received_ns=received_ns[message],
+        value=value,
+        id_hash=identities(named, seeds, channel, value),
+        comparable=(kinds & 1).astype(np.bool_),
+    )
 
 
 def _converted(registry: Registry, place: Sequence[int], values: F64) -> F64:

@@ -24,7 +24,17 @@ from edgeseq.core.listeners import (
     memories_of,
 )
 from edgeseq.core.room import doors, rules_for
-from edgeseq.core.routes import KnownPart, Part, Source, Target, Usual, compile_route, source_of, target_of
+from edgeseq.core.routes import (
+    KnownPart,
+    Make,
+    Part,
+    Source,
+    Target,
+    Usual,
+    compile_route,
+    source_of,
+    target_of,
+)
 from edgeseq.core.topics import MAX_TOPIC_CHARS, has_wildcard, is_match, slug
 from edgeseq.core.types import I64, Heard, StreamInfo, StreamRule
 
@@ -61,6 +71,7 @@ class Registry:
         self._routes: dict[str, tuple[Part, ...]] = {}
         self.usual: dict[str, Usual] = {}
         """Topic → how its messages are usually read, of some topics that have streams."""
+        self._makes: dict[Make | None, Make | None] = {}
         self._known = [KnownPart(rule, *item) for rule in rules for item in rule.known.items()]
         self._switches = [rule for rule in rules if rule.active_when]
         self._doors = doors(rules)
@@ -248,7 +259,11 @@ class Registry:
             if len(self.usual) >= self._max_routes + len(self.infos):
                 del self.usual[next(iter(self.usual))]
             del self._routes[topic]  # asked for no more, while its messages are as usual
-        self.usual[topic] = Usual(part.rule, part.is_plain, targets)
+        places = tuple(place for _, place, _ in targets if place is not None)
+        make = _make_of(part, len(places))
+        self.usual[topic] = Usual(
+            part.rule, part.is_plain, targets, places, self._makes.setdefault(make, make)
+        )
 
     def _is_served(self, info: StreamInfo) -> bool:
         """Tell whether there is a rule for a stream, in which its channels have the numbers that they had."""
@@ -268,6 +283,14 @@ class Registry:
             parts = (*parts, "")
             stream_id = slug(*parts, distinct=True)
         return stream_id
+
+
+def _make_of(part: Part, streams: int) -> Make | None:
+    """Say what a part's messages have in common with others; None where a stream or a time of theirs is missing."""
+    rule, fields = part.rule, tuple(target.field for target in part.targets if target.field is not None)
+    if part.is_plain or streams < len(part.targets) or rule.time_field is None or rule.id_field is not None:
+        return None
+    return fields, rule.time_field
 
 
 def place_of(stream: int, channel: int) -> int:

@@ -55,6 +55,10 @@ class KnownPart:
     source: KnownSource
 
 
+Make = tuple[tuple[str, ...], str]
+"""Fields of numbers and the field of their time: what messages that are read together (`alike`) have in common."""
+
+
 class Usual(NamedTuple):
     """What a topic's messages usually are: of one rule, and of streams that exist."""
 
@@ -62,6 +66,10 @@ class Usual(NamedTuple):
     is_plain: bool
     targets: tuple[tuple[str | None, int | None, bool], ...]
     """Field, place (None: no stream yet), whether the field may be a path."""
+    places: tuple[int, ...] = ()
+    """Those places, where there is a make."""
+    make: Make | None = None
+    """None where its messages are only read one by one."""
 
 
 def compile_route(rules: Iterable[StreamRule], topic: str) -> tuple[Part, ...]:

@@ -11,15 +11,15 @@ from edgeseq.core.routes import ABSENT, Usual
 from edgeseq.core.rows import BY_TIME, FUTURE_TOLERANCE_NS, Row, field_of, identity
 from edgeseq.core.types import Message, Options
 
-_LARGEST = 1e308
+LARGEST = 1e308
 """Numbers beyond are rare enough to be looked at closely."""
 
-_SECONDS_LIMIT = 2**32
+SECONDS_LIMIT = 2**32
 """Whole numbers below it are an epoch's seconds, of a time that edgeseq computes with."""
 
-_NUMBERS = frozenset({float, int})
+NUMBERS = frozenset({float, int})
 
-_decode = msgspec.json.Decoder().decode
+decode_json = msgspec.json.Decoder().decode
 
 
 def read_usual(usual: Usual, options: Options, message: Message) -> list[Row]:
@@ -27,17 +27,17 @@ def read_usual(usual: Usual, options: Options, message: Message) -> list[Row]:
     if message.retained or len(message.payload) > options.max_payload_bytes:
         return []
     try:
-        content = _decode(message.payload)
+        content = decode_json(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
-    rule, is_plain, targets = usual
+    rule, is_plain, targets, *_ = usual
     time_field = rule.time_field
     document: Any = {} if is_plain else content
     if type(document) is not dict:
         return []
     # Whole seconds, the usual time, are worth a line of their own.
     raw: Any = document.get(time_field)
-    whole = type(raw) is int and 0 <= raw < _SECONDS_LIMIT
+    whole = type(raw) is int and 0 <= raw < SECONDS_LIMIT
     time_ns = raw * 10**9 if whole else _own_time(time_field, message, document)
     if time_ns is None or (options.synchronised and time_ns > message.received_ns + FUTURE_TOLERANCE_NS):
         return []
@@ -48,7 +48,7 @@ def read_usual(usual: Usual, options: Options, message: Message) -> list[Row]:
         value = content if name is None else document.get(name, ABSENT)
         if value is ABSENT and not is_path:
             continue
-        if place is None or type(value) not in _NUMBERS or not -_LARGEST < value < _LARGEST:
+        if place is None or type(value) not in NUMBERS or not -LARGEST < value < LARGEST:
             return []
         rows.append((place, time_ns, float(value) + 0.0, kind, seed))  # no negative zero, as in `parsing`
     return rows
