@@ -12,8 +12,10 @@ import contextlib
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CAPACITY = 4096
 """Messages that may wait. While the disk refuses, the rest waits at the broker."""
@@ -90,6 +92,13 @@ class Inbox:
             left -= count
         self._count -= limit - left
         return taken
+
+    def ahead(self, kind: type[T]) -> Iterator[T]:
+        """Look at the oldest items, as far as they are of this type."""
+        for *_, item in self._items:
+            if not isinstance(item, kind):
+                return
+            yield item
 
     def has(self, kind: type) -> bool:
         """Tell whether an item of this type waits, however far behind."""

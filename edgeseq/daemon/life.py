@@ -13,7 +13,8 @@ from edgeseq.adapters.sdnotify import Notifier
 from edgeseq.compose import is_journaling, look, note, open_node
 from edgeseq.core.bridge import bridge_state
 from edgeseq.core.types import Reload, Stop
-from edgeseq.daemon.loop import MAX_BATCH, Daemon
+from edgeseq.daemon.batches import MAX_BATCH
+from edgeseq.daemon.loop import Daemon
 from edgeseq.daemon.parts import read_config, with_updates
 from edgeseq.errors import EdgeseqError, InternalError, StorageError
 

@@ -33,6 +33,7 @@ from edgeseq.core.payloads import HealthPayload
 from edgeseq.core.pipeline import accept, advance, resume, tick
 from edgeseq.core.render import announce
 from edgeseq.core.types import Event, Message, Outgoing, Reload, Scrape, Stop, Tick
+from edgeseq.daemon.batches import next_batch
 from edgeseq.daemon.changes import reload, renew
 from edgeseq.daemon.parts import group_commit, open_discovery, open_updates, watched
 from edgeseq.daemon.storing import CaughtUp, bound_journal, write
@@ -47,9 +48,6 @@ from edgeseq.telling import Telling
 
 if TYPE_CHECKING:
     from edgeseq.core.exposition import Figures
-
-MAX_BATCH = 512
-"""Messages taken at once; more would only make the first of them wait longer."""
 
 WAIT_S = 1.0
 LONGEST_STALL_S = 10.0
@@ -107,7 +105,7 @@ class Daemon:
                 self.commit()
             if self.early.is_due(self.node.store, time.monotonic()):
                 bound_journal(self)
-            if items := self.inbox.take(MAX_BATCH):
+            if items := next_batch(self.inbox):
                 self.take(items)
 
     def take(self, items: list[object]) -> None:
