@@ -20,6 +20,12 @@ SEPARATOR_BYTES = 2
 
 LIMIT = 10**SIGNIFICANT_DIGITS
 
+LEAST_DIVIDED = LIMIT - 0.5
+"""Numbers below it have the divisor 1."""
+
+LEAST_ROOM, NO_ROOM = 8, 64
+"""Bits before the digits of a number of one word: a separator's at least; NO_ROOM where it needs two words."""
+
 _EXPONENTS = range(26, -6, -1)
 """Powers of ten that have a form. 10^22 is the greatest that is exact: 26 less the 4 digits after the first."""
 
@@ -45,6 +51,10 @@ class Forms(NamedTuple):
     fill: U64
     """What stands among the digits: a point, zeros beside it, an exponent."""
     is_odd: Bool
+    room: U64
+    """Bits that stand before the digits where the number is one word."""
+    sign: U64
+    """What stands there, behind the place of a separator."""
 
 
 def to_words(text: bytes, count: int) -> list[int]:
@@ -86,8 +96,10 @@ def _shape(exponent: int) -> tuple[bytes, int, bytes]:
 def _by_form() -> Forms:
     """Make the tables of all forms."""
     n = 2 * _FORMS
-    word = np.zeros((3, n), dtype=np.uint64)
-    forms = Forms(np.zeros(n), np.ones(n), word[0], word[1], word[2], np.ones(n, dtype=np.bool_))
+    word = np.zeros((4, n), dtype=np.uint64)
+    room = np.full(n, NO_ROOM, dtype=np.uint64)
+    odd = np.ones(n, dtype=np.bool_)
+    forms = Forms(np.zeros(n), np.ones(n), word[0], word[1], word[2], odd, room, word[3])
     for sign, text in ((0, b""), (_FORMS, b"-")):
         for form, exponent in enumerate(_EXPONENTS, sign + _FIRST):
             before, integer, fill = _shape(exponent)
@@ -95,12 +107,26 @@ def _by_form() -> Forms:
             forms.before[form] = to_words(b"\0" * SEPARATOR_BYTES + text + before, 1)[0]
             forms.moved[form] = 256**SIGNIFICANT_DIGITS - 256**integer
             forms.fill[form] = to_words(fill, 1)[0]
+            _fit(
+                forms,
+                form,
+                text + before,
+                max(len(fill), SIGNIFICANT_DIGITS + (integer < SIGNIFICANT_DIGITS)),
+            )
         for form, prefix, fill in ((_ZERO, text, b"0.0"), (_NULL, b"", b"null")):
             forms.before[sign + form] = to_words(b"\0" * SEPARATOR_BYTES + prefix, 1)[0]
             forms.fill[sign + form] = to_words(fill, 1)[0]
             forms.is_odd[sign + form] = False
+            _fit(forms, sign + form, prefix, len(fill))
         forms.is_odd[sign + _FIRST : sign + _SMALL] = False
     return forms
+
+
+def _fit(forms: Forms, form: int, before: bytes, digits: int) -> None:
+    """Say how a number of so many digits and signs among them stands in one word, if it does, a separator before it."""
+    if 1 + len(before) + digits <= WORD_BYTES:
+        forms.room[form] = 8 * (1 + len(before))
+        forms.sign[form] = to_words(b"\0" + before, 1)[0]
 
 
 def _factors(exponent: int) -> tuple[float, float]:

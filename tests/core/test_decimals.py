@@ -85,6 +85,19 @@ def test_write_rows_row_does_not_depend_on_others(n: int) -> None:
     assert write_rows(values, labels) == [write_rows(row[None], labels)[0] for row in values]
 
 
+@pytest.mark.parametrize("first", [1.5, -0.001, 1e-9, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "listed", [21.5, 12345.6, 0.5, -12.345, 0.0, math.nan, 123456.0, -12345.6, -0.5, 0.05, 1e30]
+)
+def test_write_rows_list_reads_as_rounded_whatever_stands_before_it(first: float, listed: float) -> None:
+    """Numbers of a list share a word with their comma where all have room for it, beside others that have none."""
+    labels = (b'{"a":', b',"b":[', b",", b"]," + CUT + b'"c":[', b",", b",", b"]}")
+    values = np.array([[first, listed, 1.0, -2.5, 99999.4, listed], [-first, 7.0, -listed, 0.1, 33.0, -3.0]])
+    pieces = write_rows(values, labels)
+    rows = [json.loads(a + b) for a, b in zip(pieces[::2], pieces[1::2], strict=True)]
+    assert bits([[row["a"], *row["b"], *row["c"]] for row in rows]) == bits(rounded(values))
+
+
 @given(
     st.lists(st.text("ab:,[{", max_size=20), min_size=3, max_size=3),
     st.lists(st.booleans(), min_size=3, max_size=3),
