@@ -15,7 +15,7 @@ from edgeseq.core.types import F64
 PULL = 0.05
 """To the error of a share are added so many lesser errors times the square of its distance from one half: where little
 is known of which is better, as much is taken of the one as of the other. 0.02 to 0.3 and pulls towards 1/2, 3/4 and 1
-were tried on parts of seventeen recordings that neither trained nor tested."""
+were tried on parts of up to twenty recordings that neither trained nor tested."""
 
 _TINY = 1e-290
 """So that errors of 0 make equal parts."""

@@ -70,6 +70,20 @@ def test_serving_model_goes_on_serving_after_a_restart(init: float) -> None:
     assert new.groups[0].table["serving"][0] == BLEND
 
 
+def test_blend_of_a_snapshot_without_an_even_mixture_goes_on_serving() -> None:
+    """What an older version did not keep of the blend is learned; until then errors count as going together."""
+    old, new = with_model(FakeStepper()), with_model(FakeStepper())
+    run(old, noise(300))
+    header, arrays = keeping.dump(old)
+    lacking = {name: array for name, array in arrays.items() if not name.endswith("\neven_error")}
+    assert len(lacking) < len(arrays)
+    assert keeping.load(new, msgspec.json.decode(msgspec.json.encode(header)), lacking) == []
+    assert np.isnan(new.groups[0].table["even_error"]).all()
+    run(new, noise(20, 300))
+    assert new.groups[0].table["serving"][0] == BLEND
+    assert np.isfinite(new.groups[0].table["even_error"]).any()
+
+
 def test_restart_between_two_readings_of_a_step_goes_on_equal() -> None:
     """The provisional part of the open step is kept too."""
     old, new = node(MODEL), node(MODEL)
