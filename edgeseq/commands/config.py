@@ -13,6 +13,7 @@ from edgeseq.commands.config_option import config_option
 from edgeseq.commands.overview import facts, overview
 from edgeseq.config import load_config
 from edgeseq.config.asyncapi import asyncapi
+from edgeseq.config.mistakes import mistakes
 from edgeseq.config.overrides import overrides
 from edgeseq.config.resolve import resolve
 from edgeseq.config.sample import SAMPLE, effective, sample
@@ -34,8 +35,13 @@ def config() -> None:
 def check(path: Path, *, as_json: bool) -> None:
     """Check the configuration, its bundles (signature, contents, fit to the streams) and the state folder.
 
-    As this user; no model is run, and no broker called. Exit code 78 says that a human must change something.
+    As this user; no model is run, and no broker called. Exit code 78 says that a human must change something; of
+    several mistakes all are told that can be told apart.
     """
+    if wrong := mistakes(path):
+        for fault in wrong[:-1]:
+            click.echo(f"edgeseq: {fault}\n", err=True)
+        raise wrong[-1]
     resolved = resolve(load_config(path), path.parent, name=path.name)
     bundles = read_bundles(resolved) if resolved.bundles else ()
     manifests = {key: bundle.manifest for key, bundle in bundles}

@@ -58,6 +58,16 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     Raises:
         ConfigError: it cannot be read, is no TOML, or has an unknown key or a wrong value.
     """
+    data, sources = read_data(path, environment)
+    return convert(data, sources, path.name)
+
+
+def read_data(path: Path, environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read what a file and the environment say, as it stands → tables, and which variable has set a path.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or holds a secret.
+    """
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -70,14 +80,21 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
             wanted="a TOML file",
             do="name the file with --config; `edgeseq config show --defaults` prints a sample",
         ) from error
-    return parse_config(text, name=path.name, environment=environment)
+    return _tables(text, path.name, environment)
 
 
 def parse_config(
     text: str, *, name: str = "edgeseq.toml", environment: Mapping[str, str] | None = None
 ) -> Config:
     """Read a configuration; `name` is the file's, for errors."""
-    sources = overrides(environment or {})
+    data, sources = _tables(text, name, environment or {})
+    return convert(data, sources, name)
+
+
+def _tables(
+    text: str, name: str, environment: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:  # fmt: skip
+    sources = overrides(environment)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -85,8 +102,13 @@ def parse_config(
     except RecursionError as error:
         raise ConfigError("the configuration is nested too deeply", where=name) from error
     for path, variable in sources.items():
-        _override(data, path, (environment or {})[variable])
+        _override(data, path, environment[variable])
     refuse_secrets(data, sources, name)
+    return data, sources
+
+
+def convert(data: dict[str, Any], sources: Mapping[str, str], name: str) -> Config:
+    """Turn tables into a configuration. Raises ConfigError: an unknown key, or a wrong value."""
     try:
         return msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
