@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from edgeseq.errors import BrokerError, EdgeseqError, LoginError
 from edgeseq.watch import Broker, Screen, connect, watch
 from edgeseq.watch import view as v
+from edgeseq.watch.drawing import draw
 from edgeseq.watch.once import once
 from edgeseq.watch.terminal import BLOCKS, cells, colors, fit, no_colors, printable, spark
 from tests.support.broker import Peer, free_port, running_broker
@@ -46,7 +47,7 @@ def _view(*messages: tuple[str, bytes]) -> v.View:
 
 
 def _drawn(view: v.View, width: int = 120, height: int = 30) -> str:
-    return "\n".join(v.draw(view, width, height, no_colors))
+    return "\n".join(draw(view, width, height, no_colors))
 
 
 def test_view_shows_a_stream_in_one_row() -> None:
@@ -97,6 +98,7 @@ def test_view_node_is_named_only_where_several_are_seen() -> None:
     assert line is not None
     assert "  door  " in line
     assert "attic/" not in _drawn(view)
+    assert _drawn(view).startswith("edgeseq · node attic  ")
     v.take(view, "edgeseq/cellar/door/forecast", _forecast())
     assert all(name in _drawn(view) for name in ("attic/door", "cellar/door"))
 
@@ -109,7 +111,7 @@ def test_view_states_of_nodes_are_told_by_name() -> None:
         for node, state in (("attic", "online"), ("cellar", "offline"))
     ]
     assert said == ["attic is online", "cellar is offline"]
-    assert "1 of 2 online" in _drawn(view)
+    assert _drawn(view).startswith("edgeseq · 2 nodes  1 of 2 online")
 
 
 def test_view_tells_the_class_of_a_stream_and_takes_it_for_no_nodes_state() -> None:
@@ -231,11 +233,12 @@ def test_view_payload_that_is_no_forecast_is_counted(payload: bytes) -> None:
 
 @given(topic=st.text(max_size=60), payload=st.binary(max_size=60))
 def test_view_takes_any_message(topic: str, payload: bytes) -> None:
-    """No topic and no payload raises."""
+    """No topic and no payload raises, and whatever a node is called, the head fits the terminal."""
     view = v.View()
     v.take(view, topic, payload)
     v.take(view, f"edgeseq/{topic}/forecast", payload)
-    v.draw(view, 80, 24, colors)
+    draw(view, 80, 24, colors)
+    assert all(cells(line) <= 40 for line in draw(view, 40, 24, no_colors))
 
 
 @given(name=st.text(min_size=1, max_size=40), unit=st.text(max_size=10), width=st.integers(10, 200))
@@ -247,7 +250,7 @@ def test_view_hostile_names_draw_only_printable_text(name: str, unit: str, width
     v.take(view, f"{topic}/alert", _alert("opened", kind=name, message=unit + name))
     v.take(view, f"{topic}/status", msgspec.json.encode({"phase": name, "data": unit, "alert": name}))
     v.take(view, "edgeseq/attic/bridge/state", msgspec.json.encode({"state": name}))
-    for line in v.draw(view, width, 30, colors):
+    for line in draw(view, width, 30, colors):
         assert ESCAPES.sub("", line).isprintable()
     plain = v.take(view, f"{topic}/forecast", _forecast(unit=unit, source=name))
     assert plain is not None
@@ -258,7 +261,7 @@ def test_view_hostile_names_draw_only_printable_text(name: str, unit: str, width
 def test_view_fits_the_terminal(width: int, height: int, streams: int) -> None:
     """No drawing is wider or higher than the terminal; streams that do not fit are counted."""
     view = _view(*[(f"s{i}/forecast", _forecast()) for i in range(streams)])
-    lines = v.draw(view, width, height, no_colors)
+    lines = draw(view, width, height, no_colors)
     assert len(lines) <= height
     table = lines[3:]
     assert all(cells(line) <= width for line in table)
@@ -390,14 +393,16 @@ def test_list_of_open_alerts_in_a_line_begins_with_the_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "fault", "reason"),
-    [(4, LoginError, "user name or password"), (5, LoginError, "authori"), (3, BrokerError, "unavailable")],
-)
-@pytest.mark.parametrize(
-    ("username", "do"), [(None, "--username"), ("anna", "check the user and the password")]
+    ("code", "username", "fault", "reason", "do"),
+    [
+        (4, None, LoginError, "user name or password", "--username"),
+        (5, None, LoginError, "authori", "--username"),
+        (5, "anna", LoginError, "authori", "check the user and the password"),
+        (3, "anna", BrokerError, "unavailable", "try again later"),
+    ],
 )
 def test_broker_that_refuses_is_an_error_that_says_what_to_do(
-    username: str | None, do: str, code: int, fault: type[EdgeseqError], reason: str
+    code: int, username: str | None, fault: type[EdgeseqError], reason: str, do: str
 ) -> None:
     """A connection that the broker does not want is told with its reason; only of a wrong log-in it is for a human."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -410,7 +415,7 @@ def test_broker_that_refuses_is_an_error_that_says_what_to_do(
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        with pytest.raises(fault, match="refuses the connection") as caught:
+        with pytest.raises(fault, match="the broker refuses") as caught:
             connect(Broker("127.0.0.1", server.getsockname()[1], username=username), ["#"], queue.Queue())
         thread.join()
     assert reason in str(caught.value.found)

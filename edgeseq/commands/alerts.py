@@ -113,7 +113,7 @@ def snooze(*, as_json: bool, **options: Any) -> None:
     """Tell no alerts of something for a while; those that are open at the end are told then."""
     with _node(options) as node:
         answer = node.ask("snooze", **options)
-        _say(answer, f"number {answer['number']}", as_json=as_json)
+        _say_number(answer, as_json=as_json)
         _list_muting(answer, as_json=as_json)
 
 
@@ -137,7 +137,7 @@ def maintenance(*, as_json: bool, **options: Any) -> None:
     with _node(options) as node:
         answer = node.ask("maintenance", **options)
         if "number" in answer:
-            _say(answer, f"number {answer['number']}", as_json=as_json)
+            _say_number(answer, as_json=as_json)
         elif as_json:
             click.echo(json.dumps(answer))
         _list_muting(answer, as_json=as_json)
@@ -170,6 +170,15 @@ def export(*, output: Path, as_json: bool, **options: Any) -> None:
         entries = list(_labelled(node))
     count = WRITERS[output.suffix](output, entries)
     _say({"alerts": len(entries), "rows": count}, f"{output}: {len(entries)} alerts", as_json=as_json)
+
+
+def _say_number(answer: dict[str, Any], *, as_json: bool) -> None:
+    """Say the number of a snooze or maintenance that was made or ended, and what it fits: a slip fits nothing."""
+    count = answer.get("count")  # not where one was ended, nor of an earlier version
+    fits = "" if count is None else f", fits {count} stream{'' if count == 1 else 's'}"
+    _say(answer, f"number {answer['number']}{fits}", as_json=as_json)
+    if count == 0:
+        click.echo("no stream fits yet: `edgeseq watch` shows their ids; --cancel takes it back", err=True)
 
 
 # --- what is printed and written --------------------------------------------------------------------------------

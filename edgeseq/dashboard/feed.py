@@ -14,7 +14,7 @@ import msgspec
 
 from edgeseq.dashboard.series import LOWER, OBSERVED, UPPER, Series
 from edgeseq.watch.terminal import printable
-from edgeseq.watch.view import Alert, Forecast, NodeState, Status, Time
+from edgeseq.watch.told import Alert, Forecast, NodeState, Status, Time
 
 MAX_STREAMS = 5_000
 """More are counted only."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeseq.core.types import F64
-from edgeseq.watch.view import Forecast
+from edgeseq.watch.told import Forecast
 
 READINGS = 240
 """Kept of each stream: 10 KB."""

@@ -7,6 +7,7 @@ no harm: an acknowledgement stands, a label is the same, a snooze only begins an
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any, cast
 
 import msgspec
@@ -224,7 +225,18 @@ def _wish(
     _check(node, desk, window, now_ns)
     number = desk.wish(purpose, window, by)
     send(*look(node))
-    return {"number": number, "muting": _muting(desk, now_ns)}
+    return {"number": number, "count": _fitting(node, window), "muting": _muting(desk, now_ns)}
+
+
+def _fitting(node: Node, window: Window) -> int:
+    """Count the streams that a window is about, of those that there are; a misspelt pattern fits none."""
+    registry = node.state.registry
+    return sum(
+        (window.table is None or info.rule == window.table)
+        and (not window.streams or any(fnmatchcase(info.id, pattern) for pattern in window.streams))
+        for index, info in enumerate(registry.infos)
+        if index not in registry.hidden
+    )
 
 
 def _check(node: Node, desk: Desk, window: Window, now_ns: int) -> None:

@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edgeseq.adapters.mqtt.happenings import NOT_LET_IN
 from edgeseq.errors import BrokerError, ConfigError, LoginError
 from edgeseq.watch import view as v
+from edgeseq.watch.drawing import draw
 from edgeseq.watch.terminal import colors, no_colors
 
 FRAME_S = 0.1
@@ -76,14 +77,18 @@ def connect(broker: Broker, topics: Iterable[str], inbox: Inbox | Take) -> mqtt.
         ) from error
     if refused:
         client.loop_stop()
-        fault = LoginError if refused in NOT_LET_IN else BrokerError
-        raise fault(
-            "the broker refuses the connection",
+    if refused in NOT_LET_IN:
+        raise LoginError(
+            "the broker refuses this user, or this password",
             where=where,
             found=refused,
             do="give --username and --password-file"
             if broker.username is None
             else "check the user and the password",
+        )
+    if refused:
+        raise BrokerError(
+            "the broker refuses the connection", where=where, found=refused, do="try again later"
         )
     return client
 
@@ -140,7 +145,7 @@ class Screen:
         if not self.live:
             return
         size = shutil.get_terminal_size()
-        lines = v.draw(view, size.columns - 1, size.lines - 1, self.paint, footer)
+        lines = draw(view, size.columns - 1, size.lines - 1, self.paint, footer)
         up = f"\x1b[{self._drawn}F" if self._drawn else ""
         # Each line is cleared to its end only after it was written, so that nothing flickers.
         self.out.write(up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")

@@ -12,6 +12,7 @@ import msgspec
 from edgeseq.errors import BrokerError
 from edgeseq.watch import Broker, Inbox, connect
 from edgeseq.watch import view as v
+from edgeseq.watch.drawing import draw
 from edgeseq.watch.terminal import no_colors
 
 QUIET_S, LONGEST_S = 0.5, 10.0
@@ -48,7 +49,7 @@ def once(broker: Broker, prefix: str, node: str, out: IO[str] = sys.stdout, *, a
     if as_json:
         print(msgspec.json.encode(facts(view)).decode(), file=out)
     else:
-        print("\n".join(v.draw(view, WIDTH, 2 * len(view.rows) + 20, no_colors)), file=out)
+        print("\n".join(draw(view, WIDTH, 2 * len(view.rows) + 20, no_colors)), file=out)
 
 
 def facts(view: v.View) -> dict[str, Any]:

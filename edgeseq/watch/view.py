@@ -1,4 +1,4 @@
-"""The terminal view of a node, as plain data and text: take messages in, draw lines out. No terminal, no socket.
+"""What has been seen of a node, as plain data: messages are taken in, and `drawing` makes lines of what there is.
 
 Everything shown came over the wire from anybody who may publish: names and texts are stripped of whatever could
 steer a terminal, and a payload that is not what its topic promises is counted, not shown.
@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import msgspec
 
 from edgeseq.core.topics import slug
-from edgeseq.watch.terminal import (
-    BLUE,
-    BOLD,
-    DIM,
-    GREEN,
-    PLAIN,
-    RED,
-    YELLOW,
-    Paint,
-    cells,
-    clock,
-    fit,
-    number,
-    printable,
-    spark,
+from edgeseq.watch.terminal import BLUE, DIM, GREEN, RED, YELLOW, clock, number, printable
+from edgeseq.watch.told import (
+    Account,
+    Alert,
+    ClassTold,
+    Forecast,
+    NodeState,
+    OpenOnes,
+    Standing,
+    Status,
+    band,
 )
 
 SPARK_READINGS = 96
@@ -37,133 +31,10 @@ LOG_LINES = 6
 MAX_ROWS = 1000
 """Streams kept; more are counted only, so that a noisy broker cannot fill the memory."""
 
-ALERT_WORDS = {"none": "no alert", "watch": "alert near", "alert": "alert open"}
 URGENCY = (DIM, BLUE, YELLOW, RED)
 """Tint of an alert by how much it needs somebody."""
-STATE_COLORS = {"ok": GREEN, "silent": YELLOW, "stuck": YELLOW, "mismatch": YELLOW, "off": DIM}
 
-
-# --- what is read of each payload; unknown fields are ignored ---------------------------------------------------
-
-
-Time = Annotated[dt.datetime, msgspec.Meta(tz=True)]
-
-
-class Forecast(msgspec.Struct, frozen=True):
-    """What the view reads of a forecast."""
-
-    origin: Time
-    period_s: float
-    observed: float | None = None
-    value: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    unit: str | None = None
-    coverage: float = 0.9
-    score: float | None = None
-    source: str = ""
-    skill: float | None = None
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """What the view reads of an alert event."""
-
-    event_type: str
-    id: str
-    kind: str
-    time: Time
-    seq: int = 0
-    stream: str = ""
-    severity: str = ""
-    acknowledged: bool = False
-    message: str = ""
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """What the view reads of an open alert in bridge/alerts, and keeps of one that it has seen open."""
-
-    id: str
-    kind: str
-    stream: str = ""
-    channel: str | None = None
-    severity: str = ""
-    muted: bool = False
-    acknowledged: Time | bool | None = None
-    acknowledged_by: str | None = None
-
-    def __str__(self) -> str:
-        """Name it, with a mark of what is known of it.
-
-        >>> print(Standing("k3", "spike"), Standing("k3", "drift", muted=True))
-        ● spike ○ drift muted
-        """
-        kind = printable(self.kind)
-        if self.muted:
-            return f"○ {kind} muted"
-        if not self.acknowledged:
-            return f"● {kind}"
-        return f"✓ {kind}" + (f" by {printable(self.acknowledged_by)[:12]}" if self.acknowledged_by else "")
-
-    @property
-    def urgency(self) -> int:
-        """Rank it: 0 needs nobody, then by severity."""
-        if self.muted or self.acknowledged:
-            return 0
-        return {"info": 1, "warning": 2}.get(self.severity, 3)
-
-
-class OpenOnes(msgspec.Struct, frozen=True):
-    """What the view reads of bridge/alerts."""
-
-    count: int
-    alerts: list[Standing]
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What the view reads of a stream's status."""
-
-    phase: str = ""
-    data: str = ""
-    alert: str = ""
-
-
-class ClassTold(msgspec.Struct, frozen=True):
-    """What the view reads of a stream's state: the class that an estimator sees it in."""
-
-    state: str
-    since: Time
-
-
-class Account(msgspec.Struct, frozen=True):
-    """What the view reads of bridge/health: what became of the readings since the node started."""
-
-    received: int
-    applied: int = 0
-    late: int = 0
-    duplicate: int = 0
-    rejected: dict[str, int] = {}
-    shed: int = 0
-
-    def __str__(self) -> str:
-        """Write it as the sum that it is.
-
-        >>> print(Account(received=1204, applied=1200, late=1, rejected={"no_field": 3}))
-        1,204 readings = 1,200 applied + 1 late + 0 duplicate + 3 rejected + 0 shed
-        """
-        rejected = sum(self.rejected.values())
-        parts = (self.applied, self.late, self.duplicate, rejected, self.shed)
-        names = ("applied", "late", "duplicate", "rejected", "shed")
-        total = " + ".join(f"{count:,} {name}" for count, name in zip(parts, names, strict=True))
-        return f"{self.received:,} readings = {total}"
-
-
-class NodeState(msgspec.Struct, frozen=True):
-    """What the view reads of bridge/state."""
-
-    state: str = ""
-
-
-# --- the model --------------------------------------------------------------------------------------------------
+ALERT_WORDS = {"none": "no alert", "watch": "alert near", "alert": "alert open"}
 
 
 @dataclass(slots=True)
@@ -361,153 +232,3 @@ _READERS = {
     "bridge/health": _take_health,
     "bridge/alerts": _take_open,
 }
-
-
-# --- drawing ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table: as wide as its texts need, and dropped where the terminal is too narrow."""
-
-    title: str
-    max_width: int
-    rank: int
-    """0 is dropped last."""
-    right: bool = False
-
-
-COLUMNS = {
-    "stream": Column("stream", 32, 0),
-    "spark": Column("readings", 0, 2),
-    "now": Column("now", 12, 1, right=True),
-    "band": Column("next, interval", 32, 3),
-    "source": Column("by", 10, 4),
-    "skill": Column("skill", 7, 5, right=True),
-    "state": Column("state", 24, 1),
-}
-SPARK_MIN, STREAM_MIN = 12, 8
-GAP = "  "
-
-Cells = dict[str, tuple[str, str]]
-"""Column → text and tint."""
-
-
-def draw(view: View, width: int, height: int, paint: Paint, footer: Iterable[str] = ()) -> list[str]:
-    """Draw the view as at most `height` lines of `width` columns."""
-    footer = list(footer)
-    account = view.account if len(view.nodes) < 2 else ""
-    head = [_header(view, width, paint), paint(fit(account, width), DIM) if account else ""]
-    room = height - len(head) - len(footer) - min(len(view.log), LOG_LINES) - 3
-    names = _by_urgency(view, max(room, 1))
-    rows = {name: _texts(view.shown(name), view.rows[name]) for name in names}
-    widths = _layout(width, rows.values())
-    lines = [*head, _titles(widths, paint)]
-    lines += [_draw_row(view.rows[name], texts, widths, paint) for name, texts in rows.items()]
-    if len(view.rows) > len(names):
-        lines.append(paint(fit(f"… and {len(view.rows) - len(names)} more", width), DIM))
-    lines.append("")
-    lines += [paint(fit(text, width), tint) for text, tint in view.log]
-    lines += [fit(text, width) for text in footer]
-    return lines[:height]
-
-
-def _by_urgency(view: View, room: int) -> list[str]:
-    """Keep the order of arrival, but where not all fit prefer streams with open alerts."""
-    names = list(view.rows)
-    if len(names) <= room:
-        return names
-    urgency = {
-        name: max((one.urgency for one in view.rows[name].open.values()), default=-1) for name in names
-    }
-    chosen = set(sorted(names, key=lambda name: -urgency[name])[: max(room - 1, 1)])
-    return [name for name in names if name in chosen]
-
-
-def _layout(width: int, rows: Collection[Cells]) -> dict[str, int]:
-    """Choose the columns that fit and how wide they are; the sparkline takes what is left."""
-    wanted = {
-        name: min(max([cells(column.title), *(cells(row[name][0]) for row in rows)]), column.max_width)
-        for name, column in COLUMNS.items()
-        if name != "spark"
-    }
-    for rank in range(5, 0, -1):
-        widths = {name: wanted.get(name, 0) for name, column in COLUMNS.items() if column.rank <= rank}
-        left = width - sum(widths.values()) - len(GAP) * (len(widths) - 1)
-        if "spark" in widths and left >= SPARK_MIN:
-            return {**widths, "spark": min(left, SPARK_READINGS)}
-        if "spark" not in widths and widths["stream"] + min(left, 0) >= STREAM_MIN:
-            return {**widths, "stream": widths["stream"] + min(left, 0)}
-    return {"stream": min(wanted["stream"], width)}
-
-
-def _header(view: View, width: int, paint: Paint) -> str:
-    node = view.node if view.node != "+" else view.prefix
-    left = f"edgeseq · {node}" if node != view.prefix else "edgeseq"
-    told = [one for row in view.rows.values() for one in row.open.values()]
-    opened = sum(not one.muted for one in told)
-    muted = f" · {len(told) - opened} muted" if opened < len(told) else ""
-    time = f"{view.newest:%Y-%m-%d %H:%M} · " if view.newest else ""
-    right = f"{time}{view.forecasts:,} forecasts · {opened} open alert{'' if opened == 1 else 's'}{muted}"
-    if view.unreadable:
-        right += f" · {view.unreadable} unreadable"
-    right = fit(right, max(width - cells(left) - cells(view.state) - 3, 0))
-    gap = max(width - cells(left) - cells(view.state) - cells(right) - 2, 1)
-    tint = GREEN if view.state == "online" else YELLOW
-    return f"{paint(left, BOLD)}  {paint(view.state, tint)}{' ' * gap}{right}"
-
-
-def _titles(widths: dict[str, int], paint: Paint) -> str:
-    texts = [_cell(COLUMNS[name].title, name, width) for name, width in widths.items()]
-    return paint(GAP.join(texts).rstrip(), DIM)
-
-
-def _texts(name: str, row: Row) -> Cells:
-    """Write the cells of a row; the sparkline is drawn when its width is known."""
-    last = row.last
-    return {
-        "stream": (name, BOLD),
-        "now": (number(last.observed) if last else "–", PLAIN),
-        "band": (band(last) if last else "–", PLAIN),
-        "source": (printable(last.source) if last else "–", BLUE if last and last.source == "model" else DIM),
-        "skill": (f"{last.skill:+.0%}" if last and last.skill is not None else "–", PLAIN),
-        "state": _state(row),
-    }
-
-
-def _draw_row(row: Row, texts: Cells, widths: dict[str, int], paint: Paint) -> str:
-    drawn = [
-        spark(row.readings, width, paint)
-        if name == "spark"
-        else paint(_cell(texts[name][0], name, width), texts[name][1])
-        for name, width in widths.items()
-    ]
-    return GAP.join(drawn).rstrip()
-
-
-def _state(row: Row) -> tuple[str, str]:
-    if row.open:
-        urgent = sorted(row.open.values(), key=lambda one: -one.urgency)
-        return ", ".join(dict.fromkeys(map(str, urgent))), URGENCY[urgent[0].urgency]
-    data = printable(row.status.data)
-    if data not in ("", "ok"):
-        return f"● {data}", STATE_COLORS.get(data, YELLOW)
-    if row.status.alert == "watch":
-        return "◐ watch", YELLOW
-    if row.status.phase == "learning":
-        return "learning", BLUE
-    return data or "–", STATE_COLORS.get(data, PLAIN)
-
-
-def _cell(text: str, column: str, width: int) -> str:
-    fitted = fit(text, width)
-    pad = " " * (width - cells(fitted))
-    return pad + fitted if COLUMNS[column].right else fitted + pad
-
-
-def band(forecast: Forecast) -> str:
-    """Write the next step's prediction interval with its unit."""
-    if forecast.lower is None or forecast.upper is None:
-        return "–"
-    unit = f" {printable(forecast.unit)}" if forecast.unit else ""
-    return f"{number(forecast.lower)} … {number(forecast.upper)}{unit}"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 
+import pytest
+from click.testing import CliRunner
+
+from edgeseq.commands import alerts
 from edgeseq.core.alert_payload import alert_id
 from edgeseq.core.instants import format_instant
 from edgeseq.daemon.changes import reload
@@ -73,6 +78,36 @@ def test_snooze_holds_alerts_back_until_it_ends(bench: Bench) -> None:
     assert bench.last("t-a-v/anomaly") == "ON"
     assert bench.last("bridge/alerts")["alerts"][0]["muted"] is False
     assert "none has the number" in bench.ask("snooze", cancel=number + 1)["error"]
+
+
+def test_snooze_says_how_many_streams_it_fits(bench: Bench) -> None:
+    """A slip fits none, which is said; it is taken all the same, since the streams may be yet to come."""
+    fits = [
+        bench.ask("snooze", stream=pattern, duration="1h")["count"] for pattern in ("t-*", "t-a-v", "t-b*")
+    ]
+    assert fits == [1, 1, 0]
+    assert bench.ask("snooze", table="t/+", duration="1h")["count"] == 1
+    assert bench.ask("snooze", kind="spike", duration="1h")["count"] == 1
+    assert "count" not in bench.ask("snooze", cancel=1)
+
+
+@pytest.mark.parametrize(
+    ("count", "warning"), [(0, "no stream fits yet"), (1, "fits 1 stream\n"), (7, "fits 7 streams\n")]
+)
+def test_command_warns_where_a_snooze_fits_nothing(
+    monkeypatch: pytest.MonkeyPatch, count: int, warning: str
+) -> None:
+    """The command says how many, and warns beside its output."""
+
+    class Node:
+        def ask(self, *_: object, **__: object) -> dict[str, object]:
+            return {"number": 3, "count": count, "muting": []}
+
+    monkeypatch.setattr(alerts, "_node", lambda _: contextlib.nullcontext(Node()))
+    done = CliRunner().invoke(alerts.snooze, ["--stream", "pmup*", "--for", "2h"])
+    assert warning in done.stdout + done.stderr
+    assert ("no stream fits" in done.stderr) is (count == 0)
+    assert "no stream fits" not in done.stdout
 
 
 def test_snooze_that_is_cancelled_ends_now(bench: Bench) -> None:

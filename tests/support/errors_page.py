@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "troubleshoot.md"
 BEGIN, END = "<!-- errors: begin -->\n", "<!-- errors: end -->\n"
 
 CLASSES = frozenset(
-    {"OperatorError", "ConfigError", "BundleError", "InputError", "BrokerError", "StorageError"}
+    {"OperatorError", "ConfigError", "LoginError", "BundleError", "InputError", "BrokerError", "StorageError"}
 )
 METHODS = frozenset({"fault"})
 """Of `config.rules.Place`: an error at a place of the file."""

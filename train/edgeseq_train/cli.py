@@ -11,7 +11,14 @@ from rich.console import Console
 
 from edgeseq.adapters.interpreter.hushed import hushed
 from edgeseq.bundle import Manifest, check_writable, write_bundle
-from edgeseq.bundle.keys import SigningKey, announce_key, default_key_path, key_id, load_signing_key
+from edgeseq.bundle.keys import (
+    SigningKey,
+    announce_key,
+    default_key_path,
+    key_id,
+    load_signing_key,
+    write_public_key,
+)
 from edgeseq.core.durations import WANTED, parse_duration
 from edgeseq.errors import ConfigError
 from edgeseq_train import exogenous
@@ -251,11 +258,15 @@ def _check_report(page: Path | None) -> None:
 
 
 def _signing_key(path: Path, console: Console) -> SigningKey:
-    """Read the key; one that is made now is announced, since devices must be given its public half."""
+    """Read the key, and say where its public half lies, which devices must be given; of a new one, all about it."""
     is_new = not path.exists()
     key = load_signing_key(path)
     if is_new:
-        console.print(announce_key(key, path, is_new=True), highlight=False, soft_wrap=True)
+        told = announce_key(key, path, is_new=True)
+    else:
+        public = write_public_key(key.public_key(), path.parent)
+        told = f"signed with {path}; devices load it that have {public} in their folder trusted_keys"
+    console.print(told, highlight=False, soft_wrap=True)
     return key
 
 

@@ -123,7 +123,8 @@ class ResponsePayload(Payload, frozen=True, kw_only=True):
     info: InfoPayload | UnsetType = UNSET
     """info: what bridge/info says."""
     count: int | UnsetType = UNSET
-    """streams, recording, alerts: how many there are in all."""
+    """streams, recording, alerts: how many there are in all; snooze, maintenance: how many streams the new one fits, of
+    those that there are now."""
     streams: list[StreamEntry] | UnsetType = UNSET
     """streams: a page of them, in the order of their first readings."""
     recording: list[RecordingEntry] | UnsetType = UNSET
