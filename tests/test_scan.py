@@ -6,6 +6,7 @@ import doctest
 import json
 import math
 import random
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -184,6 +185,39 @@ def test_plain_numbers_and_json_stand_together_by_what_they_hold() -> None:
         *((f"house/{room}", name) for room in ("hall", "attic") for name in ("t", "total_kwh")),
         ("house/cellar/flow", None),
     }
+
+
+def test_what_never_changed_is_left_out_and_said() -> None:
+    """A field that rests on all topics of a table; one that rests on some of them may move tomorrow."""
+    texts = [json.dumps({"t": 20 + k % 3, "wanted": 21}) for k in range(40)]
+    still = [json.dumps({"t": 20, "wanted": 21})] * 40
+    seen, proposal = watched(*each("house/hall", 1, texts), *each("house/attic", 1, still))
+    (table,) = proposal.tables
+    assert (table.topics, table.fields, proposal.streams) == (["house/+"], ["t"], 2)
+    assert "never changed, so left out of fields: wanted (always 21)" in configuration(seen, proposal, {})
+    assert told(seen, proposal)["tables"][0]["never_changed"] == ["wanted"]
+
+
+def test_table_that_never_changed_is_written_as_a_comment() -> None:
+    """With its reason; without the marks it is a table like any other."""
+    seen, proposal = watched(*each("house/flow", 1, ["1", "2.5"] * 20), *each("door/count", 1, ["7"] * 40))
+    text = configuration(seen, proposal, {"host": "localhost"})
+    assert "Not read: it never changed in 40 readings" in text
+    assert [rule.topics for rule in resolved(seen, proposal).rules] == [("house/flow",)]
+    assert proposal.streams == 1
+    start = text.index("# [[streams]]")
+    block = text[start:].partition("\n\n")[0]
+    whole = text.replace(block, re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    rules = resolve(parse_config(whole), Path(), environment={"HOME": "nowhere"}).rules
+    assert {rule.topics for rule in rules} == {("house/flow",), ("door/count",)}
+
+
+def test_few_equal_readings_and_a_house_at_rest_are_read() -> None:
+    """A minute of a slow sensor says nothing; where nothing at all has moved, that is what there is."""
+    few = watched(*each("house/flow", 1, ["1", "2.5"] * 20), *each("door/count", 1, ["7"] * 29))[1]
+    assert [table.is_off for table in few.tables] == [False, False]
+    still = watched(*each("a/flow", 1, ["1"] * 40), *each("door/count", 1, ["7"] * 40))[1]
+    assert [table.is_off for table in still.tables] == [False, False]
 
 
 def test_retained_messages_tell_of_topics_but_not_of_their_rhythm() -> None:

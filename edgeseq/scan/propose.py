@@ -16,6 +16,7 @@ from edgeseq.scan.left_out import LeftOut, is_bookkeeping, left_out
 from edgeseq.scan.measure import Cadence, cadence, is_counter, period_s, season_s
 from edgeseq.scan.observe import Number, Observed, Topic, settle
 from edgeseq.scan.recognise import PLAIN, families_of
+from edgeseq.scan.resting import set_aside
 from edgeseq.scan.templates import companions_of, filters_of
 
 REPORTS_CHANGES = frozenset({"zigbee2mqtt", "homeassistant", "homie", "sparkplug", "shelly1", "shelly2"})
@@ -47,6 +48,10 @@ class Table:
     season_s: float | None = None
     cadence: Cadence = field(default_factory=Cadence)
     numbers: list[Number] = field(default_factory=list)
+    resting: list[Number] = field(default_factory=list)
+    """Of its messages, left out since they never changed."""
+    is_off: bool = False
+    """Nothing of it ever changed: it is written as a comment."""
 
 
 @dataclass(slots=True)
@@ -59,7 +64,7 @@ class Proposal:
     @property
     def streams(self) -> int:
         """Count the streams that were seen."""
-        return len({n.source for table in self.tables for n in table.numbers})
+        return len({n.source for table in self.tables if not table.is_off for n in table.numbers})
 
 
 OURS, NODE = "edgeseq/#", "edgeseq/edgeseq/#"
@@ -88,6 +93,7 @@ def propose(seen: Observed) -> Proposal:
     for table in tables:
         if any(is_overlap(topic, NODE) for topic in table.topics):
             table.exclude.append(OURS)
+    set_aside(tables)
     _name(tables)
     return Proposal(tables, left_out(seen))
 

@@ -73,6 +73,22 @@ def _inert(text: str) -> str:
 def _table(table: Table) -> Iterator[str]:
     yield from _comment(_title(table))
     yield from _numbers(table.numbers)
+    if table.resting:
+        names = ", ".join(f"{_shown(n)} (always {n.last:g})" for n in table.resting[:MOST_LINES])
+        yield from _comment(f"  never changed, so left out of fields: {names}", indent="    ")
+    if not table.is_off:
+        yield from _lines(table)
+        return
+    count = min(number.count for number in table.numbers)
+    yield from _comment(
+        f"  Not read: it never changed in {count} readings. Without the marks it is.", indent="  "
+    )
+    for line in "\n".join(_lines(table)).splitlines():
+        yield f"# {line}"
+
+
+def _lines(table: Table) -> Iterator[str]:
+    """Write a table without comments before it."""
     yield "[[streams]]"
     yield f"name = {toml(table.name)}"
     yield f"topic = {_one_or_list(table.topics)}"
@@ -182,6 +198,8 @@ def _told_table(table: Table) -> dict[str, Any]:
         "kind": "counter" if table.is_counter else "gauge",
         "time": table.time,
         "season_s": table.season_s,
+        "is_off": table.is_off,
+        "never_changed": sorted({n.name for n in table.resting}),
         "streams": [
             {
                 "topic": n.source[0],

@@ -11,6 +11,7 @@ from edgeseq.core.detect.kinds import (
     AT_ONCE,
     BEHAVIOUR,
     LEARNED,
+    LEVEL_SHIFT,
     RANK,
     SPIKE,
     STUCK,
@@ -154,13 +155,17 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
 
 
 def _update(table: Table, at: Place, entry: Entry, sample: Sample, shown: int) -> AlertEvent:
+    evidence, before = sample.evidence, ledger.entries(table).get(at)
+    if at.kind == LEVEL_SHIFT and before is not None:
+        # The forecast has followed by now: what was expected is the level that was left.
+        evidence = evidence._replace(expected=before.evidence.expected)
     told = entry._replace(
         is_update=1,
         told_step=sample.step,
         told_ns=sample.time_ns,
         seq=next_seq(table, at.row),
         shown=shown,
-        evidence=sample.evidence,
+        evidence=evidence,
     )
     ledger.put(table, at, told)
     return event(table, at, told, sample.order, "updated", sample.time_ns)
