@@ -2,7 +2,8 @@
 
 A reading passes the broker twice, and comes back ten times as long. What the ratio could be at most is told too:
 `ratio_broker_limit_…` if the broker never waited, `ratio_cores_limit_…` if none of generator, broker and daemon did,
-with as many cores as there are.
+with as many cores as there are. Where less than is wanted is reached, a round of its own tells where the daemon's time
+goes: µs for each reading, by what it does.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.stream import readings
+from tests.bench.stream import clocked, readings
 from tests.bench.stream.clients import cpu_s, edgeseq, on_core, peer, real_broker, script
 from tests.bench.stream.parts import Found, Setup, compare
 from tests.bench.stream.rounds import PROBE, Round, load_of, measure, row
 from tests.support.broker import wait_until
+
+WANTED = (0.6, 0.8)
+"""Share of what the broker passes alone, by QoS."""
 
 MOST = 80_000
 """Lines of one round: mosquitto drops what it must queue beyond max_queued_messages = 100,000."""
@@ -73,6 +77,24 @@ def _one_qos(setup: Setup, qos: int, running: ExitStack, found: Found) -> None:
     all_us = own_us + mine["cpu_us"] + mine["generator_us"]
     found.figures[f"ratio_broker_limit_qos{qos}"] = 1e6 / own_us / rate
     found.figures[f"ratio_cores_limit_qos{qos}"] = (os.cpu_count() or 1) * 1e6 / all_us / rate
+    if found.figures[f"ratio_broker_qos{qos}"] < WANTED[qos]:
+        where = _profile(setup, qos)
+        found.rows.extend({"part": "broker", "client": part, "qos": qos, "cpu_us": us} for part, us in where)
+
+
+def _profile(setup: Setup, qos: int) -> list[tuple[str, float]]:
+    """Spend a round on a daemon with a clock, at a broker of its own → its µs for each reading by part."""
+    path = setup.scratch / "parts.json"
+    with (
+        real_broker(setup.scratch / "clocked-broker") as place,
+        edgeseq(place, setup.warm, setup.scratch / "clocked", qos, parts=path) as daemon,
+    ):
+        load = load_of(measure(daemon, PROBE, []).readings_per_s, setup.seconds)
+        before = clocked.spent_s(daemon.pid, path)
+        sent = measure(daemon, load, []).sent
+        after = clocked.spent_s(daemon.pid, path)
+    spent = {part: 1e6 * (s - before.get(part, 0.0)) / sent for part, s in after.items()}
+    return sorted(spent.items(), key=lambda item: -item[1])
 
 
 def _spent_s(pids: Iterable[int]) -> float:

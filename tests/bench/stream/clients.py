@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.stream import readings
+from tests.bench.stream import clocked, readings
 from tests.bench.stream.connection import FakeBroker, join
 from tests.bench.stream.drive import Ends
 from tests.bench.stream.tally import Locate, Located
@@ -151,11 +151,16 @@ def real_broker(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def edgeseq(place: Place, warm: Warm, folder: Path, qos: int, rest: str = "") -> Iterator[Client]:
-    """Run the daemon, as it is shipped but for the QoS of its subscriptions."""
+def edgeseq(
+    place: Place, warm: Warm, folder: Path, qos: int, rest: str = "", parts: Path | None = None
+) -> Iterator[Client]:
+    """Run the daemon, as it is shipped but for the QoS of its subscriptions, and where `parts` is given, a clock."""
     with warm.node(folder, place.port, f"qos = {qos}\n", rest) as node:
+        clock = {} if parts is None else {clocked.ENVIRONMENT: str(parts)}
+        if clock:
+            node.interpreter = ["-m", clocked.__name__]
         with on_core(place.core):
-            node.start(**unit_environment())
+            node.start(**unit_environment(), **clock)
         ends = place.meet(locate_forecast, qos, {b"edgeseq/n/+/forecast": 0})
         ends.next = warm.next
         node.wait_for_event("broker.connected")
