@@ -310,7 +310,7 @@ def test_topics_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     wire.accept()
     wire.send(b"".join(wire.publish(f"in/{n}", b"") for n in range(11)))
     for n in range(11):
-        assert wire.transport.send_state(Outgoing(f"out/{n}", b""))
+        assert wire.transport.send_states([Outgoing(f"out/{n}", b"")]) == 1
     transport: Any = wire.transport
     assert [m.topic for m in wire.told.messages] == [f"in/{n}" for n in range(11)]
     assert (len(transport._topics), len(transport._publishes._topics)) == (3, 3)
@@ -326,7 +326,7 @@ def test_batch_of_answers_is_one_write(wires: Any, version_5: bool) -> None:
     wire = wires(is_version_5=version_5)
     wire.transport.acknowledge([3, 1, 65_535])
     for n in range(5):
-        assert wire.transport.send_state(Outgoing(f"out/{n}", b"x" * 50 * n, retain=n == 4))
+        assert wire.transport.send_states([Outgoing(f"out/{n}", b"x" * 50 * n, retain=n == 4)]) == 1
     mid = wire.transport.send_alert(Outgoing("out/alert", b"!", 1, alert_id="a"), 0)
     assert wire.broker_has_nothing()
     wire.transport.write()
@@ -344,7 +344,7 @@ def test_slow_peer_gets_all_bytes_in_order(kind: Any) -> None:
     wire.accept()
     for n in range(100):
         wire.transport.acknowledge([n + 1])
-        assert wire.transport.send_state(Outgoing("out/a", str(n).encode() * 300))
+        assert wire.transport.send_states([Outgoing("out/a", str(n).encode() * 300)]) == 1
     assert wire.transport.wants_write
     data = b""
     for _ in range(10_000):
@@ -366,7 +366,7 @@ def test_stuck_peer_states_refused_then_reading_stops(monkeypatch: pytest.Monkey
     monkeypatch.setattr("edgeseq.adapters.mqtt.batch.MAX_UNSENT_BYTES", 10_000)
     wire = Wire(buffer_bytes=2048)
     wire.accept()
-    taken = sum(wire.transport.send_state(Outgoing("out/a", bytes(1000))) for _ in range(100))
+    taken = sum(wire.transport.send_states([Outgoing("out/a", bytes(1000))]) for _ in range(100))
     assert 10 <= taken < 100
     assert wire.transport.unsent < 10_000 + 1100
     assert wire.transport.send_alert(Outgoing("out/alert", b"!", 1, alert_id="a"), 0) == 0

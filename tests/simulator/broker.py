@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, takewhile
 
 from edgeseq.adapters import mqtt
 from edgeseq.core.types import Message, Outgoing
@@ -60,9 +60,9 @@ class SimulatedClient:
         self._broker = broker
         self._mid = 0
 
-    def send_state(self, out: Outgoing) -> bool:
-        """Send with QoS 0."""
-        return self._send(out, 0)
+    def send_states(self, outgoing: Sequence[Outgoing]) -> int:
+        """Send with QoS 0, one after the other, until one does not go."""
+        return sum(1 for _ in takewhile(lambda out: self._send(out, 0), outgoing))
 
     def send_alert(self, out: Outgoing, mid: int) -> int:
         """Send with QoS 1; the link does so again on a reconnect."""

@@ -10,7 +10,7 @@ answer, no packet beyond max_packet_bytes is waited for, and states are refused 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from paho.mqtt.enums import MQTTErrorCode
 
@@ -200,20 +200,29 @@ class BatchTransport(PahoTransport):
         if self._corked:
             self._corked.flush()
 
-    def send_state(self, out: Outgoing) -> bool:
-        """Take a message of QoS 0, or tell that there is no room."""
+    def send_states(self, outgoing: Sequence[Outgoing]) -> int:
+        """Take messages of QoS 0 as far as there is room → how many. It is done for each reading: hence in one loop."""
         corked = self._corked
-        if corked is None or len(corked.unsent) >= MAX_UNSENT_BYTES:
-            return False
-        topic = self._topics.get(out.topic) or self._encode(out.topic)
-        unsent, payload = corked.unsent, out.payload
-        unsent += b"\x31" if out.retain else b"\x30"
-        unsent += packets.length_bytes(len(topic) + len(payload))
-        unsent += topic
-        unsent += payload
-        if len(unsent) >= FLUSH_BYTES:
-            corked.flush()
-        return True
+        if corked is None:
+            return 0
+        known, length_bytes = self._topics.get, packets.length_bytes
+        parts: list[bytes] = []
+        size = 0
+        for count, out in enumerate(outgoing):
+            if len(corked.unsent) + size >= MAX_UNSENT_BYTES:
+                corked.send(b"".join(parts))
+                return count
+            topic, payload = known(out.topic) or self._encode(out.topic), out.payload
+            length = len(topic) + len(payload)
+            parts += (b"\x31" if out.retain else b"\x30", length_bytes(length), topic, payload)
+            size += length
+            if size >= FLUSH_BYTES:
+                corked.send(b"".join(parts))
+                corked.flush()
+                parts.clear()
+                size = 0
+        corked.send(b"".join(parts))
+        return len(outgoing)
 
     def send_alert(self, out: Outgoing, mid: int) -> int:
         """Take a message of QoS 1, marked where it goes again."""

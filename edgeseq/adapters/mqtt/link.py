@@ -13,6 +13,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from edgeseq.adapters.mqtt.connector import Connector
@@ -108,18 +109,25 @@ class Link:
 
     def publish(self, outgoing: Iterable[Outgoing]) -> None:
         """Send, now or when possible: the latest of a topic, or every alert. They are written by the next `wait`."""
-        send = self._transport.send_state
+        states: list[Outgoing] = []
         for out in outgoing:
             if self._most_bytes is not None and self._is_too_large(out):
                 self._outbox.dropped += out.alert_id is not None
-            elif out.alert_id is not None:
+            elif out.alert_id is None:
+                states.append(out)
+            else:
+                self._publish_states(states)
+                states = []
                 self._outbox.add(out)
                 self._send_alerts()
-            elif self.is_connected and not self._states and send(out):
-                self.published += 1
-            else:
-                self.superseded += self._states.pop(out.topic, None) is not None
-                self._states[out.topic] = out
+        self._publish_states(states)
+
+    def _publish_states(self, states: list[Outgoing]) -> None:
+        taken = self._transport.send_states(states) if self.is_connected and not self._states else 0
+        self.published += taken
+        for out in states[taken:]:
+            self.superseded += self._states.pop(out.topic, None) is not None
+            self._states[out.topic] = out
 
     @property
     def alerts_dropped(self) -> int:
@@ -194,12 +202,11 @@ class Link:
             return
         if self.is_connected:
             self._send_alerts()
-        while self._states and self.is_connected:
-            topic, out = next(iter(self._states.items()))
-            if not self._transport.send_state(out):
-                break
-            self._states.pop(topic, None)
-            self.published += 1
+        if self._states and self.is_connected:
+            taken = self._transport.send_states([*self._states.values()])
+            for topic in [*islice(self._states, taken)]:
+                del self._states[topic]
+            self.published += taken
         self._transport.write()
 
     def _send_alerts(self) -> None:

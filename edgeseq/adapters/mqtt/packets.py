@@ -6,6 +6,8 @@ are, the only thing raised is Malformed.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from edgeseq.core.types import Message
 
 CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0, 0xE0
@@ -144,6 +146,7 @@ def _skip_properties(data: bytes, at: int, end: int) -> int:
 # --- to bytes -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def length_bytes(length: int) -> bytes:
     """Encode the length of a packet.
 

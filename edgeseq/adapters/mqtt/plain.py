@@ -6,7 +6,7 @@ holds more than MAX_UNSENT messages. What it cannot do: refuse a packet beyond m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -99,8 +99,14 @@ class PlainTransport(PahoTransport):
         if not self._client.want_write():
             self._acks = 0
 
-    def send_state(self, out: Outgoing) -> bool:
-        """Take a message of QoS 0, or tell that there is no room."""
+    def send_states(self, outgoing: Sequence[Outgoing]) -> int:
+        """Take messages of QoS 0 as far as there is room → how many."""
+        for count, out in enumerate(outgoing):
+            if not self._send_state(out):
+                return count
+        return len(outgoing)
+
+    def _send_state(self, out: Outgoing) -> bool:
         if self._states >= MAX_UNSENT:
             return False
         self._states += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from edgeseq.adapters.mqtt.settings import Settings
@@ -122,8 +122,8 @@ class Transport(Protocol):
         """Ping, and give up a peer that is silent for too long."""
         ...
 
-    def send_state(self, out: Outgoing) -> bool:
-        """Take a message of QoS 0, or tell that there is no room."""
+    def send_states(self, outgoing: Sequence[Outgoing]) -> int:
+        """Take messages of QoS 0, the first ones, as far as there is room. Gives how many."""
         ...
 
     def send_alert(self, out: Outgoing, mid: int) -> int:
