@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from edgeseq import compose, disk, reporting, store
+from edgeseq import compose, disk, models, reporting, store
 from edgeseq.adapters import journal, mqtt
 from edgeseq.adapters.inbox import Inbox
 from edgeseq.adapters.schedule import TakeSnapshot
+from edgeseq.config.resolve import Resolved
 from edgeseq.core import pipeline
 from edgeseq.core.known import NO_INPUTS
 from edgeseq.core.pipeline import State
@@ -82,7 +83,8 @@ def seams(world: World) -> Iterator[None]:
         (changes, {**reach, **_of_changes(world)}),
         (storing, {**time, "FEED_S": LONG_S}),
         (life, {"SIGNALS": {}}),
-        (compose, {**time, "_open_steppers": _steppers}),
+        (compose, time),
+        (models, {"open_models": _open_models}),
         (compose.Node, {"keep": _keep(world)}),
         (mqtt.link, time),
         (mqtt.connector, time),
@@ -145,6 +147,7 @@ def _keep(world: World) -> Callable[[compose.Node, Iterable[Outgoing]], None]:
     return keep
 
 
-def _steppers(*_: Any) -> Any:
-    manifest = SimpleNamespace(inputs=NO_INPUTS, covariates=0, channels=(SimpleNamespace(unit=None),))
-    return {"fake": FakeStepper(horizon=2, ring=8)}, {}, {"fake": manifest}
+def _open_models(resolved: Resolved, *_: Any) -> models.Models:
+    manifest: Any = SimpleNamespace(inputs=NO_INPUTS, covariates=0, channels=(SimpleNamespace(unit=None),))
+    rules = tuple(models.served(rule, {"fake": manifest}) for rule in resolved.rules)
+    return models.Models(rules, {"fake": FakeStepper(horizon=2, ring=8)}, {}, {"fake": NO_INPUTS}, [])

@@ -102,6 +102,7 @@ class World:
             config=msgspec.structs.replace(_CONFIG, journal=journal),
             commit_every_s=self.plant.period_s * self.rng.choice((0.1, 0.5, 2.0)),
             rules=self.plant.rules,
+            bundles={"fake": self.folder / "fake"},
             options=Options(clock=clock),
             filters=filters,
             state_dir=self.folder,
