@@ -182,7 +182,9 @@ def exit_code(command: Callable[[], Any]) -> int:
     except OSError as fault:
         click.echo(f"edgeseq: {fault}", err=True)
         return EXIT_RETRY
-    except Exception:  # noqa: BLE001 - the last line: our bug, told with its traceback
+    # One of two places that may catch everything, the other is the daemon's (`daemon.life.run`): whatever comes here is
+    # our bug, and a script or systemd must learn by the exit code that it is neither its fault nor the world's.
+    except Exception:  # noqa: BLE001 - see above: the last line of all
         traceback.print_exc()
         return EXIT_INTERNAL
     return status if isinstance(status, int) else EXIT_OK

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgeseq.config import StreamConfig
+from edgeseq.config.place import Place
 from edgeseq.core.topics import filter_fault, has_wildcard
 from edgeseq.core.types import Alerting, StreamRule, SwitchSource
-
-if TYPE_CHECKING:
-    from edgeseq.config.rules import Place
 
 EQUALS = "=="
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgeseq.config import StreamConfig
+from edgeseq.config.place import Place
 from edgeseq.core.decoders import FAMILIES
 from edgeseq.core.decoders.family import Family
 from edgeseq.core.types import StreamRule
 from edgeseq.core.units import canonical, conversion, is_known
-
-if TYPE_CHECKING:
-    from edgeseq.config.rules import Place
 
 
 def family_of(stream: StreamConfig, place: Place) -> Family | None:

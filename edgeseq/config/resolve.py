@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeseq.config import Config, MqttConfig
-from edgeseq.config.rules import Place, resolve_streams
+from edgeseq.config.place import Place
+from edgeseq.config.rules import resolve_streams
 from edgeseq.config.telling import Address, address, textfile
 from edgeseq.config.windows import Window, fault_of
 from edgeseq.core.bridge import request_filter

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
-from dataclasses import dataclass
 
 from edgeseq.config import ChannelConfig, KnownConfig, StreamConfig
 from edgeseq.config.alerting import alerting
+from edgeseq.config.checks import (
+    check_binding,
+    check_fields,
+    check_known,
+    check_lateness,
+    check_loop,
+    check_names,
+    check_topics,
+)
 from edgeseq.config.decoding import decoded, family_of
-from edgeseq.core.decoders import FAMILIES
-from edgeseq.core.durations import UNITS_NS, WANTED, format_duration, parse_duration
-from edgeseq.core.topics import filter_fault, has_wildcard, is_covered, is_overlap, slug
+from edgeseq.config.place import Place
+from edgeseq.core.durations import UNITS_NS, format_duration
 from edgeseq.core.types import ChannelSource, KnownSource, Limits, StreamRule
 from edgeseq.errors import ConfigError
 
@@ -22,70 +27,6 @@ MAX_PERIOD_NS = 366 * UNITS_NS["d"]
 
 SEASON_STEPS = range(2, 2881)
 """A day of 30 s periods is 2880 steps: the baseline keeps its seasons of every stream in memory."""
-
-
-_UNIT_WORDS = tuple(
-    (re.compile(rf"(?<=[0-9])\s*(?:{words})(?![a-z])"), unit)
-    for words, unit in (
-        ("ms|msecs?|milliseconds?", "ms"),
-        ("s|secs?|seconds?", "s"),
-        ("m|mins?|minutes?", "m"),
-        ("h|hrs?|hours?", "h"),
-        ("d|days?", "d"),
-        ("w|wks?|weeks?", "w"),
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A table of the file, to say where something is wrong."""
-
-    file: str
-    table: str
-
-    def fault(
-        self,
-        what: str,
-        key: str | None = None,
-        *,
-        found: object = None,
-        wanted: str | None = None,
-        do: str | None = None,
-    ) -> ConfigError:
-        """Make the error of a key of this table."""
-        where = f"{self.file}: {self.table}{f'.{key}' if key else ''}"
-        return ConfigError(
-            what, where=where, found=None if found is None else str(found), wanted=wanted, do=do
-        )
-
-    def duration_ns(self, key: str, text: str) -> int:
-        """Read a duration."""
-        duration_ns = parse_duration(text)
-        if duration_ns is None:
-            meant = _meant(text)
-            do = f'did you mean "{meant}"?' if meant else None
-            if parse_duration(f"{text}s"):
-                do = f'add a unit, such as "{text}s"'
-            raise self.fault(f"{key} is no duration", key, found=text, wanted=WANTED, do=do)
-        return duration_ns
-
-    def optional_ns(self, key: str, text: str | None) -> int:
-        """Read a duration; 0 where it is not given."""
-        return 0 if text is None else self.duration_ns(key, text)
-
-
-def _meant(text: str) -> str | None:
-    """Guess the duration that was meant: units written out, blanks, capitals.
-
-    >>> _meant("10 min"), _meant("1 Hour 30 minutes"), _meant("often"), _meant("0 s")
-    ('10m', '1h30m', None, None)
-    """
-    known = text.casefold().replace(",", " ").replace(" and ", " ")
-    for pattern, unit in _UNIT_WORDS:
-        known = pattern.sub(unit, known)
-    duration_ns = parse_duration("".join(known.split()))
-    return None if duration_ns is None else format_duration(duration_ns)
 
 
 def resolve_streams(streams: list[StreamConfig], *, file: str, output: str) -> tuple[StreamRule, ...]:
@@ -106,7 +47,7 @@ def resolve_streams(streams: list[StreamConfig], *, file: str, output: str) -> t
     rules = tuple(resolve_stream(s, Place(file, f"streams[{i}]")) for i, s in enumerate(streams))
     places = [Place(file, f"streams[{i}]") for i in range(len(rules))]
     for i, (rule, place) in enumerate(zip(rules, places, strict=True)):
-        _check_loop(rule, place, output)
+        check_loop(rule, place, output)
         twin = next((j for j in range(i) if rules[j].key == rule.key), None)
         if twin is not None:
             raise place.fault(
@@ -124,7 +65,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
     topics = _topics(stream, place)
     fields = (stream.field,) if stream.field is not None else tuple(stream.fields)
     channels = {channel: _source(source) for channel, source in stream.channels.items()}
-    _check_binding(stream, topics, fields, place)
+    check_binding(stream, topics, fields, place)
     names = tuple(channels) or ("value",)
     rule = StreamRule(
         key=stream.name or topics[0],
@@ -160,7 +101,7 @@ def resolve_stream(stream: StreamConfig, place: Place) -> StreamRule:
         estimate=stream.estimate,
     )
     rule = alerting(decoded(rule, stream, place), stream, place)
-    for check in (_check_names, _check_known, _check_topics, _check_fields, _check_lateness):
+    for check in (check_names, check_known, check_topics, check_fields, check_lateness):
         check(rule, place)
     return rule
 
@@ -181,153 +122,7 @@ def _topics(stream: StreamConfig, place: Place) -> tuple[str, ...]:
     return topics
 
 
-# --- checks -----------------------------------------------------------------------------------------------------
-
-
-def _check_binding(
-    stream: StreamConfig, topics: tuple[str, ...], fields: tuple[str, ...], place: Place
-) -> None:
-    """Demand either topics or named channels, not a mixture."""
-    if not topics and not stream.channels:
-        raise place.fault(
-            "the table names no messages", wanted="topic, or name and channels", do='add topic = "sensors/+"'
-        )
-    if topics and stream.channels:
-        raise place.fault(
-            "topic and channels exclude each other",
-            "channels",
-            do="move the topics into channels, or split the table",
-        )
-    if stream.channels and not stream.name:
-        raise place.fault(
-            "channels need a name", "channels", wanted="name: the stream's", do='add name = "pump1" or such'
-        )
-    if stream.channels and fields:
-        raise place.fault(
-            "fields belong to the channels",
-            "field" if stream.field else "fields",
-            found=", ".join(fields),
-            wanted='channels = { flow = "topic#json.path" }',
-        )
-    if stream.field is not None and stream.fields:
-        raise place.fault(
-            "field and fields exclude each other", "field", found=stream.field, do="use fields alone"
-        )
-
-
-def _check_names(rule: StreamRule, place: Place) -> None:
-    """Demand names that stay apart as topic levels, and tables that speak of channels that exist."""
-    names = rule.channel_names
-    slugs = Counter(slug(name) for name in names)
-    same = [name for name in names if slugs[slug(name)] > 1]
-    if same:
-        raise place.fault("two channels would share a topic", "channels", found=", ".join(same))
-    for key, table in (("unit", rule.units), ("limits", rule.limits)):
-        unknown = [name for name in table if name not in names]
-        if unknown:
-            wanted = f"one of {', '.join(names)}" if rule.channels else f"{key} without a channel"
-            raise place.fault(f"{key} of an unknown channel", key, found=", ".join(unknown), wanted=wanted)
-
-
-def _check_lateness(rule: StreamRule, place: Place) -> None:
-    """Demand the readings' own times where some may come late: by arrival none ever does."""
-    if rule.decoder is not None and FAMILIES[rule.decoder].has_times:
-        return
-    if rule.lateness_steps and rule.time_field is None:
-        raise place.fault(
-            "readings that come late need a time of their own",
-            "lateness_steps",
-            found=rule.lateness_steps,
-            wanted="time: the JSON path of the reading's time",
-            do='add time = "…", or remove lateness_steps',
-        )
-
-
-def _check_known(rule: StreamRule, place: Place) -> None:
-    """Demand a bundle for known covariates, and one topic for each: of several, which would be the newest?"""
-    if rule.known and rule.bundle is None:
-        raise place.fault(
-            "known covariates are inputs of a bundle, but there is none",
-            "known",
-            found=", ".join(rule.known),
-            do="add bundle = …, or remove known",
-        )
-    for name, source in rule.known.items():
-        if has_wildcard(source.topic):
-            raise place.fault(
-                "a known covariate comes from one topic",
-                f"known.{name}.topic",
-                found=source.topic,
-                wanted="a topic without + and #",
-            )
-
-
-def _check_topics(rule: StreamRule, place: Place) -> None:
-    """Demand valid topic filters."""
-    wanted = [("topic", topic) for topic in rule.topics]
-    wanted += [("exclude", topic) for topic in rule.exclude]
-    wanted += [(f"channels.{name}", source.topic) for name, source in rule.channels.items()]
-    wanted += [(f"known.{name}.topic", source.topic) for name, source in rule.known.items()]
-    for key, topic_filter in wanted:
-        fault = filter_fault(topic_filter)
-        if fault:
-            raise place.fault(
-                "the topic filter is invalid", key, found=topic_filter, wanted=f"MQTT levels: {fault}"
-            )
-
-
-def _check_loop(rule: StreamRule, place: Place, output: str) -> None:
-    """Refuse to read what edgeseq publishes."""
-    if any(is_covered(output, excluded) for excluded in rule.exclude):
-        return
-    # Other nodes' outputs are no readings either: advise to leave out all below the prefix.
-    whole = output.removesuffix("/#").rpartition("/")[0] + "/#"
-    for key, topic_filter in _sources(rule):
-        if is_overlap(topic_filter, output):
-            raise place.fault(
-                "the topic filter matches what edgeseq itself publishes",
-                key,
-                found=topic_filter,
-                wanted=f"no topic of {output}",
-                do=f'add exclude = ["{whole}"]',
-            )
-
-
-def _check_fields(rule: StreamRule, place: Place) -> None:
-    """Demand JSON where something is looked up in it, and marks that can be told good."""
-    paths: set[str | None] = {source.field for source in rule.channels.values()} or {*rule.fields} or {None}
-    if "" in paths:
-        raise place.fault(
-            "a JSON path is empty", "channels" if rule.channels else "fields", wanted="a path such as a.b"
-        )
-    twice = [path for path, count in Counter(rule.fields).items() if count > 1]
-    if twice:
-        raise place.fault("a field is named twice", "fields", found=", ".join(twice))
-    for key, path in (("time", rule.time_field), ("id", rule.id_field), ("quality", rule.quality_field)):
-        if path is not None and None in paths and rule.decoder is None:
-            raise place.fault(
-                f"{key} is looked up in JSON, but the payload is a plain number",
-                key,
-                found=path,
-                wanted="field, fields or channels with a JSON path",
-            )
-    if (rule.quality_field is None) is not (not rule.quality_good):
-        raise place.fault(
-            "quality and good belong together",
-            "quality" if rule.quality_good else "good",
-            wanted='such as quality = "q" and good = ["good", 192]',
-        )
-
-
 # --- values -----------------------------------------------------------------------------------------------------
-
-
-def _sources(rule: StreamRule) -> list[tuple[str, str]]:
-    """List key and topic filter of all that a rule reads."""
-    channels = [(f"channels.{name}", source.topic) for name, source in rule.channels.items()]
-    known = [(f"known.{name}.topic", source.topic) for name, source in rule.known.items()]
-    switch = [("active_when", rule.active_when.topic)] if rule.active_when else []
-    return [*(("topic", topic) for topic in rule.topics), *channels, *known, *switch]
 
 
 def _source(source: str | ChannelConfig) -> ChannelSource:

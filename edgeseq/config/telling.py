@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeseq.config.rules import Place
+from edgeseq.config.place import Place
 
 Address = tuple[str, int] | Path
 """Host and port, or the path of a socket."""

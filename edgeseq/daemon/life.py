@@ -40,6 +40,8 @@ def run(path: Path) -> None:
         stop(daemon)
     except EdgeseqError:
         raise
+    # One of two places that may catch everything, the other is `cli.exit_code`: our bug stands in the log, as one line
+    # that is found by its event. The process ends all the same, and systemd starts one from what is durable.
     except Exception as fault:
         log("daemon.failed", exc_info=fault)
         raise InternalError("the daemon failed", found=f"{type(fault).__name__}: {fault}") from fault

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseq.config import StreamConfig
-from edgeseq.config.rules import Place, resolve_stream
+from edgeseq.config.place import Place
+from edgeseq.config.rules import resolve_stream
 from edgeseq.core import keeping, pipeline
 from edgeseq.core.decode import decode
 from edgeseq.core.decoders import FAMILIES

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeseq.config import StreamConfig
-from edgeseq.config.rules import Place, resolve_stream
+from edgeseq.config.place import Place
+from edgeseq.config.rules import resolve_stream
 from edgeseq.core import pipeline
 from edgeseq.core.render import RenderContext, RenderState, render
 from edgeseq.core.types import Message, Options, Reason, StreamRule

@@ -15,7 +15,7 @@ CLASSES = frozenset(
     {"OperatorError", "ConfigError", "LoginError", "BundleError", "InputError", "BrokerError", "StorageError"}
 )
 METHODS = frozenset({"fault"})
-"""Of `config.rules.Place`: an error at a place of the file."""
+"""Of `config.place.Place`: an error at a place of the file."""
 
 AREAS = {
     "edgeseq/config": (
