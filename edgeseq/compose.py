@@ -194,7 +194,7 @@ def _new_node(resolved: Resolved, cache_folder: Path | None, log: Log) -> Node:
     estimators: dict[str, Estimator] = {}
     inputs: dict[str, KnownInputs] = {}
     choices: list[VariantChoice] = []
-    if resolved.bundles:
+    if any(rule.bundle or rule.estimate for rule in resolved.rules):
         from edgeseq.models import open_models  # reading bundles is a quarter of a megabyte
 
         rules, steppers, estimators, inputs, choices = open_models(resolved, cache_folder, log)

@@ -175,7 +175,7 @@ def export(*, output: Path, as_json: bool, **options: Any) -> None:
 def _say_number(answer: dict[str, Any], *, as_json: bool) -> None:
     """Say the number of a snooze or maintenance that was made or ended, and what it fits: a slip fits nothing."""
     count = answer.get("count")  # not where one was ended, nor of an earlier version
-    fits = "" if count is None else f", fits {count} stream{'' if count == 1 else 's'}"
+    fits = "" if count is None else f" (fits {count} stream{'' if count == 1 else 's'})"
     _say(answer, f"number {answer['number']}{fits}", as_json=as_json)
     if count == 0:
         click.echo("no stream fits yet: `edgeseq watch` shows their ids; --cancel takes it back", err=True)

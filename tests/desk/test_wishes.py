@@ -92,7 +92,7 @@ def test_snooze_says_how_many_streams_it_fits(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "warning"), [(0, "no stream fits yet"), (1, "fits 1 stream\n"), (7, "fits 7 streams\n")]
+    ("count", "warning"), [(0, "no stream fits yet"), (1, "(fits 1 stream)"), (7, "(fits 7 streams)")]
 )
 def test_command_warns_where_a_snooze_fits_nothing(
     monkeypatch: pytest.MonkeyPatch, count: int, warning: str
