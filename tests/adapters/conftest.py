@@ -1,4 +1,4 @@
-"""Links of both transports."""
+"""Links and wires of both transports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from edgeseq.adapters.mqtt import BatchTransport, PlainTransport
 from tests.support.rig import Rig
+from tests.support.wire import Wire
 
 
 @pytest.fixture(params=[BatchTransport, PlainTransport], ids=["batch", "plain"])
@@ -46,3 +47,18 @@ def closing_rigs(kind: type[BatchTransport | PlainTransport]) -> Iterator[Callab
 def version_5(request: pytest.FixtureRequest) -> bool:
     """Run a test with both versions of the protocol."""
     return bool(request.param)
+
+
+@pytest.fixture
+def wires() -> Iterator[Any]:
+    """Give a maker of accepted wires, all of which are closed in the end."""
+    made: list[Wire] = []
+
+    def make(kind: type[BatchTransport | PlainTransport] = BatchTransport, **changes: Any) -> Wire:
+        made.append(Wire(kind, **changes))
+        made[-1].accept()
+        return made[-1]
+
+    yield make
+    for wire in made:
+        wire.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 
 from edgeseq.adapters.mqtt import BatchTransport, PlainTransport, Settings
 from edgeseq.adapters.mqtt import packets as p
@@ -192,3 +193,13 @@ def split(data: bytes) -> list[tuple[int, bytes]]:
         found.append((data[at], data[begin : begin + length]))
         at = begin + length
     return found
+
+
+PINGREQ = 0xC0
+VERSIONS = pytest.mark.parametrize("version_5", [True, False], ids=["v5", "v3.1.1"])
+BOTH = pytest.mark.parametrize("kind", TRANSPORTS, ids=["batch", "plain"])
+
+
+def lost(wire: Wire) -> list[tuple[str, bool]]:
+    """List the losses that were told: reason, and whether the broker was to blame."""
+    return [event[1:] for event in wire.told.events if event[0] == "lost"]
