@@ -21,7 +21,7 @@ from typing import Any
 from tests.support.broker import wait_until
 
 ENVIRONMENT = "EDGESEQ_PARTS"
-REST = "the loop, and all else"
+REST = "· loop, frees"
 
 
 class Clock:
@@ -64,16 +64,18 @@ def install(clock: Clock) -> None:
     from edgeseq.core import detect
     from edgeseq.daemon import loop
 
+    # Receive: recv and cut into packets. Decode: and recognise what comes again. Core: align, calibrate, judge. Encode:
+    # into packets. Journal: and acknowledge.
     places: tuple[tuple[str, Any, str], ...] = (
-        ("receive and parse packets", BatchTransport, "read"),
-        ("decode, recognise what comes again", loop, "accept"),
-        ("core: align, calibrate, judge", loop, "advance"),
-        ("core: the model's step", TFLiteStepper, "step_rows_summed"),
-        ("core: detectors of closed steps", detect, "commit"),
-        ("render", Node, "render"),
-        ("encode packets", Link, "publish"),
-        ("write to the socket", Corked, "flush"),
-        ("journal, acknowledge", loop.Daemon, "commit"),
+        ("· receive", BatchTransport, "read"),
+        ("· decode", loop, "accept"),
+        ("· core, all else", loop, "advance"),
+        ("· core, model", TFLiteStepper, "step_rows_summed"),
+        ("· core, detect", detect, "commit"),
+        ("· render", Node, "· render"),
+        ("· encode", Link, "publish"),
+        ("· send", Corked, "flush"),
+        ("· journal", loop.Daemon, "commit"),
     )
     for part, owner, name in places:
         setattr(owner, name, clock.timed(part, getattr(owner, name)))
