@@ -72,7 +72,7 @@ def install(clock: Clock) -> None:
         ("· core, all else", loop, "advance"),
         ("· core, model", TFLiteStepper, "step_rows_summed"),
         ("· core, detect", detect, "commit"),
-        ("· render", Node, "· render"),
+        ("· render", Node, "render"),
         ("· encode", Link, "publish"),
         ("· send", Corked, "flush"),
         ("· journal", loop.Daemon, "commit"),
