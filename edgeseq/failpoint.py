@@ -43,11 +43,14 @@ UPDATE_NAMES = (
 _passages = dict.fromkeys((*NAMES, *DESK_NAMES, *UPDATE_NAMES), 0)
 
 
+_wanted, _, _nth = os.environ.get(ENVIRONMENT, "").partition(":")
+"""Asked once: six times a batch would cost a lone reading 5 µs."""
+
+
 def reach(name: str) -> None:
-    """Kill the process here if the environment asks for it."""
-    wanted, _, nth = os.environ.get(ENVIRONMENT, "").partition(":")
-    if wanted != name:
+    """Kill the process here if the environment asked for it when the process began."""
+    if name != _wanted:
         return
     _passages[name] += 1
-    if _passages[name] == int(nth or 1):
+    if _passages[name] == int(_nth or 1):
         os.kill(os.getpid(), signal.SIGKILL)
