@@ -158,7 +158,7 @@ def load(table: Table, arrays: Mapping[str, NDArray[Any]], targets: int) -> None
     """
     ledger.load(table, arrays, targets)
     own = detectors.columns(table.columns["run"].shape[0]).keys() & table.columns.keys()
-    if not own <= arrays.keys():
+    if own and own.isdisjoint(arrays):
         stuck.begin_anew(table)
 
 
