@@ -1,10 +1,8 @@
 """Adaptive conformal prediction intervals per stream, channel, forecaster and calibrated lead.
 
-A forecaster's raw interval [lower, upper] is widened (or narrowed) by an offset that is moved a little after each
-outcome: out by step x coverage when the outcome fell outside, in by step x (1 - coverage) when inside (the quantile
-tracking step of conformal PID control, Angelopoulos et al. 2023; adaptive conformal inference, Gibbs & Candès 2021).
-Outside is what was outside of the interval as it was published: only so is the share inside the promised one in the
-long run, since by the time the outcome for lead h is known, h steps later, the offset has moved on.
+A forecaster's raw interval [lower, upper] is widened (or narrowed) by an offset that follows the wanted quantile of
+misses (`offsets`). A miss is what was outside of the interval as it was published: only so is the share inside the
+promised one in the long run, since by the time the outcome for lead h is known, h steps later, the offset has moved on.
 
 What serves is calibrated: the baseline, and the blend of it with the model. Of the model alone only the errors are
 followed, which the blend comes from.
@@ -25,19 +23,8 @@ from edgeseq.core.pending import BASELINE, BLEND, CALIBRATED, FORECASTERS, MODEL
 from edgeseq.core.table import Column, Work
 from edgeseq.core.types import F64, Bool
 
-STEP, STEP_POWER = 0.05, -1 / 3
-"""Scales that the offset moves per outcome: STEP · lead ^ STEP_POWER. Feedback of long leads comes late and repeats
-itself, so that long strides oscillate and cost width; with short ones what has gone wrong is not made good in weeks.
-Steps of .04 to .08, powers of -1 to -.2 and swings of powers 0 to 1 were tried on the validation parts of ETTh1,
-Tetouan and Beijing. With -1/4 coverage at lead 96 is nearer (2.6 points off in the worst channel, here 3.5), but the
-interval score of Beijing at lead 96 is 6 % above that of the model's own quantiles, here 4 %."""
-
 RECENT_HALF_LIFE_STEPS = 48
 """Memory of the recent errors of lead 1."""
-
-LEAST_OFFSET = (0.0, -50.0)
-"""Scales, by forecaster: the baseline's interval has no width to be narrowed, and a sensor that stands still for long
-has no scale that would bound how far it goes."""
 
 ERROR_HALF_LIFE_STEPS = 150
 """Memory of the mean absolute errors."""
@@ -57,7 +44,6 @@ PAIR_CLIP_AFTER = 16
 
 _SLOW = 1 - 0.5 ** (1 / ERROR_HALF_LIFE_STEPS)
 _RECENT = 1 - 0.5 ** (1 / RECENT_HALF_LIFE_STEPS)
-_LEAST = np.array(LEAST_OFFSET)[:, None, None, None]
 _CALIBRATED = np.arange(CALIBRATED)[:, None, None, None]
 
 
@@ -94,6 +80,7 @@ def learn(
     forecasts: Waiting,
     coverage: float,
     before: Promised | None = None,
+    season_steps: int = 0,
 ) -> None:
     """Move offsets, errors and alert bands after outcomes (test-then-train: the forecasts were published before).
 
@@ -104,6 +91,7 @@ def learn(
         forecasts: from `due`.
         coverage: share of the outcomes that the interval is to hold.
         before: from `promised`, where somebody needed it already.
+        season_steps: of the baseline, 0 for none.
     """
     before = before or promised(work, forecasts, coverage)
     y = outcome[:, None]
@@ -118,8 +106,9 @@ def learn(
     alert_band.learn(work, outcome, before.bands, absolute[:CALIBRATED, :, 0])
     achieved.learn(work, outcome, forecasts)
     published = _published(work, forecasts.offset, before.offset)
-    _learn_offsets(work, leads, miss, published, valid, coverage)
-    _learn_errors(work, absolute[:CALIBRATED], valid)
+    outside = miss > np.where(np.isnan(published), np.inf, published)
+    deferred = offsets.learn(work, leads, miss, outside, valid, coverage, season_steps)
+    _learn_errors(work, absolute[:CALIBRATED], valid & ~deferred)
     work["scored"][...] += valid
     even = np.abs(missed[BASELINE] + missed[MODEL]) / 2
     _learn_pairs(work, leads, absolute, even, both)
@@ -129,24 +118,6 @@ def _published(work: Work, offset: F64, now: F64) -> F64:
     """Give the offsets that outcomes are judged by: those published, or of now where none were (F, C, K, n)."""
     was = work["serving"] == _CALIBRATED
     return np.where(was & np.isfinite(offset), offset, now)
-
-
-def _learn_offsets(
-    work: Work, leads: tuple[int, ...], miss: F64, published: F64, valid: Bool, coverage: float
-) -> None:
-    """Move offsets; all (F, C, K, n) but the leads.
-
-    miss: how far outcomes lay beyond the raw interval, negative inside of it.
-    """
-    offset, count = work["offset_scales"], work["scored"]
-    started = np.where(np.isnan(offset), (miss > 0).astype(np.float64), offset)
-    # Large steps at first, so that a new stream finds its level within some twenty outcomes.
-    rate = np.minimum(0.5, 1.0 / np.sqrt(count + 1.0))
-    np.maximum(_offset_rates(leads), rate, out=rate)
-    rate *= (miss > np.where(np.isnan(published), np.inf, published)) - (1 - coverage)
-    rate += started
-    np.maximum(rate, _LEAST, out=rate)
-    np.copyto(offset, rate, where=valid)
 
 
 def _learn_errors(work: Work, absolute: F64, valid: Bool) -> None:
@@ -162,12 +133,6 @@ def _learn_errors(work: Work, absolute: F64, valid: Bool) -> None:
     np.copyto(recent, first + rate * (clipped[:, :, 0] - first), where=valid[:, :, 0])
     # Written last: `scale` may be the errors themselves.
     np.copyto(error, moved, where=valid)
-
-
-@functools.cache
-def _offset_rates(leads: tuple[int, ...]) -> F64:
-    rates: F64 = (STEP * np.array(leads, np.float64) ** STEP_POWER)[:, None]
-    return rates
 
 
 def _started(old: F64, first: F64) -> F64:

@@ -369,5 +369,5 @@ def _forget_model(group: Group) -> None:
         "pending_model", "pending_offset", "paired_error", "even_error", "paired", "log_ratio", "leads_filled",
     )  # fmt: skip
     table.reset(everything, (name for name in forgotten if name in table.columns))
-    for name in ("offset_scales", "error", "recent_error", "scored", "alert_width", "calm", "stride"):
+    for name in ("offset_scales", "owed", "error", "recent_error", "scored", "alert_width", "calm", "stride"):
         table[name][:, pending.BLEND] = table.columns[name].init

@@ -84,7 +84,8 @@ def _commit(group: Group, work: Work, order: I64) -> list[AlertEvent]:
     forecasts = pending.due(table, group.leads, rows, step, work["anchor"], work["unit"])
     before = calibrate.promised(work, forecasts, coverage)
     closed = _closed(group, work, order, forecasts, before.bands) if group.rule.alerts else None
-    calibrate.learn(work, group.leads, value, forecasts, coverage, before)
+    season_steps = group.rule.season_steps
+    calibrate.learn(work, group.leads, value, forecasts, coverage, before, season_steps)
     alerts = detect.commit(table, work, step, closed)
     table["history"][rows, :, step % group.ring] = value.T
     np.copyto(work["first_step"], step, where=work["first_step"] == NONE_YET)
