@@ -105,7 +105,7 @@ def learn(
     valid[BLEND] &= np.isfinite(miss[BLEND])
     alert_band.learn(work, outcome, before.bands, absolute[:CALIBRATED, :, 0])
     achieved.learn(work, outcome, forecasts)
-    published = _published(work, forecasts.offset, before.offset)
+    published = _published(work, leads, forecasts.offset, before.offset)
     outside = miss > np.where(np.isnan(published), np.inf, published)
     deferred = offsets.learn(work, leads, miss, outside, valid, coverage, season_steps)
     _learn_errors(work, absolute[:CALIBRATED], valid & ~deferred)
@@ -114,10 +114,20 @@ def learn(
     _learn_pairs(work, leads, absolute, even, both)
 
 
-def _published(work: Work, offset: F64, now: F64) -> F64:
-    """Give the offsets that outcomes are judged by: those published, or of now where none were (F, C, K, n)."""
-    was = work["serving"] == _CALIBRATED
-    return np.where(was & np.isfinite(offset), offset, now)
+def _published(work: Work, leads: tuple[int, ...], offset: F64, now: F64) -> F64:
+    """Give the offsets that outcomes are judged by (F, C, K, n): those published, or of now where none were.
+
+    The first ones that a lead publishes are another lead's: outcomes beyond them say nothing of its own.
+    """
+    own = work["scored"] >= _lead(leads)
+    own &= work["serving"] == _CALIBRATED
+    own &= np.isfinite(offset)
+    return np.where(own, offset, now)
+
+
+@functools.cache
+def _lead(leads: tuple[int, ...]) -> F64:
+    return np.array(leads, np.float64)[:, None]
 
 
 def _learn_errors(work: Work, absolute: F64, valid: Bool) -> None:
