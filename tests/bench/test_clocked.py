@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.stream.clocked import REST, Clock
+from tests.bench.stream.clocked import REST, Clock, places
 
 
 def test_clock_counts_time_where_it_is_spent() -> None:
@@ -25,3 +25,8 @@ def test_clock_counts_time_where_it_is_spent() -> None:
     assert clock.timed("outer", outer)() == "done"
     clock.begin(REST)
     assert clock.spent_s == {REST: 2.0, "outer": 4.0, "inner": 2.0}
+
+
+def test_all_that_the_clock_counts_is_there() -> None:
+    """The daemon has the functions that it looks for."""
+    assert [part for part, owner, name in places() if not callable(getattr(owner, name, None))] == []

@@ -54,8 +54,12 @@ class Clock:
         return counted
 
 
-def install(clock: Clock) -> None:
-    """Let the clock count what the daemon does with a reading."""
+def places() -> tuple[tuple[str, Any, str], ...]:
+    """List parts, and the functions whose time they are.
+
+    Receive: recv, and cut into packets. Decode: and recognise what comes again. Core: align, calibrate, judge. Encode:
+    into packets. Journal: and acknowledge.
+    """
     from edgeseq.adapters.interpreter.steppers import TFLiteStepper
     from edgeseq.adapters.mqtt.batch import BatchTransport
     from edgeseq.adapters.mqtt.corked import Corked
@@ -64,9 +68,7 @@ def install(clock: Clock) -> None:
     from edgeseq.core import detect
     from edgeseq.daemon import loop
 
-    # Receive: recv and cut into packets. Decode: and recognise what comes again. Core: align, calibrate, judge. Encode:
-    # into packets. Journal: and acknowledge.
-    places: tuple[tuple[str, Any, str], ...] = (
+    return (
         ("· receive", BatchTransport, "read"),
         ("· decode", loop, "accept"),
         ("· core, all else", loop, "advance"),
@@ -77,7 +79,11 @@ def install(clock: Clock) -> None:
         ("· send", Corked, "flush"),
         ("· journal", loop.Daemon, "commit"),
     )
-    for part, owner, name in places:
+
+
+def install(clock: Clock) -> None:
+    """Let the clock count what the daemon does with a reading."""
+    for part, owner, name in places():
         setattr(owner, name, clock.timed(part, getattr(owner, name)))
 
 
