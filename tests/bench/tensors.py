@@ -24,8 +24,9 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from edgeseq.core import features, keeping, pipeline
+from edgeseq.core import features, pipeline
 from edgeseq.core.forecast import RecurrentState, StateSpec
+from edgeseq.core.group import MODEL, read_state
 from edgeseq.core.types import F32, Message, Options, StreamRule
 from edgeseq_train import prepare, recording
 from tests.bench import datasets
@@ -111,10 +112,8 @@ def stepped(table: pl.DataFrame, targets: list[str], period_ns: int) -> list[F32
         said = {name: value for name, value in row.items() if value is not None}
         message = Message("house", json.dumps(said).encode(), received_ns=n)
         pipeline.advance(state, pipeline.accept(state, [message]).readings)
-    _, arrays = keeping.dump(state)
-    log, count = (
-        next(a for n, a in arrays.items() if n.endswith(k) and "committed" in n) for k in ("log", "count")
-    )
+    group = state.groups[0]
+    log, count = read_state(group, MODEL, "committed", np.arange(len(state.registry.infos)))
     return [values[: int(c[0])] for values, c in zip(log, count, strict=True)]
 
 
