@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,14 @@ def check_history(folder: Path, port: int, alert: str) -> None:
 
 def check_maintenance(port: int) -> None:
     """Plan, list and end a window; what the node refuses is told."""
-    planned = command(port, "maintenance", "--begin", "Sun 02:00", "--end", "Sun 04:00", "--stream", "p-*")
-    assert "Sun 02:00 to Sun 04:00  p-*" in planned
+    day = f"{datetime.now(UTC) + timedelta(days=3):%a}"  # a window that is open now would be told as such
+    begin, end = f"{day} 02:00", f"{day} 04:00"
+    planned = command(port, "maintenance", "--begin", begin, "--end", end, "--stream", "p-*")
+    assert f"{begin} to {end}  p-*" in planned
     number = planned.split()[1]
     assert number in command(port, "maintenance")
     command(port, "maintenance", "--cancel", number)
-    assert "Sun 02:00" not in command(port, "maintenance")
+    assert begin not in command(port, "maintenance")
     with pytest.raises(InputError, match="refuses") as fault:
         command(port, "maintenance", "--begin", "soon", "--end", "later")
     assert "no time" in str(fault.value)
