@@ -27,11 +27,11 @@ RULE = msgspec.structs.replace(pair_rule(), bundle="fake", covariates=1, limits=
 
 
 def pump(steps: int, start: int = 0) -> list[Message]:
-    """Make minutes of a calm flow and of a level that jumps and leaves its limits."""
+    """Make minutes of a calm flow and of a level that jumps ever farther and leaves its limits."""
     noise = np.random.default_rng(2).normal(0, 1, start + steps)
     made = []
     for k in range(start, start + steps):
-        level = 2 + noise[k] / 10 + WILD * (k % 97 == 0)
+        level = 2 + noise[k] / 10 + WILD * (1 + k // 97) * (k % 97 == 0)
         made += [message("p/flow", 60 * k, 10 + noise[k]), message("p/level", 60 * k + 1, level)]
     return made
 

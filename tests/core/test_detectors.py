@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edgeseq.core.detect import bitmap, detectors, novelty_map, record, relation, stuck, surprise
+from edgeseq.core.detect import bitmap, detectors, novelty_map, record, relation, spike, stuck, surprise
 from edgeseq.core.detect.kinds import (
     BROKEN_PROFILE,
     BROKEN_RELATION,
@@ -292,11 +292,64 @@ def test_budget_is_kept_by_a_stream_that_always_exceeds_it(kinds: int) -> None:
 
 def _is_alarm(table: Table, ratios: F64) -> bool:
     work = table.gather(np.array([0]))
-    before = float(work["surprise_raised"][0])
+    before = float(work["surprise_alarms"][0])
     surprise.spend(work, np.array([ratios.max()]) / surprise.factor(work), HOUR_NS)
-    is_alarm = float(work["surprise_raised"][0]) > before
+    is_alarm = float(work["surprise_alarms"][0]) > before + 0.5
     work.put()
     return is_alarm
+
+
+def test_budget_counts_an_alarm_for_less_the_more_is_known_of_a_stream() -> None:
+    """An alarm costs a new stream much sight, one that has been calm for weeks little, and either pays it back."""
+    table = Table(surprise.columns())
+    for _ in range(2):
+        table.add_row()
+
+    def factors_after(rows: int, hours: int, *, alarm: bool = False) -> list[float]:
+        for k in range(hours):
+            work = table.gather(np.arange(rows))
+            surprise.spend(work, np.full(rows, 5.0 if alarm and k == 0 else 0.1), HOUR_NS)
+            work.put()
+        return list(map(float, surprise.factor(table.gather(np.arange(2)))))
+
+    calm = factors_after(1, 8 * 168)
+    assert calm == [1.0, pytest.approx(2**0.5)]
+    known, young = factors_after(2, 2 * surprise.INCIDENT, alarm=True)
+    assert 1.0 < known < 1.15
+    assert young > 1.5
+    assert factors_after(2, 8 * 168) == [1.0, 1.0]
+
+
+def test_budget_holds_in_the_first_weeks_of_a_restless_stream() -> None:
+    """Streams that exceed their thresholds by all sizes three times a day alarm on three of four days at most."""
+    rng, streams, hours = np.random.default_rng(8), 40, 14 * DAY
+    alarms = np.zeros(streams)
+    table = Table(surprise.columns())
+    rows = np.array([table.add_row() for _ in range(streams)])
+    for _ in range(hours):
+        work = table.gather(rows)
+        sizes = np.where(rng.random(streams) < 3 / DAY, rng.random(streams) ** (-1 / surprise.TAIL), 0.1)
+        before = work["surprise_alarms"].copy()
+        surprise.spend(work, sizes / surprise.factor(work), HOUR_NS)
+        alarms[...] += work["surprise_alarms"] > before + 0.5
+        work.put()
+    assert alarms.mean() <= 14 * 0.75
+
+
+def test_spike_where_a_stream_has_been_before_is_none() -> None:
+    """A job that runs at no fixed hour is no news when it runs again; one of half its size is."""
+    rng, hours = np.random.default_rng(5), 45 * DAY
+    values = 0.1 * rng.standard_normal((hours, 1, 1))
+    values[rng.choice(np.arange(LEARNING, hours - 60), 20, replace=False)] += 20
+    values[-50], values[-25] = 20, 10
+    table, rows = table_of(1, 1), np.array([0])
+    for _ in play(table, rows, values[:-50]):
+        pass
+    far = []
+    for t in (-50, -25):
+        work, asked = table.gather(rows), np.ones((1, 1), dtype=np.bool_)
+        far.append(len(spike.known(table, work, values[t], asked)[0]))
+    assert far == [1, 0]
 
 
 def test_joined_bits_are_pairs_in_the_lower_half() -> None:

@@ -128,7 +128,7 @@ def test_a_warning_of_another_kind_opens_at_once_after_an_alert() -> None:
 @pytest.mark.usefixtures("told_what_to_say")
 @pytest.mark.parametrize("kind", [LEVEL_SHIFT, DRIFT, NOVELTY])
 def test_alarm_of_one_kind_makes_the_others_patient(kind: int) -> None:
-    """They pay from one budget: what would have been an alert of any kind must be 15 % more, and so must a spike.
+    """They pay from one budget: in a young stream an alert of any kind then takes two fifths more, and so does a spike.
 
     Not before the incident is over: until then all kinds may say what it is.
     """
@@ -141,11 +141,11 @@ def test_alarm_of_one_kind_makes_the_others_patient(kind: int) -> None:
     bench.scores |= {kind: 0.1}
     bench.take(*changing(CLEAR_AFTER + surprise.INCIDENT))
     after = float(bench.table["spike_threshold"][0, 0])
-    assert after == pytest.approx(before * np.exp(surprise.STEP), rel=1e-3)
+    assert after == pytest.approx(before * (1 + 1 / surprise.FIRST) ** (1 / surprise.TAIL), rel=1e-3)
     other = NOVELTY if kind != NOVELTY else DRIFT
     bench.scores |= {other: 1.1}
     assert bench.take(*changing(3)) == []
-    bench.scores |= {other: 1.2}
+    bench.scores |= {other: 1.5}
     assert bench.take(10.0) == [f"{KINDS[other].value} opened"]
 
 
@@ -158,11 +158,11 @@ def test_incident_is_paid_for_once() -> None:
         bench.take(*changing(30))
         bench.scores |= {LEVEL_SHIFT: 0.1, DRIFT: 0.1}
         bench.take(*changing(surprise.INCIDENT - 1))
-    assert float(bench.table["surprise_raised"][0]) == pytest.approx(surprise.STEP, rel=1e-3)
+    assert float(bench.table["surprise_alarms"][0]) == pytest.approx(surprise.FIRST + 1, rel=1e-3)
     bench.take(*changing(2))
     bench.scores |= {NOVELTY: 5.0}
     bench.take(10.0)
-    assert float(bench.table["surprise_raised"][0]) == pytest.approx(2 * surprise.STEP, rel=1e-3)
+    assert float(bench.table["surprise_alarms"][0]) == pytest.approx(surprise.FIRST + 2, rel=1e-3)
 
 
 # --- while it is open -----------------------------------------------------------------------------------------

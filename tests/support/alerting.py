@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeseq.core import detect
+from edgeseq.core.detect import surprise
 from edgeseq.core.detect.detectors import Detector
 from edgeseq.core.detect.kinds import Closed, Scores
 from edgeseq.core.table import Column, Table, Work
@@ -28,7 +29,7 @@ class Bench:
         # It has not alarmed for long, and a spike begins at the band's edge: what a stream's own threshold is like, the
         # tests of detectors ask.
         self.table["spike_threshold"][:] = 1.0
-        self.table["surprise_raised"][:] = 0.0
+        self.table["surprise_alarms"][:] = surprise.FIRST
         self.step = 0
         self.told: list[AlertEvent] = []
         self.all: list[AlertEvent] = []

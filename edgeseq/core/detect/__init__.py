@@ -4,7 +4,7 @@
     steps that have closed ──── commit ──▶ detectors ──────────────────┼─▶ life ─▶ AlertEvents
     arrivals, deadlines ─────── arrive, sweep ──▶ silent ──────────────┘
 
-- spike: a reading outside the 99.9 % band of the forecast made one step earlier.
+- spike: a reading far outside the 99.9 % band of the forecast made one step earlier, where the stream has not been.
 - out_of_range: a reading outside the configured limits.
 - stuck: equal readings in a run that the stream's own history hardly ever saw (`stuck`).
 - silent: no reading for much longer than the stream's own rhythm (`silence`).

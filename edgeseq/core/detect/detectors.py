@@ -96,6 +96,7 @@ def scores(table: Table, work: Work, closed: Closed) -> tuple[F64, dict[int, Sco
         if one.measure is not None:
             one.measure(table, work, step)
     _judge(work, step)
+    spiked = spike.ratio(table, work, step)[: step.targets] if step.settings.is_on(SPIKE) else None
     said = {one.kind: one.score(table, work, step) for one in DETECTORS}
     found = np.empty((len(said), *step.value.shape))
     for mine, one_said in zip(found, said.values(), strict=True):
@@ -103,19 +104,19 @@ def scores(table: Table, work: Work, closed: Closed) -> tuple[F64, dict[int, Sco
     if not step.all_seen or step.targets < len(step.value):
         judged = step.samples.observed & (np.arange(len(step.value)) < step.targets)[:, None]
         np.copyto(found, np.nan, where=~judged)
-    _pay(work, step, dict(zip(said, found, strict=True)))
+    _pay(work, step, dict(zip(said, found, strict=True)), spiked)
     return found, said
 
 
-def _pay(work: Work, step: Step, found: dict[int, F64]) -> None:
+def _pay(work: Work, step: Step, found: dict[int, F64], spiked: F64 | None) -> None:
     """Divide scores (C, n) by what the stream's budget asks, and let the alarms that are told spend it."""
     patience, told = surprise.factor(work), []
     for kind in BEHAVIOUR & found.keys():
         found[kind] /= patience
         if step.settings.is_on(kind):
             told.append(found[kind])
-    if step.settings.is_on(SPIKE):
-        told.append(spike.ratio(step)[: step.targets] / patience)
+    if spiked is not None:
+        told.append(spiked / patience)
     if told:
         surprise.spend(work, np.fmax.reduce(np.concatenate(told)), step.period_ns)
     spike.follow(work, step)

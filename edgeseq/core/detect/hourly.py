@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeseq.core.detect import record
 from edgeseq.core.detect.step import BINS, Step
 from edgeseq.core.table import Column, Table, Work
 from edgeseq.core.types import F64, I64, Bool, Index
@@ -71,6 +72,13 @@ def excess(table: Table, work: Work, step: Step, value: F64) -> F64:
     rate = np.maximum(_RATES, 1 / (count + 1)) * seen
     _keep(table, places, mean + rate * (x - mean), np.minimum(count + seen, MOST_COUNT))
     return _beyond(work, _mean_of_three(work, residual, seen), step)
+
+
+def threshold(step: Step) -> F64:
+    """Give the excess from which a reading is unusual (C, n): half the range is a record of so many days (`record`)."""
+    days = step.age * np.float64(step.period_ns / record.DAY_NS)
+    most: F64 = (record.stretch(days) - 1) / 2
+    return most
 
 
 def _profiles(table: Table, places: tuple[Index, Index]) -> tuple[F64, I64]:

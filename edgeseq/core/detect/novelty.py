@@ -1,6 +1,6 @@
 """Novelty: a reading, or where a channel has been lately, that this stream has not shown before.
 
-Two statistics against one threshold; the greater one counts.
+Two statistics, each against its threshold; the greater one counts.
 
 - Unseen: the distance of the point (reading, mean of the last dozen readings before it) from the nearest known one,
   each axis in units of its range so far. Known points are marked on a map of 64 x 64 cells; a point is marked a
@@ -36,8 +36,8 @@ def columns(channels: int) -> dict[str, Column]:
 def score(table: Table, work: Work, step: Step) -> Scores:
     """Score a closed step by what is new in it, then learn it."""
     unseen, within = seen_map.distance(table, work, step.value, step.samples.observed, step.place)
-    found = np.maximum(unseen, hourly.excess(table, work, step, within))
-    ratio = found / surprise.threshold(TERMS, step.age, step.period_ns)
+    unusual = hourly.excess(table, work, step, within) / hourly.threshold(step)
+    ratio = np.maximum(unseen / surprise.threshold(TERMS, step.age, step.period_ns), unusual)
     learned = step.samples.observed & (step.age > step.learning_steps)
     return Scores(np.where(learned, _rested(work, ratio), np.nan))
 

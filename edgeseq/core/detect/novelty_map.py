@@ -81,6 +81,24 @@ def distance(table: Table, work: Work, value: F64, seen: Bool, place: Index) -> 
     return found, within
 
 
+def is_known(table: Table, work: Work, value: F64, channel: I64, i: I64) -> Bool:
+    """Tell of readings that are not learned yet (m,) whether their stream has been there: in a marked cell, or beside.
+
+    Args:
+        value: (m,)
+        channel, i: (m,) whose they are, of the rows of `work`.
+    """
+    # Where there is no map yet there may be no mean either.
+    found: Bool = work["novelty_warm"][channel, i] >= WARM
+    channel, i = channel[found], i[found]
+    point = np.stack([value[found], work["novelty_mean"][channel, i]])
+    with np.errstate(over="ignore"):
+        cells = (point - work["novelty_edge"][:, channel, i]) / work["novelty_cell"][:, channel, i]
+    place = work.rows[i] * len(work["novelty_mean"]) + channel
+    found[found] = bitmap.is_near(table["novelty_map"].reshape(-1), place * SIDE, cells)
+    return found
+
+
 def _start(work: Work, value: F64, seen: Bool) -> None:
     """Let the first reading be range and mean."""
     n = work["novelty_seen"]

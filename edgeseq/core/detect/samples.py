@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseq.core.detect import life, stuck
+from edgeseq.core.detect import life, spike, stuck
 from edgeseq.core.detect.kinds import (
     KINDS,
     OUT_OF_RANGE,
@@ -39,7 +39,7 @@ def observe(
     """
     value, observed = samples.value, samples.observed
     same, is_stuck = stuck.extend(table, work, value, observed, settings.learning_steps, settings.period_ns)
-    bad = [_spikes(work, band, scores, settings) & observed, is_stuck]
+    bad = [_spikes(table, work, samples, band, scores, settings), is_stuck]
     if (limits := settings.limits) is not None:
         bad.append(((value < limits[:, :1]) | (value > limits[:, 1:])) & observed)
     # Nearly all samples of nearly all batches are good where nothing is open: nothing to count.
@@ -55,11 +55,15 @@ def observe(
     return life.turn(table, work.rows[at], verdict, when, settings, show)
 
 
-def _spikes(work: Work, band: Band, scores: F64, settings: Settings) -> Bool:
+def _spikes(
+    table: Table, work: Work, samples: Judged, band: Band, scores: F64, settings: Settings
+) -> Bool:  # fmt: skip
     """Tell which scores (C, n) are a spike's; what nobody is told of has no threshold either."""
     if not settings.is_on(SPIKE):
         return np.zeros(scores.shape, dtype=np.bool_)
     found: Bool = (scores > work["spike_threshold"] / settings.sensitivity) & band.live
+    found &= samples.observed
+    found[spike.known(table, work, samples.value, found)] = False
     return found
 
 

@@ -4,28 +4,31 @@ Whoever gets the alerts of a stream counts them together, and kinds that look at
 budget for each would add up to a week's worth of theirs. So the greatest score of all kinds is one statistic (Tippett's
 smallest p-value: each kind's score is 1 where it alone would alarm), and one factor stands before all their thresholds.
 
-An alarm raises the factor, time lowers it: the quantile tracking of adaptive conformal inference (Gibbs & Candès 2021)
-with alarms as its outcomes. Whatever a stream is like, and however its kinds depend on each other, in the long run it
-alarms no more often than once in BUDGET_NS. What alarms again soon after is the same incident, and counts once. A
+The factor follows the rate at which a stream alarms (a Poisson rate with a Gamma prior): so many alarms, in a time that
+counts for less the higher the thresholds stood, as tails are powers. It stands where that rate is one in BUDGET_NS. So
+an alarm weighs much on a young stream and little on a known one, as evidence does. Alarms and time are forgotten alike,
+so whatever a stream is like, and however its kinds depend on each other, in the long run it alarms no more often; and
+calm weeks give no right to many alarms at once. What alarms again soon after is the same incident, and counts once. A
 stream that begins has saved nothing: it is as patient as if it had just alarmed.
 """
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from edgeseq.core.detect.record import DAY_NS
+from edgeseq.core.detect.record import DAY_NS, MEMORY_DAYS
 from edgeseq.core.table import Column, Work
 from edgeseq.core.types import F64, I64
 
 BUDGET_NS = 7 * 86_400 * 10**9
 """One alarm a week."""
 
-STEP = 0.14
-"""Logarithm that an alarm raises the thresholds by, and that a week without takes from them: 15 %, so that a true alarm
-costs little sight, and ten false ones make a stream four times as patient."""
+FIRST = 1.0
+"""Budgets of time that a new stream is taken to have been observed for, with one alarm in them, as asked."""
 
 YOUNG_DAYS = 7.0
 """A stream's first week, of which it has shown only a part."""
@@ -50,8 +53,12 @@ class Terms(NamedTuple):
 
 
 def columns() -> dict[str, Column]:
-    """Declare the logarithm of the factor, and the steps until what alarms is another incident."""
-    return {"surprise_raised": Column((), init=STEP), "surprise_rest": Column((), "int64", 0)}
+    """Declare the alarms, the budgets of time they came in, and the steps until what alarms is another incident."""
+    return {
+        "surprise_alarms": Column((), init=FIRST + 1.0),
+        "surprise_time": Column((), init=FIRST),
+        "surprise_rest": Column((), "int64", 0),
+    }
 
 
 def threshold(terms: Terms, age: I64, period_ns: int) -> F64:
@@ -67,8 +74,8 @@ def factor(work: Work) -> F64:
 
     What an incident costs holds from its end on: until then it may still show what it is.
     """
-    own = np.where(work["surprise_rest"] > 0, STEP, 0.0)
-    patience: F64 = np.exp(np.maximum(work["surprise_raised"] - own, 0.0))
+    settled = work["surprise_alarms"] - (work["surprise_rest"] > 0)
+    patience: F64 = np.maximum(settled / work["surprise_time"], 1.0) ** (1 / TAIL)
     return patience
 
 
@@ -80,10 +87,18 @@ def spend(work: Work, greatest: F64, period_ns: int) -> None:
         greatest: (n,) score of any channel and kind, the factor already in it; NaN where nothing was judged.
         period_ns: time between two steps.
     """
-    raised, rest = work["surprise_raised"], work["surprise_rest"]
-    np.maximum(raised - STEP * period_ns / BUDGET_NS, 0.0, out=raised)
+    alarms, time, rest = work["surprise_alarms"], work["surprise_time"], work["surprise_rest"]
+    kept, passed = _passing(period_ns)
+    time[...] = time * kept + passed * factor(work) ** -TAIL
+    np.maximum(alarms * kept, time, out=alarms)
     begins = (greatest >= 1) & (rest == 0)
     goes_on = (greatest >= GOES_ON) & (rest > 0)
     np.maximum(rest - 1, 0, out=rest)
     rest[begins | goes_on] = INCIDENT
-    raised[begins] += STEP
+    alarms[begins] += 1
+
+
+@cache
+def _passing(period_ns: int) -> tuple[float, float]:
+    """Give what is remembered after a step, and the budgets of time that it takes."""
+    return math.exp(-period_ns / DAY_NS / MEMORY_DAYS), period_ns / BUDGET_NS
