@@ -28,6 +28,9 @@ Notify = Callable[..., None]
 
 _FILE = re.compile(r"(snapshot|journal)-(\d+)\.bin")
 
+DAMAGED = ".corrupt"
+"""What files are called that were set aside."""
+
 
 @dataclass(slots=True)
 class Found:
@@ -45,6 +48,8 @@ class Found:
     journal_bytes: int = 0
     """Length of all journals since the snapshot."""
     next_frame: int = 0
+    is_damaged: bool = False
+    """Something of an earlier start was set aside as damaged, now or before: this is no new node."""
 
 
 def path_of(folder: Path, kind: str, generation: int) -> Path:
@@ -63,6 +68,7 @@ def recover(folder: Path, notify: Notify, disk: Disk) -> Found:
     found = Found()
     found.base, found.snapshot, passed_over = _newest_snapshot(folder, notify, disk)
     _read_journals(folder, found, passed_over, notify, disk)
+    found.is_damaged = any(folder.glob(f"*{DAMAGED}"))
     return found
 
 
@@ -180,7 +186,7 @@ def _chain(folder: Path, base: int, passed_over: int = 0) -> dict[int, Contents]
 
 
 def _set_aside(path: Path, notify: Notify, disk: Disk) -> None:
-    aside = path.with_suffix(".corrupt")
+    aside = path.with_suffix(DAMAGED)
     with storage_faults("a damaged file cannot be set aside", path):
         disk.rename(path, aside)
         disk.sync_folder(path.parent)
@@ -188,7 +194,7 @@ def _set_aside(path: Path, notify: Notify, disk: Disk) -> None:
 
 
 def _keep_copy(path: Path, notify: Notify, disk: Disk) -> None:
-    aside = path.with_suffix(".corrupt")
+    aside = path.with_suffix(DAMAGED)
     with storage_faults("a damaged file cannot be copied aside", path):
         write_atomically(disk, aside, [path.read_bytes()])
     notify("file.rejected", path=str(path), kept_as=str(aside))

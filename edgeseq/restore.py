@@ -87,8 +87,9 @@ def restore(node: Node, found: Found, log: Log) -> None:
     tell_dropped(lost, log)
     node.replayed = readings, time.monotonic() - begun_s
     node.backlog = list(waiting.values())
-    # Only a connected daemon writes records; a snapshot may also be of a replay.
-    node.had_session = bool(found.records) or content["had_session"]
+    # Only a connected daemon writes records; a snapshot may also be of a replay. What was damaged may have said so: a
+    # node that only lost its state must not take a broker that is not ready for one that never let it in.
+    node.had_session = bool(found.records) or found.is_damaged or content["had_session"]
     # Counters tell what this process did.
     node.state.counts = Counts()
     replayed = {"journal_readings": readings, "journal_records": len(found.records)}

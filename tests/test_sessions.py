@@ -93,3 +93,34 @@ def test_reload_that_asks_for_updates_where_no_folder_can_be_made_changes_nothin
     live.daemon.take([Reload()])
     assert live.daemon.node is live.node
     live.end()
+
+
+@pytest.mark.parametrize("mode", ["none", "batched", "strict"])
+def test_that_there_was_a_session_outlasts_a_crash(tmp_path: Path, mode: str) -> None:
+    """A broker that refuses the next start is asked again for ever, even where the first session was cut short."""
+    live = Live(tmp_path, mode)
+    assert not live.node.had_session
+    live.connect(is_present=False)
+    live.end()
+    live = Live(tmp_path, mode)
+    assert live.node.had_session
+    live.end()
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "journal"])
+def test_that_there_was_a_session_outlasts_the_loss_of_the_state(tmp_path: Path, kind: str) -> None:
+    """Where all that was kept is damaged, a node is still none that no broker has ever let in; at later starts, too."""
+    live = Live(tmp_path, "batched")
+    for _ in range(3):
+        live.connect(is_present=False)
+        if kind == "snapshot":
+            live.daemon.take_snapshot()
+    live.end()
+    for path in (tmp_path / "s").glob(f"{kind}-*.bin"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 6] ^= 0xFF  # in the first of the journal's three frames
+        path.write_bytes(content)
+    for _ in range(2):
+        live = Live(tmp_path, "batched")
+        assert live.node.had_session
+        live.end()

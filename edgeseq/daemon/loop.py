@@ -196,8 +196,8 @@ class Daemon:
         if self.node.had_session and not is_session_present:
             self.metrics.sessions_lost += 1
             self.log("session.lost", host=host, client_id=self.node.resolved.client_id)
+        self.node.had_session = True  # which is made durable with what follows
         self.listen_from(time.time_ns(), is_new_session=not is_session_present)
-        self.node.had_session = True
         self.send(bridge_state(self.node.context.root, "online"))
         self.send(info(self.node))
         self.send(health(self.node, self.health()))
@@ -227,7 +227,7 @@ class Daemon:
             self.commit_all()
         self.commit_if_strict()
         resume(self.node.state, now_ns, session)
-        if is_new_session and self.group.mode == "none" and self.node.had_session:
+        if is_new_session and self.group.mode == "none":
             self.take_snapshot()
 
     def report(self, *, is_last: bool = False) -> None:
