@@ -44,9 +44,11 @@ def test_batch_goes_on_as_long_as_streams_differ(inbox: Inbox, streams: int, siz
     assert len(inbox) == 3000 - 2 * size
 
 
-def test_batch_of_messages_to_be_acknowledged_is_no_larger(inbox: Inbox) -> None:
+@pytest.mark.parametrize("qos_0", [0, 1, 600])
+def test_batch_of_messages_to_be_acknowledged_is_no_larger(inbox: Inbox, qos_0: int) -> None:
     """While it is in work the broker sends as many again."""
-    arrive(inbox, range(1000), streams=1000, mid=1)
+    arrive(inbox, range(qos_0), streams=1000)
+    arrive(inbox, range(qos_0, 1000), streams=1000, mid=1)
     assert len(taken(inbox)) == MAX_BATCH
 
 

@@ -25,7 +25,7 @@ def next_batch(inbox: Inbox) -> list[object]:
         return inbox.take(MAX_BATCH)
     ahead = (found.messages for found in inbox.ahead(Deliveries))
     messages = list(islice((message for part in ahead for message in part), LARGEST_BATCH))
-    if not messages or messages[0].mid:
+    if not messages or any(message.mid for message in messages):
         return inbox.take(MAX_BATCH)
     return inbox.take(max(MAX_BATCH, _different([message.topic for message in messages])))
 
