@@ -20,8 +20,9 @@ WORD_BYTES = 8
 _PADDING = 8
 """Words between the quantities of a `Work`: at distances of 4096 bytes a processor's cache would hold few of them."""
 
-_FEW_ROWS, _MOST_ROWS = 8, 1024
-"""Of works that are kept to be used again: all of few rows, and of larger ones, which take memory, the last."""
+_FEW_ROWS, _MANY_ROWS, _MOST_ROWS = 8, 256, 1024
+"""Of works that are kept to be used again: all of few rows, where making views costs most, and of those of many rows,
+where new memory does, the last. What lies between gains little, and a small device has other use for a megabyte."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -147,7 +148,7 @@ class Table(dict[str, NDArray[Any]]):
 
     def release(self, work: Work) -> None:
         """Use a work again: making its views anew costs a tenth of what is done to them, and its memory is warm."""
-        if len(work) > _MOST_ROWS:
+        if len(work) > _MOST_ROWS or _FEW_ROWS < len(work) < _MANY_ROWS:
             return
         if len(work) > _FEW_ROWS:
             self._idle.pop(self._large_rows, None)
