@@ -164,11 +164,6 @@ class Table(dict[str, NDArray[Any]]):
         """Copy one row."""
         return {name: np.array(self[name][index]) for name in self.columns}
 
-    def fill_row(self, index: int, values: Mapping[str, NDArray[Any]]) -> None:
-        """Write one row; shapes must fit."""
-        for name in self.columns:
-            self[name][index] = values[name]
-
     def _view(self, name: str) -> NDArray[Any]:
         if name in self._beside:
             column = self.columns[name]

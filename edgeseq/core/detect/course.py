@@ -140,9 +140,8 @@ def _join(table: Table, other: Place, at: Place, sample: Sample) -> list[AlertEv
     entry = ledger.entries(table)[other]
     entry = entry._replace(signs=entry.signs | 1 << at.kind)
     shown = max(entry.shown, severity(at.kind, sample.evidence.score))
-    if (
-        other.kind in BEHAVIOUR
-    ):  # it has not ended while anything speaks for it; a stuck value has when it moves
+    if other.kind in BEHAVIOUR:
+        # It has not ended while anything speaks for it; a stuck value has when it moves.
         table["good_now"][other] = 0
     if other.kind in BEHAVIOUR and RANK[at.kind] > RANK[other.kind]:
         ledger.put(table, other, None)
